@@ -14,6 +14,8 @@ pub mod eventfd;
 pub mod info_cap;
 pub mod iommu_group;
 pub mod param;
+pub mod pci_core_device;
+pub mod rwsem;
 pub mod uaccess;
 pub mod uapi;
 pub mod vfio_device;
