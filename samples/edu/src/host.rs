@@ -3,6 +3,7 @@
 //! What the program reads of the machine around it: sysfs and procfs.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -36,6 +37,17 @@ impl PciDevice {
     /// The driver bound to it.
     pub fn driver(&self) -> Result<String> {
         self.link("driver")
+    }
+
+    /// The file which unbinds its driver, given its address.
+    pub fn unbind_file(&self) -> Result<PathBuf> {
+        self.driver()?;
+        Ok(self.path().join("driver/unbind"))
+    }
+
+    /// Lets the kernel look for a driver for it.
+    pub fn probe(&self) -> io::Result<()> {
+        fs::write("/sys/bus/pci/drivers_probe", &self.address)
     }
 }
 

@@ -43,6 +43,7 @@ fn run(device: &PciDevice, t: &mut Transcript) -> Result<()> {
     story::events::error_and_request(t, &edu_device)?;
     story::reset::reset(t, &edu_device, &edu)?;
     story::close::everything(t, opened, edu_device, edu, iova, locked)?;
+    story::request::taken_back(t, device)?;
     story::rust_vmm::client(t, device, iova, locked)
 }
 

@@ -10,5 +10,6 @@ pub mod events;
 pub mod intx;
 pub mod msi;
 pub mod open;
+pub mod request;
 pub mod reset;
 pub mod rust_vmm;

@@ -32,6 +32,22 @@ pub struct Opened {
     pub group_path: PathBuf,
 }
 
+impl Opened {
+    /// Opens and joins both and sets the IOMMU, without telling of each step.
+    pub fn again(device: &PciDevice) -> Result<Self> {
+        let group_path = Path::new("/dev/vfio").join(device.group()?);
+        let container = open(CONTAINER).context(CONTAINER)?;
+        let group = open(&group_path).with_context(|| group_path.display().to_string())?;
+        ioctl::set_container(&group, &container).context("VFIO_GROUP_SET_CONTAINER")?;
+        ioctl::set_iommu(&container, vfio::VFIO_TYPE1v2_IOMMU).context("VFIO_SET_IOMMU")?;
+        Ok(Self {
+            container,
+            group,
+            group_path,
+        })
+    }
+}
+
 /// Opens a file of `/dev/vfio`.
 pub fn open(path: impl AsRef<Path>) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
