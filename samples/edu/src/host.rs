@@ -2,6 +2,7 @@
 
 //! What the program reads of the machine around it: sysfs and procfs.
 
+use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -19,6 +20,11 @@ impl PciDevice {
     /// Its directory in sysfs.
     pub fn path(&self) -> PathBuf {
         PathBuf::from("/sys/bus/pci/devices").join(&self.address)
+    }
+
+    /// Its name for `VFIO_GROUP_GET_DEVICE_FD`.
+    pub fn name(&self) -> Result<CString> {
+        CString::new(self.address.as_str()).context("an address with a nul")
     }
 
     /// The last part of the link `name` in its directory.

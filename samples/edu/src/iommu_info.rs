@@ -2,7 +2,12 @@
 
 //! The answer of `VFIO_IOMMU_GET_INFO`: the capability chain behind its fixed part.
 
+use std::mem;
+
 use vfio_bindings::bindings::vfio;
+
+/// Where the answer says where its chain starts, behind argsz, flags and the page sizes.
+const CAP_OFFSET: usize = mem::offset_of!(vfio::vfio_iommu_type1_info, cap_offset);
 
 /// A stretch of IOVAs that may be mapped, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +49,10 @@ fn field64(info: &[u8], at: usize) -> Result<u64, String> {
 }
 
 impl IommuCapabilities {
-    /// Walks the chain in `info`, the whole answer, from `first` on (its `cap_offset`).
-    pub fn parse(info: &[u8], first: u32) -> Result<Self, String> {
+    /// Walks the chain in `info`, the whole answer.
+    pub fn parse(info: &[u8]) -> Result<Self, String> {
         let mut found = Self::default();
-        let mut next = first as usize;
+        let mut next = field32(info, CAP_OFFSET)? as usize;
         while next != 0 {
             let id = bytes(info, next).map(u16::from_ne_bytes)?;
             found.add(id, info, next)?;
@@ -103,6 +108,7 @@ mod tests {
     /// An answer with a range capability at 24 and one for the mappings at 72.
     fn answer() -> Vec<u8> {
         let mut info = vec![0; 24];
+        info[CAP_OFFSET] = 24;
         info.extend(1u16.to_ne_bytes());
         info.extend(1u16.to_ne_bytes());
         info.extend(72u32.to_ne_bytes());
@@ -120,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_chain_is_read() {
-        let found = IommuCapabilities::parse(&answer(), 24).unwrap();
+        let found = IommuCapabilities::parse(&answer()).unwrap();
         assert_eq!(found.mappings, Some(65535));
         assert_eq!(found.ranges.len(), 2);
         assert_eq!(found.ranges[0].end, 0xfedf_ffff);
@@ -131,21 +137,23 @@ mod tests {
     #[test]
     fn a_broken_chain_is_an_error() {
         let mut info = answer();
-        assert!(IommuCapabilities::parse(&info, 1000).is_err());
-        assert!(IommuCapabilities::parse(&info[..40], 24).is_err());
+        assert!(IommuCapabilities::parse(&info[..40]).is_err());
         info[28] = 24;
-        assert!(IommuCapabilities::parse(&info, 24).is_err());
+        assert!(IommuCapabilities::parse(&info).is_err());
+        info[CAP_OFFSET] = 250;
+        assert!(IommuCapabilities::parse(&info).is_err());
     }
 
     #[test]
     fn no_chain_is_no_capability() {
-        let none = IommuCapabilities::parse(&[0; 24], 0);
+        assert!(IommuCapabilities::parse(&[0; 16]).is_err());
+        let none = IommuCapabilities::parse(&[0; 24]);
         assert_eq!(none, Ok(IommuCapabilities::default()));
     }
 
     #[test]
     fn placing_keeps_to_the_ranges() {
-        let found = IommuCapabilities::parse(&answer(), 24).unwrap();
+        let found = IommuCapabilities::parse(&answer()).unwrap();
         let mask = (1 << 28) - 1;
         assert_eq!(
             found.place(0x10_0000, 0x4000, 0x1000, mask),

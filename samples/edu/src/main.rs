@@ -61,7 +61,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             println!("\nvfio-edu: {error:#}");
-            println!("{} steps passed before.", transcript.steps());
+            println!("FAILED after {} steps that passed.", transcript.steps());
             ExitCode::FAILURE
         }
     }

@@ -99,9 +99,12 @@ impl Transcript {
     }
 
     /// Expects an operation to be refused with the error number `errno`.
-    pub fn refused<T>(&mut self, what: &str, result: io::Result<T>, errno: i32) -> Result<()> {
+    pub fn refused<T, E>(&mut self, what: &str, result: Result<T, E>, errno: i32) -> Result<()>
+    where
+        E: Into<io::Error>,
+    {
         let expected = io::Error::from_raw_os_error(errno);
-        match result {
+        match result.map_err(Into::into) {
             Err(error) if error.raw_os_error() == Some(errno) => {
                 self.passed(what, &error.to_string());
                 Ok(())
@@ -160,7 +163,9 @@ mod tests {
         assert!(transcript.equal("one is two", 1, 2).is_err());
         let refused: io::Result<()> = Err(io::Error::from_raw_os_error(libc::EBUSY));
         transcript.refused("busy", refused, libc::EBUSY).unwrap();
-        assert!(transcript.refused("busy", Ok(()), libc::EBUSY).is_err());
+        assert!(transcript
+            .refused("busy", io::Result::Ok(()), libc::EBUSY)
+            .is_err());
         assert_eq!(transcript.steps(), 2);
     }
 }

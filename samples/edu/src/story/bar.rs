@@ -4,6 +4,7 @@
 
 use std::os::unix::fs::FileExt;
 
+use anyhow::Context;
 use anyhow::Result;
 
 use crate::edu;
@@ -28,9 +29,10 @@ pub fn registers(t: &mut Transcript, device: &Device) -> Result<Edu> {
         Hex(id),
     )?;
     let mut bytes = [0; 4];
-    device
+    let read = device
         .file
-        .read_exact_at(&mut bytes, device.bar.offset + edu::ID as u64)?;
+        .read_exact_at(&mut bytes, device.bar.offset + edu::ID as u64);
+    read.context("read(2) of BAR 0")?;
     let read = u32::from_le_bytes(bytes);
     t.equal("the same through read(2)", Hex(read), Hex(id))?;
     for value in [0x1234_5678, 0, u32::MAX] {

@@ -3,7 +3,6 @@
 //! Opening the device: what it says of itself, and its configuration space.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 
 use anyhow::Context;
@@ -40,41 +39,46 @@ pub struct Device {
 
 impl Device {
     /// Reads a 16-bit register of the configuration space.
-    pub fn config16(&self, register: u64) -> io::Result<u16> {
+    pub fn config16(&self, register: u64) -> Result<u16> {
         let mut bytes = [0; 2];
-        self.file
-            .read_exact_at(&mut bytes, self.config + register)?;
+        self.read_config(register, &mut bytes)?;
         Ok(u16::from_le_bytes(bytes))
     }
 
     /// Reads a 32-bit register of the configuration space.
-    pub fn config32(&self, register: u64) -> io::Result<u32> {
+    pub fn config32(&self, register: u64) -> Result<u32> {
         let mut bytes = [0; 4];
-        self.file
-            .read_exact_at(&mut bytes, self.config + register)?;
+        self.read_config(register, &mut bytes)?;
         Ok(u32::from_le_bytes(bytes))
     }
 
+    /// Reads bytes of the configuration space.
+    fn read_config(&self, register: u64, bytes: &mut [u8]) -> Result<()> {
+        let read = self.file.read_exact_at(bytes, self.config + register);
+        read.with_context(|| format!("reading {register:#x} of the configuration space"))
+    }
+
     /// Writes bytes to the configuration space.
-    fn write_config(&self, register: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, self.config + register)
+    fn write_config(&self, register: u64, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all_at(bytes, self.config + register);
+        written.with_context(|| format!("writing {register:#x} of the configuration space"))
     }
 
     /// `VFIO_DEVICE_SET_IRQS`: the `action` (`VFIO_IRQ_SET_ACTION_*`) on interrupt 0 of `index`,
     /// without data.
-    pub fn irq(&self, index: u32, action: u32) -> io::Result<()> {
+    pub fn irq(&self, index: u32, action: u32) -> ioctl::Result<()> {
         let flags = vfio::VFIO_IRQ_SET_DATA_NONE | action;
         ioctl::set_irqs(&self.file, index, flags, 1, &[])
     }
 
     /// `VFIO_DEVICE_SET_IRQS`: the eventfd `fd` for the `action` on interrupt 0 of `index`.
-    pub fn irq_eventfd(&self, index: u32, action: u32, fd: i32) -> io::Result<()> {
+    pub fn irq_eventfd(&self, index: u32, action: u32, fd: i32) -> ioctl::Result<()> {
         let flags = vfio::VFIO_IRQ_SET_DATA_EVENTFD | action;
         ioctl::set_irqs(&self.file, index, flags, 1, &[fd])
     }
 
     /// `VFIO_DEVICE_SET_IRQS`: gives up all interrupts of `index`.
-    pub fn irq_off(&self, index: u32) -> io::Result<()> {
+    pub fn irq_off(&self, index: u32) -> ioctl::Result<()> {
         let flags = vfio::VFIO_IRQ_SET_DATA_NONE | vfio::VFIO_IRQ_SET_ACTION_TRIGGER;
         ioctl::set_irqs(&self.file, index, flags, 0, &[])
     }
@@ -85,14 +89,14 @@ pub fn open(t: &mut Transcript, opened: &Opened, host: &PciDevice) -> Result<Dev
     t.chapter("The device");
     t.refused(
         "a device that is not in the group",
-        ioctl::device_fd(&opened.group, "ffff:ff:1f.7"),
+        ioctl::device_fd(&opened.group, c"ffff:ff:1f.7"),
         libc::ENODEV,
     )?;
     let file = t.succeed(
         &format!("open {}", host.address),
-        ioctl::device_fd(&opened.group, &host.address),
+        ioctl::device_fd(&opened.group, &host.name()?),
     )?;
-    let info = ioctl::device_info(&file).context("VFIO_DEVICE_GET_INFO")?;
+    let info = ioctl::device_info(&file)?;
     t.require(
         "device flags",
         info.flags & vfio::VFIO_DEVICE_FLAGS_PCI != 0,
@@ -197,7 +201,7 @@ fn set_words(flags: u32, words: &[(u32, &str)]) -> String {
 /// Looks at the interrupts.
 fn irqs(t: &mut Transcript, file: &File) -> Result<()> {
     for (index, name) in (0..).zip(IRQS) {
-        let irq = ioctl::irq_info(file, index).context("VFIO_DEVICE_GET_IRQ_INFO")?;
+        let irq = ioctl::irq_info(file, index)?;
         t.note(format!(
             "interrupt {index} {name:5} count {} {}",
             irq.count,

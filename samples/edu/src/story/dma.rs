@@ -57,9 +57,7 @@ pub fn place(t: &mut Transcript, capabilities: &IommuCapabilities) -> Result<u64
 fn mappings_left(opened: &Opened) -> Result<u32> {
     let size = ioctl::iommu_info(&opened.container)?.argsz;
     let bytes = ioctl::iommu_info_bytes(&opened.container, size)?;
-    let first = bytes.get(16..20).and_then(|first| first.try_into().ok());
-    let first = u32::from_ne_bytes(first.context("a short answer")?);
-    let parsed = IommuCapabilities::parse(&bytes, first).map_err(anyhow::Error::msg)?;
+    let parsed = IommuCapabilities::parse(&bytes).map_err(anyhow::Error::msg)?;
     parsed.mappings.context("no count of mappings")
 }
 

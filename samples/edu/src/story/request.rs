@@ -20,7 +20,7 @@ pub fn taken_back(t: &mut Transcript, host: &PciDevice) -> Result<()> {
     let opened = t.succeed("open container and group again", Opened::again(host))?;
     let device = t.succeed(
         &format!("open {} again", host.address),
-        ioctl::device_fd(&opened.group, &host.address),
+        ioctl::device_fd(&opened.group, &host.name()?),
     )?;
     let counter = Counter::new()?;
     let flags = vfio::VFIO_IRQ_SET_DATA_EVENTFD | vfio::VFIO_IRQ_SET_ACTION_TRIGGER;
