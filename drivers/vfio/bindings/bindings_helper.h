@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads for the vfio_bindings crate: the kernel's VFIO headers,
+ * those that the kernel's own bindings leave out, and our helpers.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/aperture.h>
+#include <linux/cdev.h>
+#include <linux/eventfd.h>
+#include <linux/interval_tree.h>
+#include <linux/iommu.h>
+#include <linux/irqbypass.h>
+#include <linux/miscdevice.h>
+#include <linux/msi.h>
+#include <linux/pci.h>
+#include <linux/pseudo_fs.h>
+#include <linux/vfio.h>
+#include <linux/vfio_pci_core.h>
+#include <linux/vgaarb.h>
+#include <uapi/linux/vfio.h>
+
+/* drivers/vfio/vfio.h: what vfio.ko and its IOMMU backends share. */
+#include "vfio.h"
+
+#include <vfio_helpers.h>

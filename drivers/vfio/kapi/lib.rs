@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe wrappers of the kernel's services that VFIO needs and the `kernel` crate lacks.
+//!
+//! A staging place: each file is written so that it could move into the `kernel` crate. No VFIO
+//! policy lives here. A function that calls a symbol of a *loadable* module (`vfio.ko`,
+//! `irqbypass.ko`, ...) or of a symbol namespace is `#[inline]`: it is compiled into its user only,
+//! so that a module depends on no other than those it calls.
+
+/// The prefix of messages printed by this crate itself.
+const __LOG_PREFIX: &[u8] = b"vfio\0";
+
+pub mod eventfd;
+pub mod info_cap;
+pub mod iommu_group;
+pub mod param;
+pub mod pci_core_device;
+pub mod rwsem;
+pub mod uaccess;
+pub mod uapi;
+pub mod vfio_device;

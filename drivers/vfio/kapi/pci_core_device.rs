@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A PCI device behind VFIO, as `vfio-pci-core.ko` and its variant drivers share it.
+//!
+//! C header: [`include/linux/vfio_pci_core.h`](srctree/include/linux/vfio_pci_core.h),
+//! `struct vfio_pci_core_device`
+
+use crate::{
+    rwsem::RwSem,
+    vfio_device::VfioDevice, //
+};
+use core::{
+    marker::PhantomData,
+    pin::Pin, //
+};
+use kernel::{
+    pci,
+    prelude::*,
+    types::Opaque, //
+};
+use vfio_bindings as vb;
+
+/// `struct vfio_pci_core_device`, with the core's own state `S` attached.
+///
+/// Variant drivers embed the C structure and touch some of its fields, so those stay where the
+/// header has them (see the accessors). What is the core's own business is in `S`, which hangs on
+/// the field `msi_perm`: a pointer to a structure that is private to the core and that no driver
+/// can dereference.
+///
+/// # Invariants
+///
+/// The C structure is allocated, [`Self::attach_state`] was called and [`Self::detach_state`] was not.
+#[repr(transparent)]
+pub struct PciCoreDevice<S>(Opaque<vb::vfio_pci_core_device>, PhantomData<S>);
+
+impl<S> PciCoreDevice<S> {
+    /// Makes a reference from a C pointer.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must point to a device that went through [`Self::attach_state`] with the same `S`, and
+    /// that does not go through [`Self::detach_state`] during `'a`.
+    #[inline]
+    pub unsafe fn from_raw<'a>(ptr: *mut vb::vfio_pci_core_device) -> &'a Self {
+        // SAFETY: By the contract of this function; `Self` is transparent over the C type.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// Makes a reference from the embedded VFIO device.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::from_raw`]; `ptr` must be the `vdev` of such a device.
+    #[inline]
+    pub unsafe fn from_vfio_raw<'a>(ptr: *mut vb::vfio_device) -> &'a Self {
+        const _: () = assert!(core::mem::offset_of!(vb::vfio_pci_core_device, vdev) == 0);
+        // SAFETY: By the contract of this function; `vdev` is the first field.
+        unsafe { Self::from_raw(ptr.cast()) }
+    }
+
+    /// Gives a device its state.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must point to a zeroed device under initialization that nobody else uses.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, or that of `init`; nothing is attached then.
+    pub unsafe fn attach_state(
+        ptr: *mut vb::vfio_pci_core_device,
+        init: impl PinInit<S, Error>,
+    ) -> Result {
+        let state = KBox::pin_init(init, GFP_KERNEL)?;
+        // SAFETY: The state is pinned in the box, and stays there until `detach_state`.
+        let state = KBox::into_raw(unsafe { Pin::into_inner_unchecked(state) });
+        // SAFETY: `ptr` is valid for writes by the contract of this function.
+        unsafe { (*ptr).msi_perm = state.cast() };
+        Ok(())
+    }
+
+    /// Takes the state from a device and drops it.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must point to a device that has a state of type `S`, and there must be no reference to
+    /// the device as [`Self`], now or later.
+    pub unsafe fn detach_state(ptr: *mut vb::vfio_pci_core_device) {
+        // SAFETY: `ptr` is valid, and the field was set by `attach_state` from a box.
+        drop(unsafe { Pin::from(KBox::from_raw((*ptr).msi_perm.cast::<S>())) });
+        // SAFETY: As above.
+        unsafe { (*ptr).msi_perm = core::ptr::null_mut() };
+    }
+
+    /// The core's own state of this device.
+    #[inline]
+    pub fn state(&self) -> Pin<&S> {
+        // SAFETY: By the type invariant the field points to a pinned `S`, which is there for as long
+        // as references to `self`, and of which only shared references are given out.
+        unsafe { Pin::new_unchecked(&*(*self.as_raw()).msi_perm.cast::<S>()) }
+    }
+
+    /// The C structure, for calls into the kernel.
+    #[inline]
+    pub fn as_raw(&self) -> *mut vb::vfio_pci_core_device {
+        self.0.get()
+    }
+
+    /// The VFIO device that this is.
+    #[inline]
+    pub fn vfio(&self) -> &VfioDevice {
+        // SAFETY: `vdev` is part of the structure, and initialized before the state is attached.
+        unsafe { VfioDevice::from_raw(&raw mut (*self.as_raw()).vdev) }
+    }
+
+    /// The PCI function.
+    #[inline]
+    pub fn pdev(&self) -> &pci::Device {
+        // SAFETY: `pdev` is set before the state is attached and never changes. The VFIO device is a
+        // child of the PCI device and so keeps it allocated. `pci::Device` is transparent over it.
+        unsafe { &*self.pdev_raw().cast() }
+    }
+
+    /// The C structure of the PCI function, for calls into the kernel.
+    #[inline]
+    pub fn pdev_raw(&self) -> *mut kernel::bindings::pci_dev {
+        // SAFETY: As in `pdev`.
+        unsafe { (*self.as_raw()).pdev }
+    }
+
+    /// Held for writing while the device's memory is not to be accessed (memory space off, D3,
+    /// reset); held for reading by who accesses it.
+    #[inline]
+    pub fn memory_lock(&self) -> &RwSem<()> {
+        // SAFETY: The semaphore is initialized before the state is attached.
+        unsafe { RwSem::from_raw(&raw mut (*self.as_raw()).memory_lock) }
+    }
+}
+
+// SAFETY: The C structure protects its fields by locks; the state is shared as is.
+unsafe impl<S: Send> Send for PciCoreDevice<S> {}
+// SAFETY: As above.
+unsafe impl<S: Sync> Sync for PciCoreDevice<S> {}

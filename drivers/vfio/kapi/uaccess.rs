@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The argument of a VFIO ioctl.
+//!
+//! Nearly every VFIO ioctl takes a pointer to a structure that starts with `argsz`, the size that
+//! user space gave it. The kernel reads the part that has always been there (*minsz*), and answers
+//! into no more than `argsz` bytes.
+//!
+//! C header: [`include/uapi/linux/vfio.h`](srctree/include/uapi/linux/vfio.h)
+
+use crate::uapi::Uapi;
+use kernel::{
+    prelude::*,
+    uaccess::{
+        UserPtr,
+        UserSlice,
+        UserSliceReader,
+        UserSliceWriter, //
+    },
+};
+
+/// The address that an ioctl got as its argument.
+///
+/// Each read fetches from user memory anew, and another thread may have written to it since: read
+/// a field once and decide on the copy.
+#[derive(Clone, Copy)]
+pub struct UserArg(UserPtr);
+
+impl UserArg {
+    /// The argument of an ioctl, or any other address in user space.
+    #[inline]
+    pub fn new(addr: usize) -> Self {
+        Self(UserPtr::from_addr(addr))
+    }
+
+    /// The address itself, as a number.
+    #[inline]
+    pub fn addr(self) -> usize {
+        self.0.as_const_ptr() as usize
+    }
+
+    /// The address `offset` bytes on. Wraps; an address outside user space then faults.
+    #[inline]
+    pub fn offset(self, offset: usize) -> Self {
+        Self(self.0.wrapping_byte_add(offset))
+    }
+
+    /// Reads from here on, at most `len` bytes.
+    #[inline]
+    pub fn reader(self, len: usize) -> UserSliceReader {
+        UserSlice::new(self.0, len).reader()
+    }
+
+    /// Writes from here on, at most `len` bytes.
+    #[inline]
+    pub fn writer(self, len: usize) -> UserSliceWriter {
+        UserSlice::new(self.0, len).writer()
+    }
+
+    /// Reads a whole `T`.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory cannot be read.
+    #[inline]
+    pub fn read<T: Uapi>(self) -> Result<T> {
+        self.read_prefix(size_of::<T>())
+    }
+
+    /// Reads the first `len` bytes of a `T`; the rest is zero.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory cannot be read.
+    #[inline]
+    pub fn read_prefix<T: Uapi>(self, len: usize) -> Result<T> {
+        let mut value = T::zeroed();
+        let bytes = value.as_bytes_mut().get_mut(..len).ok_or(EINVAL)?;
+        self.reader(len).read_slice(bytes)?;
+        Ok(value)
+    }
+
+    /// Reads the first `minsz` bytes of a `T` that starts with `argsz`; the rest is zero.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory cannot be read, `EINVAL` if user space says it gave fewer bytes than
+    /// `minsz`.
+    #[inline]
+    pub fn read_argsz<T: UapiArgsz>(self, minsz: usize) -> Result<T> {
+        let value: T = self.read_prefix(minsz)?;
+        if (value.argsz() as usize) < minsz {
+            return Err(EINVAL);
+        }
+        Ok(value)
+    }
+
+    /// Writes a whole `T`.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory cannot be written.
+    #[inline]
+    pub fn write<T: Uapi>(self, value: &T) -> Result {
+        self.write_prefix(value, size_of::<T>())
+    }
+
+    /// Writes the first `len` bytes of `value`, or all of it if `len` is larger.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory cannot be written.
+    #[inline]
+    pub fn write_prefix<T: Uapi>(self, value: &T, len: usize) -> Result {
+        let bytes = value.as_bytes();
+        let bytes = bytes.get(..len).unwrap_or(bytes);
+        self.writer(bytes.len()).write_slice(bytes)
+    }
+}
+
+/// A structure of the VFIO uAPI that starts with the size user space gave it.
+pub trait UapiArgsz: Uapi {
+    /// The size of the structure, in bytes, as user space knows it.
+    fn argsz(&self) -> u32;
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The rules of VFIO: what decides, apart from what acts.
+//!
+//! Pure: no kernel, no unsafe code, no allocation that is not handed in. Runs under `cargo test`
+//! and Miri on the host (`tests/host`) as well as in the modules.
+
+#![cfg_attr(not(CONFIG_RUST), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod errno;
