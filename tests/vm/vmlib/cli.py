@@ -38,6 +38,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--modules-dir", type=Path, help="folder with our .ko files (default: build/<arch>)")
     parser.add_argument("--rust", action="append", default=[], metavar="NAME=KO", help="one of our .ko files")
     parser.add_argument("--sh", help="shell text to run instead of a suite")
+    parser.add_argument("--script", type=Path, help="as --sh, from a file")
+    parser.add_argument("--no-log", action="store_true", help="with --sh: do not print a kernel log that is clean")
     parser.add_argument("--load", action="store_true", help="with --sh: vfio_load first")
     parser.add_argument("--file", action="append", default=[], metavar="HOST:GUEST", help="put a file into the guest")
     parser.add_argument("--cmdline", default="", help="more kernel command line")
@@ -63,7 +65,7 @@ def shell(options: argparse.Namespace, work: Path) -> int:
     """--sh: one boot, everything shown as it comes, the kernel log at the end."""
     machine = MACHINES[(options.machine or ["q35-vtd"])[0]]
     rust = rust_modules(options, machine.arch)
-    text = options.modules or (",".join(f"{n}=rust" for n in rust) if rust else "c")
+    text = options.modules or ("rust" if set(rust) == set(modules.NAMES) and options.modules_dir else "") or (",".join(f"{n}=rust" for n in rust) if rust else "c")
     selection = modules.parse_selection(text)
     command = ("vfio_load || exit\n" if options.load else "") + options.sh + "\n"
     files = {guest: Path(host) for host, _, guest in (f.partition(":") for f in options.file)}
@@ -72,7 +74,11 @@ def shell(options: argparse.Namespace, work: Path) -> int:
         work / "initramfs", machine, command=command, selection=selection, rust=rust, files=files, environment={}
     )
     print("# modules: " + " ".join(f"{n}={w}" for n, w in selection.items()), flush=True)
-    out = lambda line: print(line, flush=True)  # noqa: E731
+
+    def out(line: str) -> None:
+        if not line.startswith("VM-END "):
+            print(line, flush=True)
+
     outcome = qemu.boot(
         machine,
         work,
@@ -83,7 +89,9 @@ def shell(options: argparse.Namespace, work: Path) -> int:
         on_line=out,
         on_console=out if options.verbose else lambda line: None,
     )
-    if outcome.kernel_log and not options.verbose:
+    bad = kernellog.problems(outcome.kernel_log or outcome.console)
+    quiet = options.verbose or (options.no_log and outcome.status == 0 and not bad)
+    if outcome.kernel_log and not quiet:
         print("# kernel log from the end of the boot on:")
         lines = outcome.kernel_log.splitlines()
         starts = [i for i, line in enumerate(lines) if "Run /init as init process" in line]
@@ -91,7 +99,6 @@ def shell(options: argparse.Namespace, work: Path) -> int:
     elif not outcome.kernel_log:
         print("# the guest did not reach its end; its console:")
         print(outcome.console)
-    bad = kernellog.problems(outcome.kernel_log or outcome.console)
     for line in bad:
         print(f"# KERNEL: {line}")
     ended = "timed out" if outcome.timed_out else f"exit status {outcome.status}"
@@ -111,6 +118,8 @@ def main() -> int:
     work = options.work or Path(tempfile.mkdtemp(prefix="vfio-vm."))
     work.mkdir(parents=True, exist_ok=True)
     try:
+        if options.script:
+            options.sh = options.script.read_text()
         if options.sh is not None:
             return shell(options, work)
         return suites.run(options, work, rust_modules)

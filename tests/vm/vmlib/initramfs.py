@@ -144,10 +144,11 @@ def build(
     cpio.file("vm/lib.sh", GUEST / "lib.sh")
     cpio.data("init", (GUEST / "init").read_bytes(), 0o755)
     programs = paths.test_programs(machine.arch)
-    if programs.is_dir():
-        for path in sorted(programs.iterdir()):
-            if path.is_file():
-                cpio.file(f"vm/bin/{path.name}", path)
+    for path in sorted(programs.iterdir()) if programs.is_dir() else []:
+        cpio.file(f"vm/bin/{path.name}", path)
+    sample = paths.PROJECT / "build" / machine.arch / "vfio-edu"
+    if sample.exists():
+        cpio.file("vm/bin/vfio-edu", sample)
     for name, path in files.items():
         cpio.file(name.lstrip("/"), path)
     cpio.close()

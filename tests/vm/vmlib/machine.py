@@ -5,7 +5,7 @@ A machine is data: add one to MACHINES and `make machines` lists it, `make test 
 Suites name devices (`edu`, `igb`, ...), never addresses; the guest gets the table as /vm/devices.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ MACHINES = {
             + ("-device", "intel-iommu,intremap=on,caching-mode=on"),
             cmdline=f"console=ttyS0 intel_iommu=on {HUGE_PAGES}",
             devices=PC_DEVICES,
-            suites=("smoke", "mix", "lifecycle", "errors", "kselftest"),
+            suites=("smoke", "edu", "mix", "lifecycle", "errors", "kselftest"),
             long_suites=("kselftest-long", "lifecycle-long"),
             modules=("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk"),
         ),

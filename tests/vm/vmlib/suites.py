@@ -41,6 +41,7 @@ SUITES = {
     s.name: s
     for s in (
         Suite("smoke", "each device is bound, opened by a selftest, unbound; modules removed", 300),
+        Suite("edu", "samples/edu, the user-space driver of `make run`", 300),
         Suite("kselftest", "the kernel's selftests, group and container mode", 1200, allowed=IGB_FAULTS),
         Suite(
             "kselftest-long",
