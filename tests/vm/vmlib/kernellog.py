@@ -4,20 +4,15 @@
 import re
 
 BAD = re.compile(
-    r"WARNING:|(?-i:\bBUG: |kernel BUG)|Oops|Call Trace|general protection|refcount_t:|KASAN|UBSAN|kmemleak|kernel panic|"
-    r"lockdep|possible (recursive|circular) locking|scheduling while atomic|sleeping function called|"
-    r"blocked for more than|soft lockup|rcu.*(stall|detected)|list_(add|del) corruption|"
-    r"Object .*overwritten|Redzone|Poison overwritten|use-after-free|unregister_netdevice: waiting|"
-    r"rust_kernel: panicked|panicked at|DMAR:.*(fault|error)|Bad page|page:.*refcount",
-    re.IGNORECASE,
+    r"WARNING:|\bBUG: |kernel BUG|\bOops\b|Call Trace|general protection|refcount_t:|KASAN|UBSAN|kmemleak|"
+    r"Kernel panic|possible (recursive|circular) locking|scheduling while atomic|sleeping function called|"
+    r"blocked for more than|soft lockup|rcu.*(stall|detected)|list_(add|del) corruption|corrupted list|"
+    r"Object .*overwritten|Redzone|Right Redzone|Poison overwritten|use-after-free|Bad page|panicked|"
+    r"unregister_netdevice: waiting|DMAR: \[|DMAR: DRHD: handling fault|Trying to free|double free"
 )
 
 # Lines that match BAD and are wanted, or are none of VFIO's doing.
-HARMLESS = re.compile(
-    r"DMAR:.*(enabled|fault address|Fault Reporting)|kmemleak: (Kernel memory leak detector|Automatic)|"
-    r"lockdep is|RCU.*stall.*suppress|debug: unregister|DMAR: .*Fault.*(dis|en)abled",
-    re.IGNORECASE,
-)
+HARMLESS = re.compile(r"kmemleak: (Kernel memory leak detector|Automatic)|rcu.*stall.*suppress")
 
 
 def problems(log: str, allowed: str = "") -> list[str]:
