@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# VFIO in Rust: `make run` and `make test` do everything, set-up included. `make help` lists the rest.
+# The work is done by scripts/ and tests/vm/; kbuild reads Kbuild, not this file.
+
+ARCH ?= amd64
+KDIR ?=
+MACHINE ?=
+SUITE ?=
+MODULES ?= rust
+JOBS ?= 2
+
+export ARCH
+unexport MAKEFLAGS
+
+comma := ,
+VM = scripts/in-root python3 -B tests/vm/run --jobs $(JOBS) $(if $(V),--verbose) \
+	$(foreach m,$(subst $(comma), ,$(MACHINE)),--machine $(m))
+SUITES = $(foreach s,$(subst $(comma), ,$(SUITE)),--suite $(s)) --modules='$(MODULES)'
+# Nothing of ours is needed where only the stock C modules run.
+NEEDED = $(if $(filter-out c,$(MODULES)),modules)
+
+.PHONY: help
+help:
+	@echo 'make run                 set up, build, boot the stock kernel with our modules, drive a device'
+	@echo 'make test                set up, build, run the test machines; last line: N passed, N failed, N skipped'
+	@echo '     MACHINE=<name>        one machine (make machines lists them)'
+	@echo '     SUITE=<name>          one suite'
+	@echo '     MODULES=c             on the stock C modules; MODULES=vfio,vfio-pci: those in Rust, the others in C;'
+	@echo '                           MODULES=-vfio: all but that one in Rust'
+	@echo '     JOBS=<n>              machines side by side (2);  V=1: the kernel console as well'
+	@echo 'make test-long           the same with the long suites'
+	@echo 'make machines            list machines and suites'
+	@echo 'make check               rustfmt, clippy, unsafe gate, host tests, exported symbols'
+	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=amd64] [KDIR=<prepared kernel tree>]'
+	@echo 'make modules_install     into /lib/modules/<release>/updates  [DESTDIR=]'
+	@echo 'make sample              build/$(ARCH)/vfio-edu, the user-space driver'
+	@echo 'make doc                 build/$(ARCH)/doc: rustdoc of all crates'
+	@echo 'make setup               only what the others need: toolchain root, kernel, test programs'
+	@echo 'make clean               remove build/ (the cache of set-up, $${VFIO_CACHE:-/var/cache/vfio-rs}, stays)'
+
+.PHONY: setup
+setup:
+	@scripts/setup root kernel tests
+
+.PHONY: modules
+modules:
+	@scripts/build modules $(KDIR)
+
+.PHONY: modules_install
+modules_install: modules
+	@scripts/install-modules
+
+.PHONY: sample
+sample:
+	@scripts/build-sample
+
+.PHONY: run
+run:
+	@scripts/run
+
+.PHONY: test test-long
+test test-long: $(NEEDED)
+	@scripts/setup root kernel tests
+	@$(if $(wildcard samples/edu/Cargo.toml),scripts/build-sample)
+	@$(VM) $(SUITES) $(if $(filter test-long,$@),--long)
+
+.PHONY: machines
+machines:
+	@scripts/setup root
+	@$(VM) --list
+
+.PHONY: check
+check:
+	@scripts/check
+
+.PHONY: doc
+doc:
+	@scripts/build doc $(KDIR)
+
+.PHONY: clean
+clean:
+	rm -rf build

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Shared by the set-up scripts: where things are, what they are keyed by, how they report. Sourced.
+
+set -euo pipefail
+
+PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/versions
+. "$PROJECT/scripts/versions"
+
+CACHE=${VFIO_CACHE:-/var/cache/vfio-rs}
+ARCH=${ARCH:-amd64}
+RELEASE=$KERNEL-$ARCH
+
+say() {
+	echo "[set-up] $*" >&2
+}
+
+die() {
+	echo "[set-up] error: $*" >&2
+	exit 1
+}
+
+# key FILE...: names what is made of these files; another content, another name.
+key() {
+	cat "$@" | sha256sum | cut -c1-12
+}
+
+# What is slow to make, and what decides its content.
+ROOT=$CACHE/root-$(cd "$PROJECT/scripts" && key <(echo "$SUITE") packages setup-root)
+STOCK=$CACHE/stock-$KERNEL_PACKAGE
+SOURCE=$CACHE/linux-$KERNEL_PACKAGE
+KBUILD_BASE=$CACHE/kernel-$KERNEL_PACKAGE-$RUSTC
+DOWNLOADS=$CACHE/downloads
+TESTS=$CACHE/tests-$KERNEL_PACKAGE-$(cd "$PROJECT" && key scripts/build-tests tests/suites/kselftest/settings.c)
+
+# The host itself is the right toolchain: the same release of Debian with every package.
+host_is_root() {
+	[ -z "${VFIO_USE_ROOT:-}" ] || return 1
+	[ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" = "$SUITE" ] || return 1
+	# shellcheck disable=SC2046
+	dpkg-query -W -f '${db:Status-Abbrev}\n' $(grep -v '^#' "$PROJECT/scripts/packages") 2>/dev/null |
+		grep -cv '^ii' >/dev/null && return 1
+	# shellcheck disable=SC2046
+	dpkg-query -W $(grep -v '^#' "$PROJECT/scripts/packages") >/dev/null 2>&1 || return 1
+	[ "$(rustc --version | cut -d' ' -f2)" = "$RUSTC" ] || return 1
+	qemu-system-x86_64 -device help 2>/dev/null | grep -q '"igb"' || return 1
+}
+
+need_root() {
+	[ "$(id -u)" = 0 ] || die "set-up needs root (to unpack Debian packages and to chroot): run it as root"
+}
+
+# need_space GIGABYTES
+need_space() {
+	local free
+	free=$(df --output=avail -k "$CACHE" | tail -1)
+	[ "$free" -ge $(($1 * 1024 * 1024)) ] ||
+		die "$CACHE has $((free / 1024 / 1024)) GB free and set-up needs $1 GB: free some, or set VFIO_CACHE to a folder with more room"
+}
+
+# locked NAME COMMAND...: one at a time, across all runs that share the cache.
+locked() {
+	local name=$1 lock
+	shift
+	exec {lock}>"$CACHE/.lock-$name"
+	flock -n "$lock" || {
+		say "another run is setting up $name: waiting for it"
+		flock "$lock"
+	}
+	"$@" {lock}>&-
+	exec {lock}>&-
+}
+
+# retry COMMAND...: a mirror in the middle of an update has mismatching indexes for a minute.
+retry() {
+	local try
+	for try in 1 2 3 4; do
+		"$@" && return
+		say "\`$1\` failed (try $try of 4), trying again in $((try * 10)) seconds"
+		sleep $((try * 10))
+	done
+	return 1
+}
+
+# mirror: the Debian mirror that the host's apt is configured with.
+mirror() {
+	if [ -n "${VFIO_MIRROR:-}" ]; then
+		echo "$VFIO_MIRROR"
+		return
+	fi
+	local codename uri
+	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	# shellcheck disable=SC2016
+	uri=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+		awk -v c="$codename" '$1 == c && $2 == "main" { print $3; exit }')
+	uri=${uri:-http://deb.debian.org/debian}
+	echo "${uri%/}"
+}

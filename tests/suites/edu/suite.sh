@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0
+# samples/edu, the user-space driver, through everything it does; every step of its own is checked by it.
+
+. /vm/suite/run.sh
+ktap_begin
+if command -v vfio-edu >/dev/null; then
+	t edu main_job
+else
+	skip edu "samples/edu was not built"
+fi
+ktap_end

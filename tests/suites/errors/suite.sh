@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0
+# Asks the C modules and the selected ones the same things, right and wrong, and compares the answers.
+# (tests/suites/errors/vfio_transcript.c; differences that are wanted: differences.sed, and Documentation/differences.rst.)
+
+OUT=/tmp/transcripts
+mkdir -p $OUT
+
+# transcript WHICH RUN NAME SECTION DEVICES...: one section on one set of devices.
+transcript() {
+	which=$1 run=$2 name=$3 section=$4
+	shift 4
+	timeout -s KILL 300 vfio_transcript "$section" $(for dev in "$@"; do bdf "$dev"; done) \
+		>$OUT/"$which.$run.$name" 2>&1 || echo "exit status $?" >>$OUT/"$which.$run.$name"
+}
+
+# one_set WHICH: everything, on the modules that are loaded.
+one_set() {
+	for dev in edu igb e1000e nvme virtio-net ivshmem; do
+		bind $dev || return 1
+	done
+	# The second run on the same modules would show what the first one left behind.
+	for run in 1 2; do
+		transcript "$1" $run container container edu igb
+		transcript "$1" $run type1 type1 edu
+		transcript "$1" $run dirty dirty igb
+		transcript "$1" $run limits limits edu
+		transcript "$1" $run maps-random maps-random edu
+		for dev in edu igb e1000e nvme virtio-net ivshmem; do
+			[ $run = 1 ] || [ $dev = edu ] || [ $dev = igb ] || continue
+			transcript "$1" $run device-$dev device $dev
+			transcript "$1" $run config-$dev config $dev
+			transcript "$1" $run config-random-$dev config-random $dev
+			transcript "$1" $run irqs-$dev irqs $dev
+			transcript "$1" $run irqs-random-$dev irqs-random $dev
+			transcript "$1" $run reset-$dev reset $dev
+		done
+	done
+	echo 3 >/sys/module/vfio_iommu_type1/parameters/dma_entry_limit
+	transcript "$1" 1 entries entries edu
+	for dev in edu igb e1000e nvme virtio-net ivshmem; do
+		unbind $dev
+	done
+	viability "$1"
+}
+
+# Two devices in one group: neither, one, both bound; one driven by a host driver.
+viability() {
+	bind twin-a
+	transcript "$1" 1 viable-one viable twin-a twin-b
+	bind twin-b
+	transcript "$1" 1 viable-both viable twin-a twin-b
+	transcript "$1" 1 reset-twins reset twin-a
+	modprobe e1000
+	bind twin-b e1000
+	transcript "$1" 1 viable-not viable twin-a twin-b
+	transcript "$1" 2 viable-not viable twin-a twin-b
+	unbind twin-b
+	transcript "$1" 2 viable-one viable twin-a twin-b
+	unbind twin-a
+	rmmod e1000
+}
+
+names() {
+	cat /vm/modules | awk '{ printf " %s=%s", $1, $2 }'
+}
+
+same() {
+	sed -E -f /vm/suite/differences.sed $OUT/c.$1 >/tmp/expected
+	sed -E -f /vm/suite/differences.sed $OUT/ours.$1 >/tmp/got
+	cmp -s /tmp/expected /tmp/got && return
+	echo "lines with - are what the C modules answer, lines with + what$(names) answer"
+	diff -U 2 /tmp/expected /tmp/got | sed 1,2d | head -"${ERRORS_LINES:-60}"
+	echo "$(diff -U 0 /tmp/expected /tmp/got | sed 1,2d | grep -c '^[-+]') lines differ"
+	return 1
+}
+
+ktap_begin
+t c-load vfio_load vfio=c vfio_iommu_type1=c vfio-pci-core=c vfio-pci=c
+t c-run one_set c
+t c-unload vfio_unload
+t load vfio_load
+t run one_set ours
+t unload vfio_unload
+for file in $OUT/c.*; do
+	t "${file#"$OUT"/c.}" same "${file#"$OUT"/c.}"
+done
+echo "# $(cat $OUT/ours.* | wc -l) answers compared"
+ktap_end

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the test programs share: opening things by a device's PCI address, and saying what a call answered.
+ */
+#ifndef VFIO_USER_H
+#define VFIO_USER_H
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <linux/vfio.h>
+
+#define PAGE 4096UL
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+static inline void fail(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fprintf(stderr, "FATAL: ");
+	vfprintf(stderr, format, args);
+	fprintf(stderr, ": %s\n", strerror(errno));
+	va_end(args);
+	exit(1);
+}
+
+/* The node of a device's group, /dev/vfio/N. */
+static inline const char *group_path(const char *bdf)
+{
+	static char path[PATH_MAX];
+	char link[PATH_MAX], target[PATH_MAX];
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/sys/bus/pci/devices/%s/iommu_group", bdf);
+	len = readlink(link, target, sizeof(target) - 1);
+	if (len < 0)
+		fail("%s", link);
+	target[len] = 0;
+	snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(target, '/') + 1);
+	return path;
+}
+
+static inline int open_container(void)
+{
+	int fd = open("/dev/vfio/vfio", O_RDWR);
+
+	if (fd < 0)
+		fail("/dev/vfio/vfio");
+	return fd;
+}
+
+static inline int open_group(const char *bdf)
+{
+	int fd = open(group_path(bdf), O_RDWR);
+
+	if (fd < 0)
+		fail("%s", group_path(bdf));
+	return fd;
+}
+
+struct vfio_user {
+	int container, group, device;
+};
+
+/* The whole way: container, group, IOMMU of this type, device. */
+static inline struct vfio_user open_all(const char *bdf, unsigned long type)
+{
+	struct vfio_user u = { .container = open_container(), .group = open_group(bdf) };
+
+	if (ioctl(u.group, VFIO_GROUP_SET_CONTAINER, &u.container))
+		fail("SET_CONTAINER");
+	if (ioctl(u.container, VFIO_SET_IOMMU, type))
+		fail("SET_IOMMU");
+	u.device = ioctl(u.group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	if (u.device < 0)
+		fail("GET_DEVICE_FD %s", bdf);
+	return u;
+}
+
+static inline void close_all(struct vfio_user *u)
+{
+	close(u->device);
+	close(u->group);
+	close(u->container);
+}
+
+/* The name of an errno, so that transcripts are read without a table. */
+static inline const char *error_name(int error)
+{
+	const char *name = error ? strerrorname_np(error) : "0";
+
+	return name ? name : "?";
+}
+
+#endif

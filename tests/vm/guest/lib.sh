@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
+# What suites are written in. Sourced by the guest's shell (busybox sh).
+
+PCI=/sys/bus/pci/devices
+
+# bdf NAME: the address of a device of this machine (an address stands for itself).
+bdf() {
+	case $1 in
+	*:*) echo "$1" ;;
+	*) awk -v n="$1" '$1 == n { print $2; found = 1 } END { exit !found }' /vm/devices ;;
+	esac
+}
+
+# devices: the names of this machine's devices.
+devices() {
+	awk '{ print $1 }' /vm/devices
+}
+
+# host_driver NAME: the stock driver of the device, "-" if it has none.
+host_driver() {
+	awk -v n="$1" '$1 == n { print $4 }' /vm/devices
+}
+
+# group NAME: the number of the device's IOMMU group.
+group() {
+	basename "$(readlink "$PCI/$(bdf "$1")/iommu_group")"
+}
+
+# selected MODULE: "rust" or "c", as the run selected it.
+selected() {
+	awk -v n="$1" '$1 == n { print $2 }' /vm/modules
+}
+
+# vfio_load [MODULE=rust|c]...: loads the four modules as selected, but for those named here.
+# Parameters of a module: VFIO_PARAMS_vfio_iommu_type1="allow_unsafe_interrupts=1" and the like.
+vfio_load() {
+	modprobe irqbypass
+	for module in vfio vfio_iommu_type1 vfio-pci-core vfio-pci; do
+		which=$(selected $module)
+		for word in "$@"; do
+			[ "${word%=*}" = $module ] && which=${word#*=}
+		done
+		eval "params=\${VFIO_PARAMS_$(echo $module | tr - _)}"
+		insmod /vm/"$which"/$module.ko $params || {
+			echo "# loading $module ($which) failed"
+			return 1
+		}
+	done
+}
+
+# vfio_unload: unloads them; fails if one is still in use.
+vfio_unload() {
+	for module in vfio_pci vfio_pci_core vfio_iommu_type1 vfio; do
+		[ -d /sys/module/$module ] || continue
+		rmmod $module || return 1
+	done
+}
+
+# driver_of NAME: the driver bound to the device, "" if none.
+driver_of() {
+	link=$(readlink "$PCI/$(bdf "$1")/driver") && basename "$link"
+}
+
+# unbind NAME: takes the device from its driver, if it has one.
+unbind() {
+	dev=$(bdf "$1") || return 1
+	echo >"$PCI/$dev/driver_override"
+	[ ! -e "$PCI/$dev/driver" ] || echo "$dev" >"$PCI/$dev/driver/unbind"
+}
+
+# bind NAME [DRIVER]: gives the device to vfio-pci (or DRIVER) by driver_override.
+bind() {
+	dev=$(bdf "$1") || return 1
+	unbind "$1" || return 1
+	echo "${2:-vfio-pci}" >"$PCI/$dev/driver_override"
+	echo "$dev" >/sys/bus/pci/drivers_probe
+	[ "$(driver_of "$1")" = "${2:-vfio-pci}" ] || {
+		echo "# binding $1 to ${2:-vfio-pci} failed"
+		return 1
+	}
+}
+
+# kst PROGRAM NAME [ARGUMENTS]: one of the kernel's selftests on a device.
+kst() {
+	program=$1
+	device=$2
+	shift 2
+	VFIO_SELFTESTS_BDF=$(bdf "$device") "$program" "$@"
+}
+
+# t NAME COMMAND...: one KTAP result. What COMMAND prints becomes diagnostics, its KTAP becomes subtests;
+# exit status 4 is a skip, as in the kernel's selftests.
+ktap_count=0
+t() {
+	t_name=$1
+	shift
+	ktap_count=$((ktap_count + 1))
+	echo "    # $t_name: $*"
+	{ "$@" 2>&1; echo "exit $?" >/tmp/t.status; } | sed 's/^/    /'
+	read -r _ t_status </tmp/t.status
+	case $t_status in
+	0) echo "ok $ktap_count $t_name" ;;
+	4) echo "ok $ktap_count $t_name # SKIP" ;;
+	*)
+		echo "not ok $ktap_count $t_name # exit status $t_status"
+		ktap_failed=1
+		;;
+	esac
+}
+
+# skip NAME REASON: a result that says why it was not tried.
+skip() {
+	ktap_count=$((ktap_count + 1))
+	echo "ok $ktap_count $1 # SKIP $2"
+}
+
+# ktap_begin, ktap_end: the frame of a suite.
+ktap_begin() {
+	echo "TAP version 13"
+	ktap_failed=0
+}
+ktap_end() {
+	echo "1..$ktap_count"
+	return $ktap_failed
+}

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds the initramfs: busybox, the stock modules a machine needs, the VFIO modules, tests and one command."""
+
+import lzma
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+from . import modules as vfio_modules
+from . import paths
+from .machine import Machine
+
+GUEST = Path(__file__).resolve().parents[1] / "guest"
+
+
+class Cpio:
+    """A cpio archive in the kernel's `newc` format, written by hand: it needs no root and no device nodes on disk."""
+
+    def __init__(self, path: Path):
+        self._out = open(path, "wb")
+        self._inode = 0
+        self._dirs: set[str] = set()
+
+    def _entry(self, name: str, mode: int, data: bytes = b"", dev: tuple[int, int] = (0, 0)) -> None:
+        self._inode += 1
+        fields = (self._inode, mode, 0, 0, 1, 0, len(data), 0, 0, dev[0], dev[1], len(name) + 1, 0)
+        head = b"070701" + b"".join(b"%08X" % f for f in fields) + name.encode() + b"\0"
+        self._out.write(head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4))
+
+    def parents(self, name: str) -> None:
+        parts = name.split("/")[:-1]
+        for i in range(1, len(parts) + 1):
+            directory = "/".join(parts[:i])
+            if directory not in self._dirs:
+                self._dirs.add(directory)
+                self._entry(directory, stat.S_IFDIR | 0o755)
+
+    def directory(self, name: str) -> None:
+        self.parents(name + "/")
+
+    def data(self, name: str, data: bytes, mode: int = 0o644) -> None:
+        self.parents(name)
+        self._entry(name, stat.S_IFREG | mode, data)
+
+    def file(self, name: str, path: Path) -> None:
+        self.data(name, path.read_bytes(), stat.S_IMODE(path.stat().st_mode) | 0o444)
+
+    def link(self, name: str, target: str) -> None:
+        self.parents(name)
+        self._entry(name, stat.S_IFLNK | 0o777, target.encode())
+
+    def node(self, name: str, major: int, minor: int) -> None:
+        self.parents(name)
+        self._entry(name, stat.S_IFCHR | 0o600, b"", (major, minor))
+
+    def close(self) -> None:
+        self._entry("TRAILER!!!", 0)
+        self._out.close()
+
+
+def release(stock: Path) -> str:
+    return next((stock / "lib" / "modules").iterdir()).name
+
+
+def module_data(path: Path) -> bytes:
+    return lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+
+
+class StockModules:
+    """The stock kernel's modules and what each needs (modules.dep)."""
+
+    def __init__(self, stock: Path):
+        self.base = stock / "lib" / "modules" / release(stock)
+        self.files: dict[str, str] = {}
+        self.needs: dict[str, list[str]] = {}
+        for line in (self.base / "modules.dep").read_text().splitlines():
+            file, _, needs = line.partition(":")
+            name = self.name(file)
+            self.files[name] = file
+            self.needs[name] = [self.name(n) for n in needs.split()]
+
+    @staticmethod
+    def name(file: str) -> str:
+        return Path(file).name.split(".ko")[0].replace("-", "_")
+
+    def closure(self, names: tuple[str, ...]) -> list[str]:
+        wanted: list[str] = []
+        for name in (n.replace("-", "_") for n in names):
+            if name in self.files:
+                wanted += [n for n in [*self.needs[name], name] if n not in wanted]
+        return wanted
+
+    def data(self, name: str) -> bytes:
+        return module_data(self.base / self.files[name.replace("-", "_")])
+
+
+def build(
+    out: Path,
+    machine: Machine,
+    *,
+    command: str,
+    selection: dict[str, str],
+    rust: dict[str, Path],
+    files: dict[str, Path],
+    environment: dict[str, str],
+) -> None:
+    """Writes the initramfs of `machine` that runs the shell text `command` and powers off."""
+    stock = paths.stock(machine.arch)
+    kernel = StockModules(stock)
+    cpio = Cpio(out)
+    for name in ("proc", "sys", "dev", "tmp", "run", "mnt", "root", "sbin", "bin", "lib", "etc", "vm"):
+        cpio.directory(name)
+    cpio.node("dev/console", 5, 1)
+    busybox = Path(os.environ.get("VFIO_BUSYBOX", "/usr/bin/busybox"))
+    cpio.file("bin/busybox", busybox)
+    applets = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True)
+    for applet in applets.stdout.split():
+        if applet != "busybox":
+            cpio.link(f"bin/{applet}", "/bin/busybox")
+    cpio.link("sbin/modprobe", "/bin/busybox")
+
+    vfio = {n.replace("-", "_") for n in vfio_modules.NAMES}
+    wanted = [n for n in kernel.closure((*machine.early, *machine.modules, *vfio_modules.NAMES)) if n not in vfio]
+    directory = f"lib/modules/{kernel.base.name}"
+    for name in wanted:
+        cpio.data(f"{directory}/{name}.ko", kernel.data(name))
+    dep = "".join(f"{n}.ko:{''.join(f' {d}.ko' for d in kernel.needs[n])}\n" for n in wanted)
+    cpio.data(f"{directory}/modules.dep", dep.encode())
+
+    for name in vfio_modules.NAMES:
+        cpio.data(f"vm/c/{name}.ko", kernel.data(name))
+        if name in rust:
+            cpio.file(f"vm/rust/{name}.ko", rust[name])
+        elif selection[name] == "rust":
+            raise SystemExit(f"{name}.ko is wanted in Rust but was not built: run `make modules`")
+    cpio.data("vm/modules", "".join(f"{n} {w}\n" for n, w in selection.items()).encode())
+    table = "".join(f"{d.name} {d.bdf} {d.pci_id} {d.driver or '-'}\n" for d in machine.devices)
+    cpio.data("vm/devices", table.encode())
+    cpio.data("vm/env", "".join(f"export {k}='{v}'\n" for k, v in environment.items()).encode())
+    cpio.data("vm/early", " ".join(machine.early).encode())
+    cpio.data("vm/command", command.encode())
+    cpio.file("vm/lib.sh", GUEST / "lib.sh")
+    cpio.data("init", (GUEST / "init").read_bytes(), 0o755)
+    programs = paths.test_programs(machine.arch)
+    for path in sorted(programs.iterdir()) if programs.is_dir() else []:
+        cpio.file(f"vm/bin/{path.name}", path)
+    sample = paths.PROJECT / "build" / machine.arch / "vfio-edu"
+    if sample.exists():
+        cpio.file("vm/bin/vfio-edu", sample)
+    for name, path in files.items():
+        cpio.file(name.lstrip("/"), path)
+    cpio.close()
+
+
+def make_disk(path: Path) -> None:
+    """A small disk image with a pattern that a driver under test can recognise."""
+    if not path.exists():
+        with open(path.with_suffix(".tmp"), "wb") as out:
+            out.write(b"".join(b"vfio block %08d\n" % (n // 25) for n in range(8192 * 25)))
+            out.truncate(16 << 20)
+        shutil.move(path.with_suffix(".tmp"), path)

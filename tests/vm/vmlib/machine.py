@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a test machine is made of.
+
+A machine is data: add one to MACHINES and `make machines` lists it, `make test MACHINE=<name>` runs it.
+Suites name devices (`edu`, `igb`, ...), never addresses; the guest gets the table as /vm/devices.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device under test: its name in the suites, its address in the guest, QEMU's -device arguments."""
+
+    name: str
+    bdf: str
+    pci_id: str
+    qemu: tuple[str, ...]
+    driver: str = ""  # the host driver of the guest that would drive it, "" if there is none
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine: how QEMU makes it, what its kernel is told, and which suites make sense on it."""
+
+    name: str
+    about: str
+    arch: str
+    qemu: str
+    args: tuple[str, ...]
+    cmdline: str
+    devices: tuple[Device, ...]
+    suites: tuple[str, ...]
+    long_suites: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()  # extra stock modules in the initramfs, loaded by nobody but the suites
+    early: tuple[str, ...] = ()  # stock modules loaded before anything else
+    memory: str = "4G"
+
+    def device(self, name: str) -> Device:
+        return next(d for d in self.devices if d.name == name)
+
+
+def behind_port(number: int, device: str, ident: str) -> tuple[str, ...]:
+    """A device behind its own root port, alone in its IOMMU group."""
+    port = f"pcie-root-port,id=rp{number},chassis={number},addr={number + 3:#x}"
+    return ("-device", port, "-device", f"{device},bus=rp{number},id={ident}")
+
+
+VIRTIO = "iommu_platform=on,disable-legacy=on"
+
+# Buses are numbered by the firmware in the order of the root ports, so the addresses are fixed.
+PC_DEVICES = (
+    Device("edu", "0000:00:02.0", "1234:11e8", ("-device", "edu,addr=0x2,id=edu")),
+    Device(
+        "ivshmem",
+        "0000:00:03.0",
+        "1af4:1110",
+        (
+            "-object",
+            "memory-backend-ram,size=128M,share=on,id=shm",
+            "-device",
+            "ivshmem-plain,memdev=shm,addr=0x3",
+        ),
+    ),
+    Device("igb", "0000:01:00.0", "8086:10c9", behind_port(1, "igb", "igb"), "igb"),
+    Device("e1000e", "0000:02:00.0", "8086:10d3", behind_port(2, "e1000e", "e1000e"), "e1000e"),
+    Device(
+        "nvme",
+        "0000:03:00.0",
+        "1b36:0010",
+        ("-drive", "if=none,id=disk0,file={disk},format=raw,snapshot=on")
+        + behind_port(3, "nvme,serial=vfio,drive=disk0", "nvme"),
+        "nvme",
+    ),
+    Device("virtio-net", "0000:04:00.0", "1af4:1041", behind_port(4, f"virtio-net-pci,{VIRTIO}", "vnet"), "virtio-pci"),
+    Device(
+        "virtio-blk",
+        "0000:05:00.0",
+        "1af4:1042",
+        ("-drive", "if=none,id=disk1,file={disk},format=raw,snapshot=on")
+        + behind_port(5, f"virtio-blk-pci,drive=disk1,{VIRTIO}", "vblk"),
+        "virtio-pci",
+    ),
+    # Two conventional devices behind one PCI bridge share an IOMMU group.
+    Device(
+        "twin-a",
+        "0000:07:01.0",
+        "1234:11e8",
+        behind_port(6, "pcie-pci-bridge", "pci") + ("-device", "edu,bus=pci,addr=0x1"),
+    ),
+    Device("twin-b", "0000:07:02.0", "8086:100e", ("-device", "e1000,bus=pci,addr=0x2"), "e1000"),
+)
+
+HUGE_PAGES = "hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=16"
+
+MACHINES = {
+    m.name: m
+    for m in (
+        Machine(
+            name="q35-vtd",
+            about="PC, Intel VT-d with interrupt remapping",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2")
+            + ("-device", "intel-iommu,intremap=on,caching-mode=on"),
+            cmdline=f"console=ttyS0 intel_iommu=on {HUGE_PAGES}",
+            devices=PC_DEVICES,
+            suites=("smoke", "edu", "mix", "lifecycle", "errors", "kselftest"),
+            long_suites=("kselftest-long", "lifecycle-long"),
+            modules=("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk"),
+        ),
+    )
+}

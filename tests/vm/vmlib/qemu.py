@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boots a machine and follows it until it powers off, or until its time is over."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Optional
+
+from . import paths
+from .machine import Machine
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Outcome:
+    """What a run left behind."""
+
+    output: str  # what the suite printed
+    console: str  # the kernel's console
+    kernel_log: str  # the kernel log in full, empty if the guest did not reach its end
+    status: Optional[int]  # exit status of the command, None if the guest did not reach its end
+    timed_out: bool
+    seconds: float
+
+
+def accelerator() -> str:
+    """KVM where the processor has it and /dev/kvm opens; software emulation elsewhere."""
+    choice = os.environ.get("VFIO_ACCEL")
+    if choice:
+        return choice
+    flags = Path("/proc/cpuinfo").read_text()
+    if ("vmx" in flags or "svm" in flags) and os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "kvm"
+    return "tcg,thread=multi"
+
+
+def child_setup() -> None:
+    """QEMU gets its own process group, and dies when the runner does."""
+    os.setsid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def command_line(machine: Machine, work: Path, disk: Path, extra_cmdline: str, extra_args: list[str]) -> list[str]:
+    stock = paths.stock(machine.arch)
+    command = [machine.qemu, "-accel", accelerator(), *machine.args, "-m", machine.memory]
+    command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    for device in machine.devices:
+        command += [arg.replace("{disk}", str(disk)) for arg in device.qemu]
+    for name in ("console", "output", "kernel"):
+        command += ["-chardev", f"file,id={name},path={work / name}", "-serial", f"chardev:{name}"]
+    append = f"{machine.cmdline} panic=-1 loglevel=5 printk.time=1 log_buf_len=4M {extra_cmdline}"
+    command += ["-kernel", str(stock / "vmlinuz"), "-initrd", str(work / "initramfs"), "-append", append]
+    return command + extra_args
+
+
+class Follower:
+    """Reads what was appended to a file, a whole line at a time."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._offset = 0
+
+    def lines(self, final: bool = False) -> list[str]:
+        if not self._path.exists():
+            return []
+        with open(self._path, "rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        end = len(data) if final else data.rfind(b"\n") + 1
+        self._offset += end
+        return data[:end].decode(errors="replace").replace("\r", "").splitlines()
+
+
+def read(path: Path) -> str:
+    return path.read_text(errors="replace").replace("\r", "") if path.exists() else ""
+
+
+def boot(
+    machine: Machine,
+    work: Path,
+    disk: Path,
+    *,
+    timeout: float,
+    cmdline: str = "",
+    args: tuple[str, ...] = (),
+    on_line: Callable[[str], None] = lambda line: None,
+    on_console: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Runs the machine whose initramfs is in `work`; `on_line` sees each line as the suite prints it."""
+    start = time.monotonic()
+    command = command_line(machine, work, disk, cmdline, list(args))
+    (work / "qemu.sh").write_text(" ".join(f"'{a}'" for a in command) + "\n")
+    with open(work / "qemu.log", "wb") as log:
+        qemu = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=child_setup
+        )
+    followers = [(Follower(work / "output"), on_line), (Follower(work / "console"), on_console)]
+    timed_out = False
+    try:
+        while qemu.poll() is None:
+            for follower, sink in followers:
+                for line in follower.lines():
+                    sink(line)
+            if time.monotonic() - start > timeout:
+                timed_out = True
+                break
+            time.sleep(0.1)
+    finally:
+        if qemu.poll() is None:
+            os.killpg(qemu.pid, signal.SIGKILL)
+        qemu.wait()
+    for follower, sink in followers:
+        for line in follower.lines(final=True):
+            sink(line)
+    if qemu.returncode not in (0, -signal.SIGKILL):
+        print(f"# QEMU failed: {read(work / 'qemu.log').strip()}", file=sys.stderr)
+    output = read(work / "output")
+    status = None
+    for line in output.splitlines():
+        if line.startswith("VM-END "):
+            status = int(line.split()[1])
+    return Outcome(
+        output, read(work / "console"), read(work / "kernel"), status, timed_out, time.monotonic() - start
+    )

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The suites, and running them: one boot per machine and suite, several machines side by side."""
+
+import argparse
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import initramfs, kernellog, ktap, modules, paths, qemu
+from .machine import MACHINES, Machine
+
+DIRECTORY = paths.PROJECT / "tests" / "suites"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite is tests/suites/<script>/suite.sh, run by the guest's shell after lib.sh."""
+
+    name: str
+    about: str
+    timeout: float  # of the whole boot, in seconds, on an emulated machine with two slow processors
+    script: str = ""  # folder below tests/suites, if it is not the suite's name
+    environment: tuple[tuple[str, str], ...] = ()
+    both: bool = False  # wants our modules beside the C ones, so there is nothing to do for MODULES=c
+    allowed: str = ""  # expression for kernel messages that this suite provokes
+    cmdline: str = ""
+
+    @property
+    def path(self) -> Path:
+        return DIRECTORY / (self.script or self.name) / "suite.sh"
+
+
+# Freed and overrun slab objects are poisoned and checked: use after free shows in the kernel log.
+SLUB = "slub_debug=FZP"
+
+# vfio_pci_driver_test makes igb read and write where nothing is mapped.
+IGB_FAULTS = r"DMAR: DRHD: handling fault|DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[0000:01:00.0\]"
+
+SUITES = {
+    s.name: s
+    for s in (
+        Suite("smoke", "each device is bound, opened by a selftest, unbound; modules removed", 300),
+        Suite("edu", "samples/edu, the user-space driver of `make run`", 300),
+        Suite("kselftest", "the kernel's selftests, group and container mode", 1200, allowed=IGB_FAULTS),
+        Suite(
+            "kselftest-long",
+            "the kernel's selftests, every mode on every device",
+            3600,
+            script="kselftest",
+            environment=(("KSELFTEST_LONG", "1"),),
+            allowed=IGB_FAULTS,
+        ),
+        Suite("mix", "each module alone in Rust, and each alone in C", 900, both=True),
+        Suite("lifecycle", "load, bind, open, unbind, unload in every order", 900, cmdline=SLUB),
+        Suite(
+            "lifecycle-long",
+            "the same, 100 times",
+            5400,
+            script="lifecycle",
+            environment=(("LIFECYCLE_ROUNDS", "100"),),
+            cmdline=SLUB,
+        ),
+        Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 900, cmdline=SLUB),
+    )
+}
+
+
+def show() -> None:
+    """make machines"""
+    for machine in MACHINES.values():
+        print(f"{machine.name:16} {machine.about}")
+        print(f"{'':16}   suites: {' '.join(machine.suites)}")
+        print(f"{'':16}   long:   {' '.join(machine.long_suites)}")
+        print(f"{'':16}   devices: {' '.join(d.name for d in machine.devices)}")
+    print()
+    for suite in SUITES.values():
+        print(f"{suite.name:16} {suite.about}")
+
+
+class Printer:
+    """Keeps the lines of one boot together when machines run side by side."""
+
+    lock = threading.Lock()
+
+    def __init__(self, live: bool):
+        self._live = live
+        self._lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        if self._live:
+            print(text, flush=True)
+        else:
+            self._lines.append(text)
+
+    def flush(self) -> None:
+        with self.lock:
+            for text in self._lines:
+                print(text)
+            print(end="", flush=True)
+
+
+def skipped(name: str, reason: str) -> ktap.Tally:
+    print(f"ok - {name} # SKIP {reason}", flush=True)
+    return ktap.Tally(skipped=1)
+
+
+def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Suite, rust: dict, live: bool):
+    """One boot; returns its tally."""
+    name = f"{machine.name}.{suite.name}"
+    selection = modules.parse_selection(options.modules)
+    if suite.both and "rust" not in selection.values():
+        return skipped(name, "MODULES=c has no module of ours to mix")
+    folder = work / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in ("console", "output", "kernel"):
+        (folder / leftover).unlink(missing_ok=True)
+    files = {}
+    for path in sorted(suite.path.parent.iterdir()):
+        if path.is_file() and path.suffix != ".c":
+            files[f"/vm/suite/{path.name}"] = path
+    initramfs.build(
+        folder / "initramfs",
+        machine,
+        command=". /vm/suite/suite.sh\n",
+        selection=selection,
+        rust=rust,
+        files=files,
+        environment={"MACHINE": machine.name, "SUITE": suite.name, **dict(suite.environment)},
+    )
+    printer = Printer(live)
+    printer.line(f"# {name}: {suite.about}; modules: " + " ".join(f"{n}={w}" for n, w in selection.items()))
+    outcome = qemu.boot(
+        machine,
+        folder,
+        work / "disk",
+        timeout=options.timeout or suite.timeout,
+        cmdline=f"{suite.cmdline} {options.cmdline}",
+        args=tuple(options.qemu_arg),
+        on_line=lambda line: printer.line("    " + line),
+        on_console=(lambda line: printer.line("    console: " + line)) if options.verbose else lambda line: None,
+    )
+    tally = ktap.count(outcome.output)
+    results = tally.passed + tally.failed + tally.skipped
+
+    def verdict(ok: bool, what: str, lines: list[str]) -> None:
+        tally.result(ok, f"{name}: {what}")
+        printer.line(f"    {'ok' if ok else 'not ok'} - {name}: {what}")
+        for line in lines:
+            printer.line(f"    #   {line}")
+
+    bad = kernellog.problems(outcome.kernel_log or outcome.console, suite.allowed)
+    verdict(not bad, "kernel log is clean", bad[:40])
+    if outcome.timed_out:
+        why = [f"killed after {outcome.seconds:.0f} s", *outcome.console.splitlines()[-40:]]
+    elif outcome.status is None:
+        why = ["the machine stopped before its end", *outcome.console.splitlines()[-60:]]
+    else:
+        why = [f"exit status {outcome.status}, {results} results"]
+    finished = outcome.status is not None and not outcome.timed_out and results > 0
+    finished = finished and (outcome.status == 0 or tally.failed > 0)
+    verdict(finished, "suite ran to its end", [] if finished else why)
+    printer.line(f"{'not ok' if tally.failed else 'ok'} - {name} # {outcome.seconds:.0f} s: {tally}")
+    printer.flush()
+    if tally.failed and not options.work:
+        keep = paths.PROJECT / "build" / "test-failures" / name
+        keep.mkdir(parents=True, exist_ok=True)
+        for part in ("console", "output", "kernel", "qemu.sh"):
+            if (folder / part).exists():
+                (keep / part).write_bytes((folder / part).read_bytes())
+        print(f"# kept in {keep.relative_to(paths.PROJECT)}: console, output, kernel log", flush=True)
+    return tally
+
+
+def run(options: argparse.Namespace, work: Path, rust_modules) -> int:
+    """Runs what was asked for; the last line is `N passed, N failed, N skipped`."""
+    for name in options.suite:
+        if name not in SUITES:
+            raise SystemExit(f"no suite is called {name}: {', '.join(SUITES)}")
+    jobs = []
+    for machine in [MACHINES[name] for name in options.machine] or MACHINES.values():
+        every = machine.suites + machine.long_suites
+        wanted = [s for s in every if s in options.suite] if options.suite else machine.suites
+        if options.long and not options.suite:
+            # What a long suite covers, its short form need not repeat.
+            scripts = {SUITES[s].script for s in machine.long_suites}
+            wanted = [s for s in machine.suites if s not in scripts] + list(machine.long_suites)
+        jobs += [(machine, SUITES[s]) for s in wanted]
+    initramfs.make_disk(work / "disk")
+    print("TAP version 13", flush=True)
+    total = ktap.Tally()
+    live = len(jobs) == 1 or options.jobs == 1
+
+    def job(pair) -> ktap.Tally:
+        machine, suite = pair
+        return run_one(options, work, machine, suite, rust_modules(options, machine.arch), live)
+
+    with ThreadPoolExecutor(max_workers=max(1, options.jobs)) as pool:
+        # Those that may last longest start first.
+        jobs.sort(key=lambda pair: -pair[1].timeout)
+        for tally in pool.map(job, jobs):
+            total.add(tally)
+    for name in total.failures:
+        print(f"# FAILED: {name}")
+    print(total, flush=True)
+    return 1 if total.failed else 0
