@@ -6,8 +6,28 @@
 #ifndef _VFIO_HELPERS_H
 #define _VFIO_HELPERS_H
 
+#include <linux/idr.h>
+#include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/pm_runtime.h>
+#include <linux/poll.h>
+#include <linux/refcount.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
 
 bool vfio_helper_pfn_valid(unsigned long pfn);
+void vfio_helper_ida_init(struct ida *ida);
+bool vfio_helper_refcount_inc_not_zero(refcount_t *refs);
+int vfio_helper_pm_runtime_resume_and_get(struct device *dev);
+void vfio_helper_pm_runtime_put(struct device *dev);
+void vfio_helper_list_del(struct list_head *entry);
+struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *name);
+void vfio_helper_init_work(struct work_struct *work, work_func_t func);
+bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work);
+bool vfio_helper_schedule_work(struct work_struct *work);
+void vfio_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
+					   wait_queue_func_t func);
+__poll_t vfio_helper_vfs_poll(struct file *file, struct poll_table_struct *pt);
+void vfio_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc);
 
 #endif /* _VFIO_HELPERS_H */

@@ -70,17 +70,45 @@ uapi! {
     vfio_device_info { argsz: u32, flags: u32, num_regions: u32, num_irqs: u32, cap_offset: u32, pad: u32 }
     vfio_region_info { argsz: u32, flags: u32, index: u32, cap_offset: u32, size: u64, offset: u64 }
     vfio_irq_info { argsz: u32, flags: u32, index: u32, count: u32 }
+    vfio_device_feature_dma_logging_control { page_size: u64, num_ranges: u32, __reserved: u32, ranges: u64 }
+    vfio_device_feature_dma_logging_range { iova: u64, length: u64 }
+    vfio_device_feature_dma_logging_report { iova: u64, length: u64, page_size: u64, bitmap: u64 }
+    vfio_device_feature_mig_data_size { stop_copy_length: u64 }
+    vfio_device_feature_mig_state { device_state: u32, data_fd: i32 }
+    vfio_device_feature_migration { flags: u64 }
     vfio_info_cap_header { id: u16, version: u16, next: u32 }
     vfio_iommu_type1_info { argsz: u32, flags: u32, iova_pgsizes: u64, cap_offset: u32, pad: u32 }
     vfio_iommu_type1_dma_map { argsz: u32, flags: u32, vaddr: u64, iova: u64, size: u64 }
     vfio_bitmap { pgsize: u64, size: u64, data: *mut u64 }
 }
 
+/// What `struct vfio_device_feature` starts with; the feature's data follows.
+#[repr(C)]
+#[derive(Zeroable)]
+pub struct DeviceFeature {
+    /// The size of header and data, in bytes.
+    pub argsz: u32,
+    /// The number of the feature, and what to do.
+    pub flags: u32,
+}
+
+const _: () = assert!(size_of::<DeviceFeature>() == size_of::<vfio_bindings::vfio_device_feature>());
+
+// SAFETY: Two integers of 4 bytes, without padding.
+unsafe impl Uapi for DeviceFeature {}
+
 uapi_argsz! {
+    DeviceFeature,
     vfio_group_status,
     vfio_device_info,
     vfio_region_info,
     vfio_irq_info,
     vfio_iommu_type1_info,
     vfio_iommu_type1_dma_map,
+}
+
+/// The number of the VFIO ioctl `VFIO_BASE + offset`. None has a size encoded.
+#[inline]
+pub const fn ioctl(offset: u32) -> u32 {
+    kernel::ioctl::_IO(vfio_bindings::VFIO_TYPE as u32, vfio_bindings::VFIO_BASE + offset)
 }

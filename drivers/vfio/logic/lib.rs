@@ -9,3 +9,9 @@
 #![forbid(unsafe_code)]
 
 pub mod errno;
+pub mod feature;
+pub mod group;
+pub mod info_cap;
+pub mod iova_ranges;
+pub mod irq_set;
+pub mod migration;
