@@ -12,9 +12,14 @@ const __LOG_PREFIX: &[u8] = b"vfio\0";
 
 pub mod eventfd;
 pub mod info_cap;
+pub mod iommu_domain;
+pub mod iommu_driver;
 pub mod iommu_group;
+pub mod iommu_space;
+pub mod locked_vm;
 pub mod param;
 pub mod pci_core_device;
+pub mod pin;
 pub mod rwsem;
 pub mod uaccess;
 pub mod uapi;

@@ -8,4 +8,9 @@
 #![cfg_attr(not(CONFIG_RUST), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod dirty;
+pub mod dma;
 pub mod errno;
+pub mod extent;
+pub mod iova;
+pub mod type1_info;
