@@ -94,6 +94,9 @@ pub trait IommuDriver: Send + Sync + Sized + 'static {
     /// `EINVAL` if there is no such type, `EPERM`, `ENOMEM`.
     fn open(kind: usize) -> Result<impl PinInit<Self, Error>>;
 
+    /// The container is closed; the instance is dropped next. Groups may still be there.
+    fn release(&self) {}
+
     /// Any ioctl of the container that `vfio.ko` does not handle.
     ///
     /// # Errors
@@ -396,7 +399,8 @@ impl<T: IommuDriver> Adapter<T> {
     /// `data` must be what `open` returned, and not be used any more.
     unsafe extern "C" fn release(data: *mut c_void) {
         // SAFETY: By the contract of this function.
-        drop(unsafe { Pin::new_unchecked(KBox::from_raw(data.cast::<Hosted<T>>())) });
+        let hosted = unsafe { Pin::new_unchecked(KBox::from_raw(data.cast::<Hosted<T>>())) };
+        hosted.driver.release();
     }
 
     /// # Safety

@@ -17,7 +17,8 @@
 
 use crate::{
     abi,
-    dma::Dma, //
+    dma::Dma,
+    unmap, //
 };
 use kernel::{
     new_condvar,
@@ -43,7 +44,7 @@ use vfio_logic::iova::IovaRange;
 const BUSY_SLOTS: usize = 8;
 
 /// What type1 has of a container.
-#[pin_data(PinnedDrop)]
+#[pin_data]
 pub(crate) struct Container {
     /// Unmapping a part of a mapping is refused (`VFIO_TYPE1v2_IOMMU`).
     pub(crate) v2: bool,
@@ -115,6 +116,14 @@ impl Container {
         }? Error)
     }
 
+    /// Takes everything away, at the end of the container. The domains go with the space, which
+    /// detaches the groups that are still there.
+    pub(crate) fn empty(&self) {
+        let space = self.space.read();
+        let mut state = self.state.lock();
+        unmap::remove_all(&space, &mut state);
+    }
+
     /// Whether there are emulated groups.
     pub(crate) fn has_emulated(&self) -> bool {
         self.state.lock().has_emulated()
@@ -162,16 +171,16 @@ impl State {
         let Some(start) = self.first_overlap(range) else {
             return false;
         };
-        let mut cursor = self.dmas.cursor_lower_bound(&start);
-        while let Some(current) = cursor {
-            let (iova, dma) = current.current();
+        let mut pos = Some(start);
+        while let Some(cursor) = pos.and_then(|pos| self.dmas.cursor_lower_bound(&pos)) {
+            let (iova, dma) = cursor.current();
             if *iova > range.last {
                 break;
             }
             if dma.filling {
                 return true;
             }
-            cursor = current.move_next();
+            pos = iova.checked_add(dma.size());
         }
         false
     }
@@ -200,15 +209,5 @@ impl State {
         if let Some(busy) = self.busy.get_mut(slot.0) {
             *busy = None;
         }
-    }
-}
-
-#[pinned_drop]
-impl PinnedDrop for Container {
-    fn drop(self: Pin<&mut Self>) {
-        let space = self.space.read();
-        let mut state = self.state.lock();
-        crate::unmap::remove_all(&space, &mut state);
-        // The domains go with the space, which detaches the groups that are still there.
     }
 }

@@ -12,7 +12,10 @@ use crate::{
     },
     dma::Dma,
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    transmute::AsBytes, //
+};
 use vfio_kapi::{
     uaccess::{
         is_user_range,
@@ -286,7 +289,8 @@ impl Dma {
             for (slot, word) in buffer.iter_mut().zip(index..index + count) {
                 *slot = place.get(bits, word) | if word == 0 { kept } else { 0 };
             }
-            writer.write(buffer.get(..count as usize).unwrap_or(&[]))?;
+            let words = buffer.get(..count as usize).unwrap_or(&[]);
+            writer.write_slice(AsBytes::as_bytes(words))?;
             index += count;
         }
         Ok(())

@@ -52,6 +52,10 @@ impl IommuDriver for Container {
         }
     }
 
+    fn release(&self) {
+        self.empty();
+    }
+
     fn ioctl(&self, devices: &DeviceList, cmd: u32, arg: UserArg) -> Result<isize> {
         match cmd {
             GET_INFO => self.get_info(arg),

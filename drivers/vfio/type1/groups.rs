@@ -211,7 +211,7 @@ fn usable_ranges(
     }
     let mut ranges = KVec::new();
     iova::usable(
-        space.domains().iter().map(PagingDomain::aperture).chain(aperture),
+        Iterator::chain(space.domains().iter().map(PagingDomain::aperture), aperture),
         all.iter().filter(|r| r.kind != ReservedKind::DirectRelaxable).map(|r| r.range),
         |range| ranges.push(range, GFP_KERNEL_ACCOUNT).map_err(Error::from),
     )?;
