@@ -173,3 +173,9 @@ pub trait UapiArgsz: Uapi {
     /// The size of the structure, in bytes, as user space knows it.
     fn argsz(&self) -> u32;
 }
+
+/// Whether the addresses can be those of user memory. Says nothing about what is there.
+pub fn is_user_range(addr: usize, size: usize) -> bool {
+    // SAFETY: Any numbers may be asked for.
+    unsafe { vfio_bindings::vfio_helper_access_ok(addr, size) }
+}

@@ -80,6 +80,7 @@ uapi! {
     vfio_iommu_type1_info { argsz: u32, flags: u32, iova_pgsizes: u64, cap_offset: u32, pad: u32 }
     vfio_iommu_type1_dma_map { argsz: u32, flags: u32, vaddr: u64, iova: u64, size: u64 }
     vfio_bitmap { pgsize: u64, size: u64, data: *mut u64 }
+    vfio_iommu_type1_dirty_bitmap_get { iova: u64, size: u64, bitmap: vfio_bitmap }
 }
 
 /// What `struct vfio_device_feature` starts with; the feature's data follows.
@@ -105,6 +106,41 @@ uapi_argsz! {
     vfio_irq_info,
     vfio_iommu_type1_info,
     vfio_iommu_type1_dma_map,
+    DmaUnmap,
+    DirtyBitmap,
+}
+
+macro_rules! uapi_head {
+    ($($(#[$doc:meta])* $name:ident of $c:ident { $($field:ident: $ty:ty),* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Zeroable)]
+        pub struct $name {
+            $(
+                #[doc = concat!("The field `", stringify!($field), "`.")]
+                pub $field: $ty,
+            )*
+        }
+
+        // No padding, and where the header has them.
+        const _: () = assert!(size_of::<$name>() == 0 $(+ size_of::<$ty>())*);
+        const _: () = assert!(size_of::<$name>() == size_of::<vfio_bindings::$c>());
+        $(const _: () = assert!(
+            core::mem::offset_of!($name, $field) == core::mem::offset_of!(vfio_bindings::$c, $field)
+        );)*
+
+        // SAFETY: A plain structure of integers without padding.
+        unsafe impl Uapi for $name {}
+    )*};
+}
+
+// The bindings of a structure that ends in an array of any length cannot be told to be plain; these
+// are what comes before it.
+uapi_head! {
+    /// `struct vfio_iommu_type1_dma_unmap`.
+    DmaUnmap of vfio_iommu_type1_dma_unmap { argsz: u32, flags: u32, iova: u64, size: u64 }
+    /// `struct vfio_iommu_type1_dirty_bitmap`.
+    DirtyBitmap of vfio_iommu_type1_dirty_bitmap { argsz: u32, flags: u32 }
 }
 
 /// The number of the VFIO ioctl `VFIO_BASE + offset`. None has a size encoded.
