@@ -156,9 +156,10 @@ pub(crate) unsafe extern "C" fn vfio_register_emulated_iommu_dev(
 /// Unregisters a device, and waits until nobody uses it.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_unregister_group_dev(device: *mut vb::vfio_device) {
-    // SAFETY: The device is registered, and stays so until the end of `unregister` below.
-    let group = unsafe { CoreDevice::<Group>::from_raw(device) }.group().clone();
-    if let Some(registration) = group.withdraw(|registered| registered.as_raw() == device) {
+    // SAFETY: The device stays registered until the end of `unregister` below.
+    let group = unsafe { CoreDevice::<Group>::try_from_raw(device) }.map(|dev| dev.group().clone());
+    let withdrawn = group.and_then(|group| group.withdraw(|other| other.as_raw() == device));
+    if let Some(registration) = withdrawn {
         device::unregister(registration);
     }
 }
@@ -267,11 +268,12 @@ pub(crate) unsafe extern "C" fn vfio_file_has_dev(
     file: *mut bindings::file,
     device: *mut vb::vfio_device,
 ) -> bool {
-    // SAFETY: The file is valid and the device registered.
+    // SAFETY: The file is valid, and the device in a set whose lock the caller holds. It need not be
+    // registered.
     unsafe {
-        group_of(file).is_some_and(|group| {
-            core::ptr::eq(&*group, &**CoreDevice::<Group>::from_raw(device).group())
-        })
+        group_of(file)
+            .zip(CoreDevice::<Group>::try_from_raw(device))
+            .is_some_and(|(group, device)| core::ptr::eq(&*group, &**device.group()))
     }
 }
 
