@@ -58,7 +58,7 @@ impl FileOps for DeviceFile {
             return Err(ENOTTY);
         }
         let _power = device.power().map_err(|err| {
-            vfio_kapi::ratelimit::with_limit(|| {
+            vfio_kapi::print::with_limit(|| {
                 dev_info!(
                     device.parent(),
                     "vfio: runtime resume failed {}\n",

@@ -258,7 +258,7 @@ impl Group {
         let id = iommu_group.id();
         let _: Option<()> = iommu_group.find_device(|device| {
             if !self.has_device(device) && vfio_kapi::iommu_group::uses_dma(device) {
-                vfio_kapi::ratelimit::with_limit(|| {
+                vfio_kapi::print::with_limit(|| {
                     dev_warn!(
                         device,
                         "vfio: group {} is not viable: this device is bound to driver {}\n",

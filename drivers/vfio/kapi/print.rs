@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Messages that user space can cause, but not too many.
+//! Messages in the kernel log, beyond what `pr_info!` and the like do.
 //!
 //! C header: [`include/linux/printk.h`](srctree/include/linux/printk.h)
 
 use kernel::{
     bindings,
-    prelude::*, //
+    prelude::*,
+    str::CStr, //
 };
+
+/// Prints a line without the name of the module before it.
+pub fn info(line: &CStr) {
+    // SAFETY: The format takes a string. It starts with `KERN_INFO`.
+    unsafe { bindings::_printk(c"\x016%s\n".as_char_ptr(), line.as_char_ptr()) };
+}
 
 /// Calls `print`, unless there were many messages of this sort a moment ago.
 pub fn with_limit(print: impl FnOnce()) {
