@@ -20,9 +20,7 @@ pub unsafe trait Uapi: Zeroable {
     #[inline]
     fn as_bytes(&self) -> &[u8] {
         // SAFETY: `self` is valid for reads, and all its bytes are initialized as there is no padding.
-        unsafe {
-            core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), size_of_val(self))
-        }
+        unsafe { core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), size_of_val(self)) }
     }
 
     /// The structure as bytes to be overwritten.
@@ -126,5 +124,8 @@ uapi_head! {
 /// The number of the VFIO ioctl `VFIO_BASE + offset`. None has a size encoded.
 #[inline]
 pub const fn ioctl(offset: u32) -> u32 {
-    kernel::ioctl::_IO(vfio_bindings::VFIO_TYPE as u32, vfio_bindings::VFIO_BASE + offset)
+    kernel::ioctl::_IO(
+        vfio_bindings::VFIO_TYPE as u32,
+        vfio_bindings::VFIO_BASE + offset,
+    )
 }

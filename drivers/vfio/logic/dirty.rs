@@ -39,7 +39,9 @@ pub fn check_bitmap(size: u64, pgsize: u64, bitmap_size: u64) -> Result {
 
 /// Sets `count` bits from `start` on; ignores what is outside.
 pub fn set_bits(words: &mut [u64], start: u64, count: u64) {
-    let end = start.saturating_add(count).min((words.len() as u64).saturating_mul(BITS));
+    let end = start
+        .saturating_add(count)
+        .min((words.len() as u64).saturating_mul(BITS));
     let mut bit = start;
     while bit < end {
         let offset = bit % BITS;

@@ -236,7 +236,9 @@ impl Dma {
     }
 
     fn mark_pins_dirty(&mut self, shift: u32) {
-        let Self { pins, dirty, io, .. } = self;
+        let Self {
+            pins, dirty, io, ..
+        } = self;
         if let Some(bits) = dirty {
             for at in pins.keys() {
                 dirty::set_bits(bits, at.wrapping_sub(io.iova()) >> shift, 1);

@@ -35,8 +35,10 @@ fn edge() -> impl Strategy<Value = u64> {
 
 /// Ranges in a small space, so that they meet.
 fn small_range() -> impl Strategy<Value = IovaRange> {
-    (0..64u64, 0..64u64)
-        .prop_map(|(a, b)| IovaRange { start: a.min(b), last: a.max(b) })
+    (0..64u64, 0..64u64).prop_map(|(a, b)| IovaRange {
+        start: a.min(b),
+        last: a.max(b),
+    })
 }
 
 proptest! {

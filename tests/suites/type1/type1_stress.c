@@ -204,9 +204,11 @@ int main(int argc, char **argv)
 			get->bitmap.data = (void *)bits;
 			memset(bits, 0x5a, sizeof(bits));
 			ret = ioctl(container, VFIO_IOMMU_DIRTY_PAGES, dirty);
-			printf("%d dirty %x %llx %llx = %d %d bits %x\n", i, dirty->flags,
-			       get->iova, get->size, ret, ret ? errno : 0,
-			       hash(bits, sizeof(bits)));
+			printf("%d dirty %x %llx %llx = %d %d bits %x %llx %llx %llx\n",
+			       i, dirty->flags, get->iova, get->size, ret,
+			       ret ? errno : 0, hash(bits, sizeof(bits)),
+			       (unsigned long long)bits[0], (unsigned long long)bits[1],
+			       (unsigned long long)bits[2]);
 			break;
 		case 14:
 			info->argsz = below(4) ? sizeof(big) : below(160);
