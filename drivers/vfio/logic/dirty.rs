@@ -59,7 +59,8 @@ pub fn set_bits(words: &mut [u64], start: u64, count: u64) {
 pub struct Placement {
     /// The word where it starts.
     pub word: u64,
-    /// By how many bits it is moved up there; those below belong to others.
+    /// By how many bits it is moved up there. If any, those below belong to others, and the first
+    /// word is added to what is there.
     pub shift: u32,
     /// How many words are written.
     pub words: u64,
@@ -87,10 +88,5 @@ impl Placement {
             None => 0,
         };
         (at(index) << self.shift) | below
-    }
-
-    /// The bits of the first word that belong to others.
-    pub const fn kept(&self) -> u64 {
-        (1u64 << self.shift) - 1
     }
 }

@@ -280,7 +280,8 @@ impl Dma {
         let kept = if place.shift == 0 {
             0
         } else {
-            target.reader(size_of::<u64>()).read::<u64>()? & place.kept()
+            // The whole word, as ever: user space may count on its bits staying.
+            target.reader(size_of::<u64>()).read::<u64>()?
         };
 
         let mut writer = target.writer((place.words * 8) as usize);
