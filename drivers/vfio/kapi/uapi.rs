@@ -146,5 +146,8 @@ uapi_head! {
 /// The number of the VFIO ioctl `VFIO_BASE + offset`. None has a size encoded.
 #[inline]
 pub const fn ioctl(offset: u32) -> u32 {
-    kernel::ioctl::_IO(vfio_bindings::VFIO_TYPE as u32, vfio_bindings::VFIO_BASE + offset)
+    kernel::ioctl::_IO(
+        vfio_bindings::VFIO_TYPE as u32,
+        vfio_bindings::VFIO_BASE + offset,
+    )
 }
