@@ -14,11 +14,16 @@ use core::{
     pin::Pin, //
 };
 use kernel::{
+    bindings,
     pci,
     prelude::*,
     types::Opaque, //
 };
 use vfio_bindings as vb;
+
+pub mod bars;
+pub mod regions;
+pub mod set;
 
 /// `struct vfio_pci_core_device`, with the core's own state `S` attached.
 ///
@@ -126,6 +131,31 @@ impl<S> PciCoreDevice<S> {
     pub fn pdev_raw(&self) -> *mut kernel::bindings::pci_dev {
         // SAFETY: As in `pdev`.
         unsafe { (*self.as_raw()).pdev }
+    }
+
+    /// Whether the function behind the device has this device as its driver's data.
+    pub fn is_drvdata(&self) -> bool {
+        // SAFETY: The function is valid.
+        let data = unsafe { bindings::dev_get_drvdata(&raw const (*self.pdev_raw()).dev) };
+        core::ptr::eq(data.cast(), self.as_raw())
+    }
+
+    /// Not to suspend the device while nobody uses it.
+    pub fn disable_idle_d3(&self) -> bool {
+        // SAFETY: The driver sets it when it initializes the device, and nobody later.
+        unsafe { vb::vfio_pci_core_device::disable_idle_d3_raw(self.as_raw()) }
+    }
+
+    /// Not to mask INTx at the function, but at the interrupt controller.
+    pub fn nointxmask(&self) -> bool {
+        // SAFETY: As in `disable_idle_d3`.
+        unsafe { vb::vfio_pci_core_device::nointxmask_raw(self.as_raw()) }
+    }
+
+    /// Not to give legacy VGA ranges to the user.
+    pub fn disable_vga(&self) -> bool {
+        // SAFETY: As in `disable_idle_d3`.
+        unsafe { vb::vfio_pci_core_device::disable_vga_raw(self.as_raw()) }
     }
 
     /// Held for writing while the device's memory is not to be accessed (memory space off, D3,
