@@ -10,6 +10,10 @@ use kernel::{
 };
 
 pub mod config;
+pub mod config_shadow;
+pub mod facts;
+pub mod pcie;
+pub mod vpd;
 
 /// The C structure of a PCI function, for calls into the kernel.
 #[inline]

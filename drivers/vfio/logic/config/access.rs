@@ -116,11 +116,15 @@ impl Access {
         let (policy, start) = match owner {
             OWNER_RAW => (Policy::Raw, pos),
             OWNER_VIRTUAL => (Policy::Virtual, pos),
-            _ if pos >= CFG_SPACE_SIZE => {
-                (Policy::extended(owner), capability_start(shadow, pos, owner, CFG_SPACE_SIZE))
-            }
+            _ if pos >= CFG_SPACE_SIZE => (
+                Policy::extended(owner),
+                capability_start(shadow, pos, owner, CFG_SPACE_SIZE),
+            ),
             OWNER_HEADER => (Policy::Header, 0),
-            _ => (Policy::standard(owner), capability_start(shadow, pos, owner, header::SIZE)),
+            _ => (
+                Policy::standard(owner),
+                capability_start(shadow, pos, owner, header::SIZE),
+            ),
         };
         Ok(Self {
             pos,

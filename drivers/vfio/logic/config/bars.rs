@@ -98,7 +98,10 @@ pub fn read(index: usize, value: u32, resource: impl Fn(usize) -> Resource) -> u
 pub fn read_rom(value: u32, rom: Resource, shadow_len: u64) -> u32 {
     let len = if rom.start != 0 {
         rom.len
-    } else if let Some(len) = shadow_len.checked_next_power_of_two().filter(|_| shadow_len != 0) {
+    } else if let Some(len) = shadow_len
+        .checked_next_power_of_two()
+        .filter(|_| shadow_len != 0)
+    {
         len
     } else {
         return 0;

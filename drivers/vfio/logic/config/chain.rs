@@ -16,9 +16,7 @@ use super::{
         OWNER_HEADER,
         OWNER_RAW, //
     },
-    Event,
-    Function,
-    Width,
+    Event, Function, Width,
 };
 
 impl<F: Function> Emulation<'_, F> {
@@ -30,7 +28,14 @@ impl<F: Function> Emulation<'_, F> {
     pub fn init(&self) -> Result<(), F::Error> {
         for pos in 0..self.shadow.size() {
             self.shadow.set_byte(pos, 0);
-            self.shadow.set_owner(pos, if pos < header::SIZE { OWNER_HEADER } else { OWNER_RAW });
+            self.shadow.set_owner(
+                pos,
+                if pos < header::SIZE {
+                    OWNER_HEADER
+                } else {
+                    OWNER_RAW
+                },
+            );
         }
         self.state.reset();
         self.copy_hardware(0, header::SIZE)?;
@@ -57,7 +62,8 @@ impl<F: Function> Emulation<'_, F> {
         }
         if facts.no_command_memory {
             let command = self.shadow.word(header::COMMAND);
-            self.shadow.set_word(header::COMMAND, command | header::COMMAND_MEMORY);
+            self.shadow
+                .set_word(header::COMMAND, command | header::COMMAND_MEMORY);
         }
         // VFs have no INTx (SR-IOV 1.1, section 3.4.1.18), whatever they say.
         if facts.is_virtfn || facts.nointx || !facts.has_intx {
@@ -71,7 +77,8 @@ impl<F: Function> Emulation<'_, F> {
         let mut pos = pos;
         while pos < end {
             let width = Width::fitting(pos, end - pos);
-            self.shadow.write(pos, width, self.function.probe(pos, width)?);
+            self.shadow
+                .write(pos, width, self.function.probe(pos, width)?);
             pos += width.bytes();
         }
         Ok(())
@@ -84,7 +91,12 @@ impl<F: Function> Emulation<'_, F> {
         for pos in pos..pos.saturating_add(len).min(self.shadow.size()) {
             let was = self.shadow.owner(pos);
             if was != OWNER_RAW {
-                self.function.report(Event::Conflict { pos, was, now: id, extended });
+                self.function.report(Event::Conflict {
+                    pos,
+                    was,
+                    now: id,
+                    extended,
+                });
             }
             self.shadow.set_owner(pos, owner);
         }
@@ -107,7 +119,9 @@ impl<F: Function> Emulation<'_, F> {
         let mut msi = false;
         let mut any = false;
 
-        if self.function.probe(header::STATUS, Width::Word)? & u32::from(header::STATUS_CAP_LIST) == 0 {
+        if self.function.probe(header::STATUS, Width::Word)? & u32::from(header::STATUS_CAP_LIST)
+            == 0
+        {
             return Ok(false);
         }
 
@@ -128,7 +142,8 @@ impl<F: Function> Emulation<'_, F> {
             let len = length::standard(id, pcie_flags, read)?;
             match id {
                 cap::MSI if !msi => {
-                    self.state.set_msi_flags(read(cap::FLAGS, Width::Word)? as u16);
+                    self.state
+                        .set_msi_flags(read(cap::FLAGS, Width::Word)? as u16);
                     msi = true;
                 }
                 cap::EXP => extended = self.has_extended(),
@@ -150,7 +165,8 @@ impl<F: Function> Emulation<'_, F> {
 
         if !any {
             let status = self.shadow.word(header::STATUS);
-            self.shadow.set_word(header::STATUS, status & !header::STATUS_CAP_LIST);
+            self.shadow
+                .set_word(header::STATUS, status & !header::STATUS_CAP_LIST);
         }
         Ok(extended)
     }
@@ -158,7 +174,8 @@ impl<F: Function> Emulation<'_, F> {
     /// Wake-up events are the host's, so the user's function cannot make any.
     fn hide_pme(&self, start: usize) {
         let pmc = self.shadow.word(start + pm::PMC);
-        self.shadow.set_word(start + pm::PMC, pmc & !pm::PMC_PME_SUPPORT);
+        self.shadow
+            .set_word(start + pm::PMC, pmc & !pm::PMC_PME_SUPPORT);
         let ctrl = self.shadow.word(start + pm::CTRL);
         // CAST: The two bits are in the lower half.
         let events = (pm::CTRL_PME_ENABLE | pm::CTRL_PME_STATUS) as u16;
@@ -186,7 +203,9 @@ impl<F: Function> Emulation<'_, F> {
                     }
                     // The list starts here, so something has to stay: a link with nothing to it.
                     None => {
-                        let owner = u8::try_from(id).ok().filter(|&id| id < super::shadow::OWNER_VIRTUAL);
+                        let owner = u8::try_from(id)
+                            .ok()
+                            .filter(|&id| id < super::shadow::OWNER_VIRTUAL);
                         self.claim(pos, ecap::HEADER_SIZE, owner.unwrap_or(OWNER_HEADER), id)?;
                         self.shadow.set_dword(pos, header & ecap::NEXT);
                         link = Some(pos);

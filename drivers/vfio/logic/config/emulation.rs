@@ -23,13 +23,9 @@ use super::{
         CFG_SPACE_SIZE, //
     },
     shadow::Shadow,
-    Event,
-    Function,
-    PowerState,
-    Width,
+    Event, Function, PowerState, Width,
 };
 use core::sync::atomic::{
-    AtomicBool,
     AtomicU16,
     AtomicU32,
     Ordering, //
@@ -40,8 +36,6 @@ use core::sync::atomic::{
 pub struct State {
     /// The BARs as the host has set them; the last is that of the ROM.
     bars: [AtomicU32; header::BAR_COUNT + 1],
-    /// The user's INTx disable bit, as it was last carried out.
-    intx_disabled: AtomicBool,
     /// The flags that tell the layout of the MSI capability.
     msi_flags: AtomicU16,
 }
@@ -49,7 +43,6 @@ pub struct State {
 impl State {
     /// Forgets what the last user did.
     pub(super) fn reset(&self) {
-        self.intx_disabled.store(false, Ordering::Relaxed);
         self.msi_flags.store(0, Ordering::Relaxed);
     }
 
@@ -63,11 +56,6 @@ impl State {
             bar.store(shadow.dword(bars::position(index)), Ordering::Relaxed);
         }
     }
-
-    /// Whether the user has INTx disabled in the command register.
-    pub fn intx_disabled(&self) -> bool {
-        self.intx_disabled.load(Ordering::Relaxed)
-    }
 }
 
 /// The configuration space of a function while a user has it open.
@@ -79,7 +67,7 @@ pub struct Emulation<'a, F> {
     /// The emulated bytes.
     pub shadow: Shadow<'a>,
     /// The function.
-    pub function: &'a F,
+    pub function: F,
 }
 
 /// The bits of an access that come from the emulation, and otherwise from hardware.
@@ -157,7 +145,12 @@ impl<F: Function> Emulation<'_, F> {
             Policy::Msi => permissions::msi(self.state.msi_flags.load(Ordering::Relaxed)),
             Policy::Express => &permissions::EXP,
             Policy::Af => &permissions::AF,
-            Policy::Virtual => return Bits { virt: !0, write: !0 },
+            Policy::Virtual => {
+                return Bits {
+                    virt: !0,
+                    write: !0,
+                }
+            }
             Policy::Raw | Policy::Vendor => return Bits { virt: 0, write: !0 },
             Policy::ReadOnly => return Bits { virt: 0, write: 0 },
         };
@@ -183,12 +176,14 @@ impl<F: Function> Emulation<'_, F> {
         let to_shadow = write & virt;
         if to_shadow != 0 {
             let stored = self.shadow.read(pos, width);
-            self.shadow.write(pos, width, merge(to_shadow, value, stored));
+            self.shadow
+                .write(pos, width, merge(to_shadow, value, stored));
         }
         let to_hardware = write & !virt;
         if to_hardware != 0 {
             let hardware = self.function.read(pos, width)?;
-            self.function.write(pos, width, merge(to_hardware, value, hardware))?;
+            self.function
+                .write(pos, width, merge(to_hardware, value, hardware))?;
         }
         Ok(())
     }
@@ -199,7 +194,11 @@ impl<F: Function> Emulation<'_, F> {
         let stored = self.shadow.read(access.pos, access.width);
         let virt = if access.pos >= CFG_SPACE_SIZE {
             // All of the header of an extended capability.
-            if access.offset < 4 { !0 } else { 0 }
+            if access.offset < 4 {
+                !0
+            } else {
+                0
+            }
         } else if access.pos < header::SIZE {
             // A capability that is where the header should be has no link.
             0
@@ -275,21 +274,27 @@ impl<F: Function> Emulation<'_, F> {
 
         // For the comparison next time, and for who asks whether memory is enabled.
         let stored = self.shadow.word(header::COMMAND);
-        self.shadow.set_word(header::COMMAND, stored & !ENABLES | new & ENABLES);
+        self.shadow
+            .set_word(header::COMMAND, stored & !ENABLES | new & ENABLES);
         drop(lock);
         Ok(())
     }
 
     /// Whether hardware has other BARs than the host gave it.
     fn bars_changed(&self) -> bool {
-        self.state.bars.iter().take(header::BAR_COUNT).enumerate().any(|(index, bar)| {
-            let bar = bar.load(Ordering::Relaxed);
-            bar != 0
-                && !self
-                    .function
-                    .read(bars::position(index), Width::Dword)
-                    .is_ok_and(|hardware| hardware == bar)
-        })
+        self.state
+            .bars
+            .iter()
+            .take(header::BAR_COUNT)
+            .enumerate()
+            .any(|(index, bar)| {
+                let bar = bar.load(Ordering::Relaxed);
+                bar != 0
+                    && !self
+                        .function
+                        .read(bars::position(index), Width::Dword)
+                        .is_ok_and(|hardware| hardware == bar)
+            })
     }
 
     /// Gives hardware the host's BARs again. That of a function that does not answer is not our
@@ -302,7 +307,9 @@ impl<F: Function> Emulation<'_, F> {
         self.function.report(Event::RestoringBars);
         for (index, bar) in self.state.bars.iter().enumerate() {
             let bar = bar.load(Ordering::Relaxed);
-            let _ = self.function.write(bars::position(index), Width::Dword, bar);
+            let _ = self
+                .function
+                .write(bars::position(index), Width::Dword, bar);
         }
         if facts.nointx {
             if let Ok(command) = self.function.read(header::COMMAND, Width::Word) {
@@ -315,7 +322,7 @@ impl<F: Function> Emulation<'_, F> {
     /// Masks or unmasks INTx if the user has changed its INTx disable bit.
     fn follow_intx_disable(&self) {
         let disabled = self.shadow.word(header::COMMAND) & header::COMMAND_INTX_DISABLE != 0;
-        if self.state.intx_disabled.swap(disabled, Ordering::Relaxed) != disabled {
+        if self.function.intx_disabled() != disabled {
             self.function.set_intx_disabled(disabled);
         }
     }
@@ -378,7 +385,9 @@ impl<F: Function> Emulation<'_, F> {
         if ctrl & exp::DEVCTL_FLR != 0 {
             // It reads as zero always.
             self.shadow.set_word(pos, ctrl & !exp::DEVCTL_FLR);
-            let cap = self.function.read(access.start() + exp::DEVCAP, Width::Dword);
+            let cap = self
+                .function
+                .read(access.start() + exp::DEVCAP, Width::Dword);
             if cap.is_ok_and(|cap| cap & exp::DEVCAP_FLR != 0) {
                 self.function.reset();
             }

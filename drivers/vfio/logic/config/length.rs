@@ -45,7 +45,9 @@ pub fn standard<E>(id: u8, pcie_flags: u16, read: impl ReadRegister<E>) -> Resul
         cap::EXP => express(pcie_flags),
         cap::HT if read(ht::TYPE, Width::Byte)? & ht::TYPE_3BIT != 0 => 24,
         cap::HT => 28,
-        cap::SATA if read(sata::REGS, Width::Byte)? & sata::REGS_LOCATION == sata::REGS_INLINE => 16,
+        cap::SATA if read(sata::REGS, Width::Byte)? & sata::REGS_LOCATION == sata::REGS_INLINE => {
+            16
+        }
         cap::SATA => 8,
         // The null capability, those of bridges and of CompactPCI, enhanced allocation, and any that
         // came later.
@@ -56,7 +58,11 @@ pub fn standard<E>(id: u8, pcie_flags: u16, read: impl ReadRegister<E>) -> Resul
 /// The length of a MSI capability with these flags.
 fn msi_length(flags: u16) -> usize {
     let address = if flags & msi::FLAGS_64BIT != 0 { 4 } else { 0 };
-    let mask = if flags & msi::FLAGS_MASKBIT != 0 { 10 } else { 0 };
+    let mask = if flags & msi::FLAGS_MASKBIT != 0 {
+        10
+    } else {
+        0
+    };
     10 + address + mask
 }
 
@@ -99,7 +105,9 @@ pub fn extended<E>(id: u16, read: impl ReadRegister<E>) -> Result<usize, E> {
             let count = read(rebar::CTRL, Width::Byte)? & rebar::CTRL_COUNT;
             4 + (count >> rebar::CTRL_COUNT_SHIFT) as usize * 8
         }
-        ecap::DPA => dpa::BASE_SIZE + (read(dpa::CAP, Width::Byte)? & dpa::CAP_SUBSTATES) as usize + 1,
+        ecap::DPA => {
+            dpa::BASE_SIZE + (read(dpa::CAP, Width::Byte)? & dpa::CAP_SUBSTATES) as usize + 1
+        }
         ecap::TPH => {
             let cap = read(tph::CAP, Width::Dword)?;
             if cap & tph::CAP_LOCATION == tph::CAP_LOCATION_HERE {

@@ -77,7 +77,10 @@ impl Permissions {
     pub fn bits(&self, offset: usize, width: Width) -> Bits {
         let gather = |table: &[u8]| {
             let mut bytes = [0; 4];
-            for (byte, entry) in bytes.iter_mut().zip(table.iter().skip(offset).take(width.bytes())) {
+            for (byte, entry) in bytes
+                .iter_mut()
+                .zip(table.iter().skip(offset).take(width.bytes()))
+            {
                 *byte = *entry;
             }
             u32::from_le_bytes(bytes)
@@ -97,8 +100,18 @@ impl Permissions {
 pub static HEADER: Permissions = Permissions::new()
     .with(header::VENDOR_ID, Width::Word, ALL, NONE)
     .with(header::DEVICE_ID, Width::Word, ALL, NONE)
-    .with(header::COMMAND, Width::Word, header::COMMAND_INTX_DISABLE as u32, ALL)
-    .with(header::STATUS, Width::Word, header::STATUS_CAP_LIST as u32, NONE)
+    .with(
+        header::COMMAND,
+        Width::Word,
+        header::COMMAND_INTX_DISABLE as u32,
+        ALL,
+    )
+    .with(
+        header::STATUS,
+        Width::Word,
+        header::STATUS_CAP_LIST as u32,
+        NONE,
+    )
     .with(header::CACHE_LINE_SIZE, Width::Byte, NONE, ALL)
     .with(header::LATENCY_TIMER, Width::Byte, NONE, ALL)
     .with(header::BIST, Width::Byte, NONE, ALL)
@@ -146,8 +159,12 @@ pub static EXP: Permissions = Permissions::capability()
     .with(exp::DEVCTL2, Width::Word, NONE, !exp::DEVCTL2_ARI as u32);
 
 /// Advanced features: the reset goes through the host.
-pub static AF: Permissions =
-    Permissions::capability().with(af::CTRL, Width::Byte, af::CTRL_FLR as u32, af::CTRL_FLR as u32);
+pub static AF: Permissions = Permissions::capability().with(
+    af::CTRL,
+    Width::Byte,
+    af::CTRL_FLR as u32,
+    af::CTRL_FLR as u32,
+);
 
 const MSI_COMMON: Permissions = Permissions::capability()
     .with(msi::FLAGS, Width::Byte, ALL, ALL)
@@ -173,7 +190,10 @@ static MSI_64_MASK: Permissions = MSI_COMMON
 /// Message signalled interrupts of a function with these message control flags: address and data are
 /// the host's business, so the user has registers that do nothing.
 pub fn msi(flags: u16) -> &'static Permissions {
-    match (flags & msi::FLAGS_64BIT != 0, flags & msi::FLAGS_MASKBIT != 0) {
+    match (
+        flags & msi::FLAGS_64BIT != 0,
+        flags & msi::FLAGS_MASKBIT != 0,
+    ) {
         (false, false) => &MSI_32,
         (false, true) => &MSI_32_MASK,
         (true, false) => &MSI_64,
@@ -191,4 +211,5 @@ pub static ERR: Permissions = Permissions::extended()
     .with(err::CAP, Width::Dword, NONE, err::CAP_BITS);
 
 /// Power budgeting: which of the values the data register shows.
-pub static PWR: Permissions = Permissions::extended().with(pwr::DATA_SELECT, Width::Byte, NONE, ALL);
+pub static PWR: Permissions =
+    Permissions::extended().with(pwr::DATA_SELECT, Width::Byte, NONE, ALL);

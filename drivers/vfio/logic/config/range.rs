@@ -9,21 +9,26 @@ pub struct Overlap {
     pub buf_offset: u64,
     /// Where it starts in the register.
     pub reg_offset: u64,
-    /// Its size in bytes; never 0.
+    /// Its size in bytes.
     pub count: u64,
 }
 
 /// The part of a register of `reg_count` bytes at `reg_start` that an access of `buf_count` bytes at
 /// `buf_start` touches.
+///
+/// An empty range overlaps one that it is in; nothing is shared then.
 pub fn overlap(buf_start: u64, buf_count: u64, reg_start: u64, reg_count: u64) -> Option<Overlap> {
+    let buf_end = buf_start.saturating_add(buf_count);
+    let reg_end = reg_start.saturating_add(reg_count);
     let start = buf_start.max(reg_start);
-    let end = buf_start
-        .saturating_add(buf_count)
-        .min(reg_start.saturating_add(reg_count));
-    let count = end.checked_sub(start).filter(|&count| count != 0)?;
-    Some(Overlap {
+    let inside = if buf_start <= reg_start {
+        start < buf_end
+    } else {
+        start < reg_end
+    };
+    inside.then(|| Overlap {
         buf_offset: start - buf_start,
         reg_offset: start - reg_start,
-        count,
+        count: buf_end.min(reg_end) - start,
     })
 }

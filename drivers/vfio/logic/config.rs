@@ -143,6 +143,9 @@ pub trait Function {
     /// Resets the function, if it can be done right now.
     fn reset(&self);
 
+    /// Whether INTx is masked at the user's wish in the command register.
+    fn intx_disabled(&self) -> bool;
+
     /// Masks INTx, or unmasks it, as the user's INTx disable bit changed.
     fn set_intx_disabled(&self, disabled: bool);
 
