@@ -16,10 +16,16 @@ use vfio_bindings as vb;
 pub mod bar;
 pub mod bus_notifier;
 pub mod config;
+pub mod config_shadow;
+pub mod facts;
+pub mod pcie;
 pub mod reset;
 pub mod rom;
 pub mod sriov;
 pub mod vga;
+pub mod vpd;
+
+use facts::is_virtfn;
 
 /// The C structure of a PCI function, for calls into the kernel.
 #[inline]
@@ -62,15 +68,9 @@ pub fn devfn(pdev: &pci::Device) -> u8 {
     unsafe { (*raw(pdev)).devfn as u8 }
 }
 
-/// The size of configuration space in bytes: 256 or 4096.
-pub fn config_size(pdev: &pci::Device) -> u32 {
-    // SAFETY: The device is valid; the field is set when the device is found.
-    unsafe { (*raw(pdev)).cfg_size as u32 }
-}
-
 /// Whether the header is that of an endpoint, not of a bridge.
 pub fn is_endpoint(pdev: &pci::Device) -> bool {
-    // SAFETY: As in `config_size`.
+    // SAFETY: The device is valid; the field is set when the device is found.
     u32::from(unsafe { (*raw(pdev)).hdr_type }) == bindings::PCI_HEADER_TYPE_NORMAL
 }
 
@@ -96,7 +96,7 @@ capability! {
 
 /// Whether the function is a VGA display.
 pub fn is_vga(pdev: &pci::Device) -> bool {
-    // SAFETY: As in `config_size`.
+    // SAFETY: As in `is_endpoint`.
     unsafe { (*raw(pdev)).class >> 8 == bindings::PCI_CLASS_DISPLAY_VGA }
 }
 
@@ -106,15 +106,9 @@ pub fn is_on_root_bus(pdev: &pci::Device) -> bool {
     unsafe { vb::vfio_helper_pci_is_root_bus((*raw(pdev)).bus) }
 }
 
-/// Whether this is a virtual function.
-pub fn is_virtfn(pdev: &pci::Device) -> bool {
-    // SAFETY: As in `config_size`.
-    unsafe { bindings::pci_dev::is_virtfn_raw(raw(pdev)) != 0 }
-}
-
 /// Whether this is a physical function with an SR-IOV capability.
 pub fn is_physfn(pdev: &pci::Device) -> bool {
-    // SAFETY: As in `config_size`.
+    // SAFETY: As in `is_endpoint`.
     unsafe { bindings::pci_dev::is_physfn_raw(raw(pdev)) != 0 }
 }
 
@@ -135,7 +129,7 @@ pub fn same(a: &pci::Device, b: &pci::Device) -> bool {
 
 /// Whether the architecture cannot map BARs for CPU access.
 pub fn has_unmappable_bars(pdev: &pci::Device) -> bool {
-    // SAFETY: As in `config_size`.
+    // SAFETY: As in `is_endpoint`.
     unsafe { bindings::pci_dev::non_mappable_bars_raw(raw(pdev)) != 0 }
 }
 
@@ -203,7 +197,7 @@ pub fn set_intx(pdev: &pci::Device, enable: bool) {
 
 /// Whether INTx can be masked at the function, and the function tells that it asserts it.
 pub fn can_mask_intx(pdev: &pci::Device) -> bool {
-    // SAFETY: As in `config_size`.
+    // SAFETY: As in `is_endpoint`.
     unsafe { bindings::pci_dev::broken_intx_masking_raw(raw(pdev)) == 0 }
 }
 

@@ -8,5 +8,6 @@
 #![cfg_attr(not(CONFIG_RUST), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod errno;
 pub mod region;

@@ -32,3 +32,11 @@ pub(crate) fn intx_unmask(_dev: &Device) {}
 pub(crate) fn signal_err(_dev: &Device) {}
 pub(crate) fn signal_req(_dev: &Device, _count: u32) {}
 pub(crate) fn close_device(_dev: &Device) {}
+/// Whether MSI is what the user gets interrupts by.
+pub(crate) fn msi_is_active(_dev: &Device) -> bool {
+    false
+}
+/// Log 2 of the number of MSI vectors when MSI was last enabled, rounded up.
+pub(crate) fn msi_queue_max(_dev: &Device) -> u8 {
+    0
+}
