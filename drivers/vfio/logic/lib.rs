@@ -10,4 +10,7 @@
 
 pub mod config;
 pub mod errno;
+pub mod io;
+pub mod pci;
 pub mod region;
+pub mod vf_token;
