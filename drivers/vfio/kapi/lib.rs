@@ -14,6 +14,7 @@ pub mod eventfd;
 pub mod info_cap;
 pub mod iommu_group;
 pub mod param;
+pub mod pci;
 pub mod pci_core_device;
 pub mod rwsem;
 pub mod uaccess;

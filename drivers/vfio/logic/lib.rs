@@ -9,3 +9,4 @@
 #![forbid(unsafe_code)]
 
 pub mod errno;
+pub mod pci_driver;
