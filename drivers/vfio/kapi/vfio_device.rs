@@ -5,6 +5,7 @@
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h), `struct vfio_device`
 
 use kernel::{
+    bindings,
     device::Device,
     types::Opaque, //
 };
@@ -45,6 +46,21 @@ impl VfioDevice {
         // SAFETY: `dev` is set once, by `_vfio_alloc_device()`, to a device that outlives this one
         // (it is its parent in the device model).
         unsafe { Device::from_raw((*self.as_raw()).dev) }
+    }
+
+    /// Removes what user space has mapped of the range `start..start + len` of the device's files,
+    /// private copies included. The next access faults. May sleep.
+    pub fn unmap_range(&self, start: u64, len: u64) {
+        // SAFETY: `inode` is set by `_vfio_alloc_device()` and lives as long as the device; so does
+        // its mapping. Any range will do: it is only compared with those of mappings.
+        unsafe {
+            bindings::unmap_mapping_range(
+                (*(*self.as_raw()).inode).i_mapping,
+                start as bindings::loff_t,
+                len as bindings::loff_t,
+                1,
+            )
+        };
     }
 }
 

@@ -9,4 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod errno;
+pub mod irq;
+pub mod irq_intx;
 pub mod pci_driver;
+pub mod region;

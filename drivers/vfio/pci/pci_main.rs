@@ -93,7 +93,14 @@ struct Shown<'a>(&'a DynId);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DynId { vendor, device, subvendor, subdevice, class, class_mask } = self.0;
+        let DynId {
+            vendor,
+            device,
+            subvendor,
+            subdevice,
+            class,
+            class_mask,
+        } = self.0;
         write!(
             f,
             "[{vendor:04x}:{device:04x}[{subvendor:04x}:{subdevice:04x}]] class {class:#08x}/{class_mask:08x}"

@@ -7,6 +7,13 @@
 
 use kernel::prelude::*;
 
+mod config;
+mod intrs;
+mod memory;
+mod power;
+mod reset;
+mod state;
+
 module! {
     type: Module,
     name: "vfio-pci-core",

@@ -64,7 +64,17 @@ proptest! {
 
 #[test]
 fn fewer_than_two_fields_is_wrong() {
-    for text in ["", "8086", "8086:", ":100e", "8086 :100e", "x:y", "8086:g", "-1:2", "8086;100e"] {
+    for text in [
+        "",
+        "8086",
+        "8086:",
+        ":100e",
+        "8086 :100e",
+        "x:y",
+        "8086:g",
+        "-1:2",
+        "8086;100e",
+    ] {
         assert_eq!(DynId::parse(text.as_bytes()), None, "{text}");
     }
 }
@@ -80,7 +90,9 @@ fn as_sscanf_reads_it() {
 
 #[test]
 fn the_denylist() {
-    for device in [0x19e2, 0x19e3, 0x37c8, 0x37c9, 0x0435, 0x0443, 0x0b25, 0x0cfe] {
+    for device in [
+        0x19e2, 0x19e3, 0x37c8, 0x37c9, 0x0435, 0x0443, 0x0b25, 0x0cfe,
+    ] {
         assert!(is_denied(0x8086, device));
         assert!(!is_denied(0x1af4, device));
     }

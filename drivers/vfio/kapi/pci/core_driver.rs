@@ -206,7 +206,9 @@ impl<T: DeviceOps> Driver for Adapter<T> {
         let vdev = from_err_ptr(unsafe {
             vb::_vfio_alloc_device(
                 size_of::<vb::vfio_pci_core_device>(),
-                core::ptr::from_ref(dev).cast::<bindings::device>().cast_mut(),
+                core::ptr::from_ref(dev)
+                    .cast::<bindings::device>()
+                    .cast_mut(),
                 &Self::OPS,
             )
         })?;
