@@ -5,7 +5,6 @@
 //! C header: [`include/linux/interrupt.h`](srctree/include/linux/interrupt.h)
 
 use core::{
-    ffi::CStr,
     fmt::Write,
     marker::PhantomPinned, //
 };
@@ -149,31 +148,35 @@ impl<H: Handler> Irq<H> {
                 // INVARIANT: This is what the invariant says; the fields before are initialized.
                 _: {
                     let this = this.as_ptr();
-                    // SAFETY: `name` was just initialized, is pinned and ends in a zero byte.
-                    let name = unsafe { CStr::from_ptr((&raw const (*this).name.bytes).cast()) };
-                    Self::install(*line, *sharing, name, this)?;
+                    // SAFETY: The fields before are initialized, and the object is pinned.
+                    unsafe { Self::install(*line, *sharing, this)? };
                 },
             }? Error),
             GFP_KERNEL_ACCOUNT,
         )
     }
 
-    fn install(line: Line, sharing: Sharing, name: &CStr, this: *mut Self) -> Result {
+    /// Installs the handler of `this`.
+    ///
+    /// # Safety
+    ///
+    /// All fields of `this` must be initialized, and stay so and where they are until `free_irq`.
+    unsafe fn install(line: Line, sharing: Sharing, this: *mut Self) -> Result {
         let flags = match sharing {
             Sharing::Shared => bindings::IRQF_SHARED,
             Sharing::ExclusiveMasked { enabled: false } => bindings::IRQF_NO_AUTOEN,
             Sharing::Exclusive | Sharing::ExclusiveMasked { enabled: true } => 0,
         };
         Self::set_unlazy(line, sharing, true);
-        // SAFETY: The name and `this` stay valid until `free_irq`, in `drop`, as the object is
-        // pinned; `callback` takes a pointer to it.
+        // SAFETY: `this` and the name in it, which ends in a zero byte, stay valid until `free_irq`
+        // by the contract of this function; `callback` takes a pointer to `this`.
         let ret = to_result(unsafe {
             bindings::request_irq(
                 line.0,
                 Some(Self::callback),
                 // CAST: Lossless, no platform has a shorter `unsigned long`.
                 flags as c_ulong,
-                name.as_ptr().cast(),
+                (&raw const (*this).name.bytes).cast(),
                 this.cast(),
             )
         });
@@ -193,6 +196,9 @@ impl<H: Handler> Irq<H> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, to which `install` gave it.
     unsafe extern "C" fn callback(_irq: c_int, this: *mut c_void) -> bindings::irqreturn_t {
         // SAFETY: `this` is what `install` gave, valid and shared until `free_irq` returns.
         let this = unsafe { &*this.cast::<Self>() };

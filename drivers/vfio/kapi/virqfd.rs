@@ -81,11 +81,17 @@ impl<T: Target> Virqfd<T> {
         unsafe { vb::vfio_virqfd_disable(self.virqfd.get()) };
     }
 
+    /// # Safety
+    ///
+    /// For `vfio.ko` only, to which `enable` gave it.
     unsafe extern "C" fn wake(target: *mut c_void, _data: *mut c_void) -> c_int {
         // SAFETY: The target is valid and shared, see `enable`.
         unsafe { &*target.cast::<T>() }.wake().into()
     }
 
+    /// # Safety
+    ///
+    /// As for `wake`.
     unsafe extern "C" fn work(target: *mut c_void, _data: *mut c_void) {
         // SAFETY: As in `wake`.
         unsafe { &*target.cast::<T>() }.work();

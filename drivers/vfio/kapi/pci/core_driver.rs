@@ -89,7 +89,7 @@ pub struct Adapter<T: DeviceOps>(PhantomData<fn() -> T>);
 impl<T: DeviceOps> Adapter<T> {
     /// The operations; what a driver cannot change goes to `vfio-pci-core` directly.
     const OPS: vb::vfio_device_ops = vb::vfio_device_ops {
-        name: T::NAME.as_ptr().cast_mut().cast(),
+        name: T::NAME.to_bytes_with_nul().as_ptr().cast_mut(),
         init: Some(Self::init_callback),
         release: Some(vb::vfio_pci_core_release_dev),
         open_device: Some(Self::open_device_callback),
@@ -125,6 +125,9 @@ impl<T: DeviceOps> Adapter<T> {
         get_dmabuf_phys: None,
     };
 
+    /// # Safety
+    ///
+    /// For `vfio.ko` only, as an operation of a device that `probe` allocates.
     unsafe extern "C" fn init_callback(vdev: *mut vb::vfio_device) -> c_int {
         let behaviour = T::behaviour();
         let core = vdev.cast::<vb::vfio_pci_core_device>();
@@ -138,6 +141,9 @@ impl<T: DeviceOps> Adapter<T> {
         unsafe { vb::vfio_pci_core_init_dev(vdev) }
     }
 
+    /// # Safety
+    ///
+    /// For `vfio.ko` only, as an operation of a device that `probe` registered.
     unsafe extern "C" fn open_device_callback(vdev: *mut vb::vfio_device) -> c_int {
         let core = vdev.cast::<vb::vfio_pci_core_device>();
         from_result(|| {

@@ -166,6 +166,9 @@ impl<T: Driver> Registration<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// For the PCI core only, to which `new` gave it.
     unsafe extern "C" fn probe_callback(
         pdev: *mut bindings::pci_dev,
         _id: *const bindings::pci_device_id,
@@ -175,11 +178,17 @@ impl<T: Driver> Registration<T> {
         from_result(|| T::probe(pdev).map(|()| 0))
     }
 
+    /// # Safety
+    ///
+    /// As for `probe_callback`.
     unsafe extern "C" fn remove_callback(pdev: *mut bindings::pci_dev) {
         // SAFETY: As in `probe_callback`.
         T::remove(unsafe { &*pdev.cast::<pci::Device<Core<'_>>>() });
     }
 
+    /// # Safety
+    ///
+    /// As for `probe_callback`.
     unsafe extern "C" fn sriov_configure_callback(
         pdev: *mut bindings::pci_dev,
         num_vfs: c_int,
