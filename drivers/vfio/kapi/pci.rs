@@ -17,14 +17,17 @@ pub mod bar;
 pub mod bus_notifier;
 pub mod config;
 pub mod config_shadow;
+pub mod core_driver;
+pub mod driver;
 pub mod facts;
+pub mod intx;
+pub mod msi;
 pub mod pcie;
 pub mod reset;
 pub mod rom;
 pub mod sriov;
 pub mod vga;
 pub mod vpd;
-
 use facts::is_virtfn;
 
 /// The C structure of a PCI function, for calls into the kernel.
