@@ -7,7 +7,12 @@
 
 use crate::{
     rwsem::RwSem,
-    vfio_device::VfioDevice, //
+    vfio_device::VfioDevice,
+    vma::{
+        Fault,
+        FaultResult,
+        Faults, //
+    },
 };
 use core::{
     marker::PhantomData,
@@ -65,11 +70,12 @@ impl<S> PciCoreDevice<S> {
         unsafe { Self::from_raw(ptr.cast()) }
     }
 
-    /// Gives a device its state.
+    /// Gives a device its state, and initializes what the accessors here need.
     ///
     /// # Safety
     ///
-    /// `ptr` must point to a zeroed device under initialization that nobody else uses.
+    /// `ptr` must point to a device under initialization that nobody else uses, zeroed but for what
+    /// `_vfio_alloc_device()` has set, on top of a PCI function.
     ///
     /// # Errors
     ///
@@ -78,11 +84,24 @@ impl<S> PciCoreDevice<S> {
         ptr: *mut vb::vfio_pci_core_device,
         init: impl PinInit<S, Error>,
     ) -> Result {
+        let dev: *mut vb::vfio_pci_core_device = ptr;
+        // SAFETY: `ptr` is valid for writes by the contract of this function, and its `dev` is set.
+        unsafe {
+            let parent = (*dev).vdev.dev;
+            (*dev).pdev = kernel::container_of!(parent, bindings::pci_dev, dev);
+        }
         let state = KBox::pin_init(init, GFP_KERNEL)?;
         // SAFETY: The state is pinned in the box, and stays there until `detach_state`.
         let state = KBox::into_raw(unsafe { Pin::into_inner_unchecked(state) });
-        // SAFETY: `ptr` is valid for writes by the contract of this function.
-        unsafe { (*ptr).msi_perm = state.cast() };
+        // SAFETY: `ptr` is valid for writes by the contract of this function; name and key are static.
+        unsafe {
+            (*ptr).msi_perm = state.cast();
+            bindings::__init_rwsem(
+                &raw mut (*ptr).memory_lock,
+                c"&vdev->memory_lock".as_char_ptr(),
+                kernel::static_lock_class!().as_ptr(),
+            );
+        }
         Ok(())
     }
 
@@ -170,6 +189,14 @@ impl<S> PciCoreDevice<S> {
 }
 
 impl<S> PciCoreDevice<S> {
+    /// Which interrupts are in use, see [`Self::set_irq_type`].
+    #[inline]
+    pub fn irq_type(&self) -> u32 {
+        // SAFETY: The field is valid; it is written to in one store.
+        // CAST: The index is less than ten.
+        unsafe { (&raw const (*self.as_raw()).irq_type).read_volatile() as u32 }
+    }
+
     /// Tells C drivers which interrupts are in use: an index of SET_IRQS, or the number of indices
     /// for none.
     #[inline]
@@ -185,6 +212,18 @@ impl<S> PciCoreDevice<S> {
     pub fn set_msi_qmax(&self, log2: u8) {
         // SAFETY: The field is valid, and only written to here.
         unsafe { (&raw mut (*self.as_raw()).msi_qmax).write_volatile(log2) };
+    }
+}
+
+/// Who fills in the pages of mappings of the BARs of a device with the state `Self`.
+pub trait DeviceFaults: Sized {
+    /// As [`Faults::fault`](crate::vma::Faults::fault).
+    fn fault(dev: &PciCoreDevice<Self>, fault: Fault<'_>, order: u32) -> FaultResult;
+}
+
+impl<S: DeviceFaults + Send + Sync + 'static> Faults for PciCoreDevice<S> {
+    fn fault(&self, fault: Fault<'_>, order: u32) -> FaultResult {
+        S::fault(self, fault, order)
     }
 }
 
