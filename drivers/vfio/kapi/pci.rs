@@ -11,7 +11,11 @@ use kernel::{
 
 pub mod config;
 pub mod config_shadow;
+pub mod core_driver;
+pub mod driver;
 pub mod facts;
+pub mod intx;
+pub mod msi;
 pub mod pcie;
 pub mod vpd;
 

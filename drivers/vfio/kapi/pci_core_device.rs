@@ -11,11 +11,13 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    pin::Pin, //
+    pin::Pin,
+    ptr::NonNull, //
 };
 use kernel::{
     pci,
     prelude::*,
+    sync::aref::AlwaysRefCounted,
     types::Opaque, //
 };
 use vfio_bindings as vb;
@@ -134,6 +136,56 @@ impl<S> PciCoreDevice<S> {
     pub fn memory_lock(&self) -> &RwSem<()> {
         // SAFETY: The semaphore is initialized before the state is attached.
         unsafe { RwSem::from_raw(&raw mut (*self.as_raw()).memory_lock) }
+    }
+}
+
+impl<S> PciCoreDevice<S> {
+    /// Tells C drivers which interrupts are in use: an index of SET_IRQS, or the number of indices
+    /// for none.
+    #[inline]
+    pub fn set_irq_type(&self, index: u32) {
+        // CAST: The index is less than ten.
+        let index = index as c_int;
+        // SAFETY: The field is valid, and only written to here.
+        unsafe { (&raw mut (*self.as_raw()).irq_type).write_volatile(index) };
+    }
+
+    /// Which interrupts are in use, as [`Self::set_irq_type`] has it.
+    #[inline]
+    pub fn irq_type(&self) -> u32 {
+        // SAFETY: The field is valid, and only written to in single stores.
+        let index = unsafe { (&raw const (*self.as_raw()).irq_type).read_volatile() };
+        // CAST: It was given as this type.
+        index as u32
+    }
+
+    /// How many MSI vectors were last enabled, as a power of two.
+    #[inline]
+    pub fn msi_qmax(&self) -> u8 {
+        // SAFETY: The field is valid, and only written to in single stores.
+        unsafe { (&raw const (*self.as_raw()).msi_qmax).read_volatile() }
+    }
+
+    /// Sets how many MSI vectors the virtual configuration space says are enabled, as a power of two.
+    #[inline]
+    pub fn set_msi_qmax(&self, log2: u8) {
+        // SAFETY: The field is valid, and only written to here.
+        unsafe { (&raw mut (*self.as_raw()).msi_qmax).write_volatile(log2) };
+    }
+}
+
+// SAFETY: The references counted are those to the embedded `struct device`; when there is none left
+// the device is released, and only that detaches the state and frees the memory.
+unsafe impl<S> AlwaysRefCounted for PciCoreDevice<S> {
+    fn inc_ref(&self) {
+        // SAFETY: The shared reference shows that the count is not zero.
+        unsafe { kernel::bindings::get_device(&raw mut (*self.as_raw()).vdev.device) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        let core = obj.cast::<vb::vfio_pci_core_device>().as_ptr();
+        // SAFETY: The caller gives up one reference that it holds.
+        unsafe { kernel::bindings::put_device(&raw mut (*core).vdev.device) };
     }
 }
 

@@ -10,4 +10,7 @@
 
 pub mod config;
 pub mod errno;
+pub mod irq;
+pub mod irq_intx;
+pub mod pci_driver;
 pub mod region;
