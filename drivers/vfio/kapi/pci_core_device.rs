@@ -189,14 +189,6 @@ impl<S> PciCoreDevice<S> {
 }
 
 impl<S> PciCoreDevice<S> {
-    /// Which interrupts are in use, see [`Self::set_irq_type`].
-    #[inline]
-    pub fn irq_type(&self) -> u32 {
-        // SAFETY: The field is valid; it is written to in one store.
-        // CAST: The index is less than ten.
-        unsafe { (&raw const (*self.as_raw()).irq_type).read_volatile() as u32 }
-    }
-
     /// Tells C drivers which interrupts are in use: an index of SET_IRQS, or the number of indices
     /// for none.
     #[inline]
@@ -205,6 +197,22 @@ impl<S> PciCoreDevice<S> {
         let index = index as c_int;
         // SAFETY: The field is valid, and only written to here.
         unsafe { (&raw mut (*self.as_raw()).irq_type).write_volatile(index) };
+    }
+
+    /// Which interrupts are in use, as [`Self::set_irq_type`] has it.
+    #[inline]
+    pub fn irq_type(&self) -> u32 {
+        // SAFETY: The field is valid, and only written to in single stores.
+        let index = unsafe { (&raw const (*self.as_raw()).irq_type).read_volatile() };
+        // CAST: It was given as this type.
+        index as u32
+    }
+
+    /// How many MSI vectors were last enabled, as a power of two.
+    #[inline]
+    pub fn msi_qmax(&self) -> u8 {
+        // SAFETY: The field is valid, and only written to in single stores.
+        unsafe { (&raw const (*self.as_raw()).msi_qmax).read_volatile() }
     }
 
     /// Sets how many MSI vectors the virtual configuration space says are enabled, as a power of two.

@@ -20,13 +20,16 @@ use vfio_kapi::pci::{
     pcie,
     vpd, //
 };
-use vfio_logic::config::{
-    bars::Resource,
-    Event,
-    Facts,
-    Function,
-    PowerState,
-    Width, //
+use vfio_logic::{
+    config::{
+        bars::Resource,
+        Event,
+        Facts,
+        Function,
+        PowerState,
+        Width, //
+    },
+    irq, //
 };
 
 /// The device that a user has open.
@@ -132,11 +135,11 @@ impl Function for Hardware<'_> {
     }
 
     fn msi_is_active(&self) -> bool {
-        intrs::msi_is_active(self.0)
+        self.0.irq_type() == irq::MSI
     }
 
     fn msi_queue_max(&self) -> u8 {
-        intrs::msi_queue_max(self.0)
+        self.0.msi_qmax()
     }
 
     fn report(&self, event: Event) {
