@@ -115,11 +115,8 @@ impl Vectors {
     /// `EINVAL` if the vector is not allocated.
     pub fn rewrite_message(&self, index: u32) -> Result {
         let line = self.line(index)?;
-        let mut msg = pin_init::zeroed::<bindings::msi_msg>();
         // SAFETY: The interrupt is that of a vector, which stays allocated for as long as `self`.
-        unsafe { vb::get_cached_msi_msg(line.get(), &mut msg) };
-        // SAFETY: As above.
-        unsafe { vb::pci_write_msi_msg(line.get(), &mut msg) };
+        unsafe { vb::vfio_helper_rewrite_msi_msg(line.get()) };
         Ok(())
     }
 }
