@@ -10,7 +10,10 @@
 
 pub mod config;
 pub mod errno;
+pub mod io;
 pub mod irq;
 pub mod irq_intx;
+pub mod pci;
 pub mod pci_driver;
 pub mod region;
+pub mod vf_token;

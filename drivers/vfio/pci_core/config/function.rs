@@ -20,16 +20,13 @@ use vfio_kapi::pci::{
     pcie,
     vpd, //
 };
-use vfio_logic::{
-    config::{
-        bars::Resource,
-        Event,
-        Facts,
-        Function,
-        PowerState,
-        Width, //
-    },
-    irq, //
+use vfio_logic::config::{
+    bars::Resource,
+    Event,
+    Facts,
+    Function,
+    PowerState,
+    Width, //
 };
 
 /// The device that a user has open.
@@ -135,7 +132,7 @@ impl Function for Hardware<'_> {
     }
 
     fn msi_is_active(&self) -> bool {
-        self.0.irq_type() == irq::MSI
+        self.0.msi_is_active()
     }
 
     fn msi_queue_max(&self) -> u8 {
