@@ -98,7 +98,6 @@ fn emulation(dev: &Device) -> Emulation<'_, Hardware<'_>> {
 ///
 /// C function: `vfio_config_init()`.
 pub(crate) fn init(dev: &Device) -> Result {
-    dev.state().virq_disabled.set(false);
     emulation(dev).init()?;
     dev.publish_config_shadow();
     Ok(())

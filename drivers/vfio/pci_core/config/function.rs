@@ -132,11 +132,11 @@ impl Function for Hardware<'_> {
     }
 
     fn msi_is_active(&self) -> bool {
-        intrs::msi_is_active(self.0)
+        self.0.msi_is_active()
     }
 
     fn msi_queue_max(&self) -> u8 {
-        intrs::msi_queue_max(self.0)
+        self.0.msi_qmax()
     }
 
     fn report(&self, event: Event) {
