@@ -189,14 +189,6 @@ impl<S> PciCoreDevice<S> {
 }
 
 impl<S> PciCoreDevice<S> {
-    /// Which interrupts are in use, see [`Self::set_irq_type`].
-    #[inline]
-    pub fn irq_type(&self) -> u32 {
-        // SAFETY: The field is valid; it is written to in one store.
-        // CAST: The index is less than ten.
-        unsafe { (&raw const (*self.as_raw()).irq_type).read_volatile() as u32 }
-    }
-
     /// Tells C drivers which interrupts are in use: an index of SET_IRQS, or the number of indices
     /// for none.
     #[inline]

@@ -129,7 +129,7 @@ pub(crate) unsafe fn init() {
 
 /// What a driver's `init` calls first.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_init_dev(vdev: *mut vb::vfio_device) -> c_int {
+pub(crate) unsafe extern "C" fn vfio_pci_core_init_dev(vdev: *mut vb::vfio_device) -> c_int {
     let core: *mut CDevice = vdev.cast();
     from_result(|| {
         // SAFETY: The device is zeroed and nobody else uses it yet; its `dev` is a PCI function.
@@ -148,14 +148,14 @@ pub unsafe extern "C" fn vfio_pci_core_init_dev(vdev: *mut vb::vfio_device) -> c
 
 /// What a driver's `release` calls last.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_release_dev(vdev: *mut vb::vfio_device) {
+pub(crate) unsafe extern "C" fn vfio_pci_core_release_dev(vdev: *mut vb::vfio_device) {
     // SAFETY: The device is initialized, and nobody else uses it any more.
     unsafe { Device::detach_state(vdev.cast()) };
 }
 
 /// Makes the device known to user space.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_register_device(core: *mut CDevice) -> c_int {
+pub(crate) unsafe extern "C" fn vfio_pci_core_register_device(core: *mut CDevice) -> c_int {
     // SAFETY: By the contract of this file.
     let dev = unsafe { Device::from_raw(core) };
     from_result(|| {
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn vfio_pci_core_register_device(core: *mut CDevice) -> c_
 
 /// Undoes [`vfio_pci_core_register_device`]; waits until nobody has the device open.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_unregister_device(core: *mut CDevice) {
+pub(crate) unsafe extern "C" fn vfio_pci_core_unregister_device(core: *mut CDevice) {
     // SAFETY: By the contract of this file.
     let dev = unsafe { Device::from_raw(core) };
     // Removing virtual functions does not fail.
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn vfio_pci_core_unregister_device(core: *mut CDevice) {
 
 /// What a driver's `open_device` calls first.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_enable(core: *mut CDevice) -> c_int {
+pub(crate) unsafe extern "C" fn vfio_pci_core_enable(core: *mut CDevice) -> c_int {
     // SAFETY: By the contract of this file.
     let dev = unsafe { Device::from_raw(core) };
     from_result(|| {
@@ -205,14 +205,14 @@ pub unsafe extern "C" fn vfio_pci_core_enable(core: *mut CDevice) -> c_int {
 
 /// What a driver's `open_device` calls last.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_finish_enable(core: *mut CDevice) {
+pub(crate) unsafe extern "C" fn vfio_pci_core_finish_enable(core: *mut CDevice) {
     // SAFETY: By the contract of this file.
     open::finish_enable(unsafe { Device::from_raw(core) });
 }
 
 /// Undoes [`vfio_pci_core_enable`].
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_disable(core: *mut CDevice) {
+pub(crate) unsafe extern "C" fn vfio_pci_core_disable(core: *mut CDevice) {
     // SAFETY: By the contract of this file.
     let dev = unsafe { Device::from_raw(core) };
     open::quiesce(dev);
@@ -229,7 +229,7 @@ pub unsafe extern "C" fn vfio_pci_core_disable(core: *mut CDevice) {
 
 /// What a driver's `close_device` calls.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_close_device(vdev: *mut vb::vfio_device) {
+pub(crate) unsafe extern "C" fn vfio_pci_core_close_device(vdev: *mut vb::vfio_device) {
     // SAFETY: By the contract of this file.
     let dev = unsafe { Device::from_vfio_raw(vdev) };
     open::close(dev);
@@ -240,7 +240,7 @@ pub unsafe extern "C" fn vfio_pci_core_close_device(vdev: *mut vb::vfio_device) 
 
 /// Adds a region, between [`vfio_pci_core_enable`] and [`vfio_pci_core_finish_enable`].
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_register_dev_region(
+pub(crate) unsafe extern "C" fn vfio_pci_core_register_dev_region(
     core: *mut CDevice,
     type_: c_uint,
     subtype: c_uint,
@@ -258,7 +258,7 @@ pub unsafe extern "C" fn vfio_pci_core_register_dev_region(
 
 /// The ioctls of a device, as far as `vfio.ko` does not do them.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_ioctl(
+pub(crate) unsafe extern "C" fn vfio_pci_core_ioctl(
     vdev: *mut vb::vfio_device,
     cmd: c_uint,
     arg: c_ulong,
@@ -285,7 +285,7 @@ const FIRST_IOCTL: u32 = (b';' as u32) << 8 | 100;
 
 /// The features of a device, as far as `vfio.ko` does not do them.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_ioctl_feature(
+pub(crate) unsafe extern "C" fn vfio_pci_core_ioctl_feature(
     vdev: *mut vb::vfio_device,
     flags: u32,
     arg: *mut c_void,
@@ -310,7 +310,7 @@ pub unsafe extern "C" fn vfio_pci_core_ioctl_feature(
 
 /// What is to be told of a region.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_ioctl_get_region_info(
+pub(crate) unsafe extern "C" fn vfio_pci_ioctl_get_region_info(
     vdev: *mut vb::vfio_device,
     info: *mut vb::vfio_region_info,
     caps: *mut vb::vfio_info_cap,
@@ -323,7 +323,7 @@ pub unsafe extern "C" fn vfio_pci_ioctl_get_region_info(
 
 /// Reads from the device file.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_read(
+pub(crate) unsafe extern "C" fn vfio_pci_core_read(
     vdev: *mut vb::vfio_device,
     buf: *mut c_char,
     count: usize,
@@ -336,7 +336,7 @@ pub unsafe extern "C" fn vfio_pci_core_read(
 
 /// Writes to the device file.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_write(
+pub(crate) unsafe extern "C" fn vfio_pci_core_write(
     vdev: *mut vb::vfio_device,
     buf: *const c_char,
     count: usize,
@@ -355,7 +355,7 @@ fn size_or_errno(result: Result<usize>) -> isize {
 
 /// Maps part of the device file.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_mmap(
+pub(crate) unsafe extern "C" fn vfio_pci_core_mmap(
     vdev: *mut vb::vfio_device,
     vma: *mut bindings::vm_area_struct,
 ) -> c_int {
@@ -372,7 +372,7 @@ pub unsafe extern "C" fn vfio_pci_core_mmap(
 
 /// Maps page frames where a fault of a variant driver's mapping is, with `memory_lock` held.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_vmf_insert_pfn(
+pub(crate) unsafe extern "C" fn vfio_pci_vmf_insert_pfn(
     core: *mut CDevice,
     vmf: *mut bindings::vm_fault,
     pfn: c_ulong,
@@ -391,14 +391,14 @@ pub unsafe extern "C" fn vfio_pci_vmf_insert_pfn(
 
 /// The device is wanted back.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_request(vdev: *mut vb::vfio_device, count: c_uint) {
+pub(crate) unsafe extern "C" fn vfio_pci_core_request(vdev: *mut vb::vfio_device, count: c_uint) {
     // SAFETY: By the contract of this file.
     intrs::signal_req(unsafe { Device::from_vfio_raw(vdev) }, count);
 }
 
 /// Whether a name with options is that of the device, and the user may open it: 1, 0 or an errno.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_match(vdev: *mut vb::vfio_device, buf: *mut c_char) -> c_int {
+pub(crate) unsafe extern "C" fn vfio_pci_core_match(vdev: *mut vb::vfio_device, buf: *mut c_char) -> c_int {
     // SAFETY: By the contract of this file; `buf` is a string.
     let (dev, text) = unsafe { (Device::from_vfio_raw(vdev), CStr::from_ptr(buf.cast())) };
     from_result(|| sriov::match_name(dev, text.to_bytes()).map(c_int::from))
@@ -406,7 +406,7 @@ pub unsafe extern "C" fn vfio_pci_core_match(vdev: *mut vb::vfio_device, buf: *m
 
 /// Whether somebody with this token, or none, may open the device.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_match_token_uuid(
+pub(crate) unsafe extern "C" fn vfio_pci_core_match_token_uuid(
     vdev: *mut vb::vfio_device,
     token: *const bindings::uuid_t,
 ) -> c_int {
@@ -417,7 +417,7 @@ pub unsafe extern "C" fn vfio_pci_core_match_token_uuid(
 
 /// An error was detected on the way to the device, or by it.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_aer_err_detected(
+pub(crate) unsafe extern "C" fn vfio_pci_core_aer_err_detected(
     pdev: *mut bindings::pci_dev,
     _state: bindings::pci_channel_state_t,
 ) -> bindings::pci_ers_result_t {
@@ -430,21 +430,21 @@ pub unsafe extern "C" fn vfio_pci_core_aer_err_detected(
 
 /// Error handlers for drivers to use.
 #[repr(transparent)]
-pub struct ErrorHandlers(bindings::pci_error_handlers);
+pub(crate) struct ErrorHandlers(bindings::pci_error_handlers);
 
 // SAFETY: It is never written to.
 unsafe impl Sync for ErrorHandlers {}
 
 /// Error handlers for drivers to use.
 #[no_mangle]
-pub static vfio_pci_core_err_handlers: ErrorHandlers = ErrorHandlers(bindings::pci_error_handlers {
+pub(crate) static vfio_pci_core_err_handlers: ErrorHandlers = ErrorHandlers(bindings::pci_error_handlers {
     error_detected: Some(vfio_pci_core_aer_err_detected),
     ..pin_init::zeroed()
 });
 
 /// Makes virtual functions, or removes them. Called with the device lock of the function held.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_sriov_configure(core: *mut CDevice, count: c_int) -> c_int {
+pub(crate) unsafe extern "C" fn vfio_pci_core_sriov_configure(core: *mut CDevice, count: c_int) -> c_int {
     // SAFETY: By the contract of this file.
     let dev = unsafe { Device::from_raw(core) };
     from_result(|| sriov::configure(dev, count))
@@ -473,7 +473,7 @@ unsafe impl RuntimePm for State {
 
 /// Reads or writes `count` bytes at `io + off`, which the caller has mapped.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_do_io_rw(
+pub(crate) unsafe extern "C" fn vfio_pci_core_do_io_rw(
     core: *mut CDevice,
     test_mem: bool,
     io: *mut c_void,
@@ -505,7 +505,7 @@ macro_rules! io_accessors {
     ($($read:ident, $write:ident: $ty:ty, $mmio_read:ident, $mmio_write:ident;)*) => {$(
         /// Writes to what the caller has mapped.
         #[no_mangle]
-        pub unsafe extern "C" fn $write(
+        pub(crate) unsafe extern "C" fn $write(
             core: *mut CDevice,
             test_mem: bool,
             val: $ty,
@@ -521,7 +521,7 @@ macro_rules! io_accessors {
 
         /// Reads from what the caller has mapped.
         #[no_mangle]
-        pub unsafe extern "C" fn $read(
+        pub(crate) unsafe extern "C" fn $read(
             core: *mut CDevice,
             test_mem: bool,
             val: *mut $ty,
@@ -565,14 +565,14 @@ unsafe fn one_access<'a>(core: *mut CDevice, memory: bool, io: *mut c_void, len:
 
 /// Whether accesses to the memory of the device are answered.
 #[no_mangle]
-pub unsafe extern "C" fn __vfio_pci_memory_enabled(core: *mut CDevice) -> bool {
+pub(crate) unsafe extern "C" fn __vfio_pci_memory_enabled(core: *mut CDevice) -> bool {
     // SAFETY: By the contract of this file.
     config::memory_enabled(unsafe { Device::from_raw(core) })
 }
 
 /// Reads or writes one register of configuration space.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_config_rw_single(
+pub(crate) unsafe extern "C" fn vfio_pci_config_rw_single(
     core: *mut CDevice,
     buf: *mut c_char,
     count: usize,
@@ -586,7 +586,7 @@ pub unsafe extern "C" fn vfio_pci_config_rw_single(
 
 /// The bytes that a buffer and a block share.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_range_intersect_range(
+pub(crate) unsafe extern "C" fn vfio_pci_core_range_intersect_range(
     buf_start: bindings::loff_t,
     buf_cnt: usize,
     reg_start: bindings::loff_t,
@@ -611,7 +611,7 @@ pub unsafe extern "C" fn vfio_pci_core_range_intersect_range(
 
 /// Turns ranges of what is at `start` into physical ranges.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_fill_phys_vec(
+pub(crate) unsafe extern "C" fn vfio_pci_core_fill_phys_vec(
     phys_vec: *mut bindings::phys_vec,
     dma_ranges: *mut vb::vfio_region_dma_range,
     nr_ranges: usize,
@@ -631,7 +631,7 @@ pub unsafe extern "C" fn vfio_pci_core_fill_phys_vec(
 
 /// Turns ranges of a BAR into physical ranges, and finds who can make them reachable for other devices.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_core_get_dmabuf_phys(
+pub(crate) unsafe extern "C" fn vfio_pci_core_get_dmabuf_phys(
     core: *mut CDevice,
     provider: *mut *mut bindings::p2pdma_provider,
     region_index: c_uint,
@@ -656,7 +656,7 @@ pub unsafe extern "C" fn vfio_pci_core_get_dmabuf_phys(
 
 /// The physical range of a dma-buf. There are none that this module exports.
 #[no_mangle]
-pub unsafe extern "C" fn vfio_pci_dma_buf_iommufd_map(
+pub(crate) unsafe extern "C" fn vfio_pci_dma_buf_iommufd_map(
     _attachment: *mut bindings::dma_buf_attachment,
     _phys: *mut bindings::phys_vec,
 ) -> c_int {
