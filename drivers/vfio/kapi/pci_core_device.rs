@@ -199,6 +199,22 @@ impl<S> PciCoreDevice<S> {
         unsafe { (&raw mut (*self.as_raw()).irq_type).write_volatile(index) };
     }
 
+    /// Which interrupts are in use, as [`Self::set_irq_type`] has it.
+    #[inline]
+    pub fn irq_type(&self) -> u32 {
+        // SAFETY: The field is valid, and only written to in single stores.
+        let index = unsafe { (&raw const (*self.as_raw()).irq_type).read_volatile() };
+        // CAST: It was given as this type.
+        index as u32
+    }
+
+    /// How many MSI vectors were last enabled, as a power of two.
+    #[inline]
+    pub fn msi_qmax(&self) -> u8 {
+        // SAFETY: The field is valid, and only written to in single stores.
+        unsafe { (&raw const (*self.as_raw()).msi_qmax).read_volatile() }
+    }
+
     /// Sets how many MSI vectors the virtual configuration space says are enabled, as a power of two.
     #[inline]
     pub fn set_msi_qmax(&self, log2: u8) {

@@ -18,7 +18,6 @@ use core::{
     },
 };
 use kernel::prelude::*;
-use vfio_bindings as vb;
 
 /// The largest configuration space: that of PCI Express.
 const SIZE: usize = 4096;
@@ -101,23 +100,5 @@ impl<S: HasConfigShadow> PciCoreDevice<S> {
             AtomicPtr::from_ptr(&raw mut (*raw).vconfig).store(data, Ordering::Relaxed);
             AtomicPtr::from_ptr(&raw mut (*raw).pci_config_map).store(owners, Ordering::Relaxed);
         }
-    }
-}
-
-/// What the emulated MSI capability has to agree with.
-impl<S> PciCoreDevice<S> {
-    /// Whether MSI is what the user gets interrupts by.
-    #[inline]
-    pub fn msi_is_active(&self) -> bool {
-        // SAFETY: The field is valid; it is written to in one store.
-        let index = unsafe { (&raw const (*self.as_raw()).irq_type).read_volatile() };
-        u32::try_from(index) == Ok(vb::VFIO_PCI_MSI_IRQ_INDEX)
-    }
-
-    /// Log 2 of the number of vectors of MSI when it was last enabled.
-    #[inline]
-    pub fn msi_qmax(&self) -> u8 {
-        // SAFETY: The field is valid; it is written to in one store.
-        unsafe { (&raw const (*self.as_raw()).msi_qmax).read_volatile() }
     }
 }

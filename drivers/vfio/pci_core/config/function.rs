@@ -20,13 +20,16 @@ use vfio_kapi::pci::{
     pcie,
     vpd, //
 };
-use vfio_logic::config::{
-    bars::Resource,
-    Event,
-    Facts,
-    Function,
-    PowerState,
-    Width, //
+use vfio_logic::{
+    config::{
+        bars::Resource,
+        Event,
+        Facts,
+        Function,
+        PowerState,
+        Width, //
+    },
+    irq, //
 };
 
 /// The device that a user has open.
@@ -132,7 +135,7 @@ impl Function for Hardware<'_> {
     }
 
     fn msi_is_active(&self) -> bool {
-        self.0.msi_is_active()
+        self.0.irq_type() == irq::MSI
     }
 
     fn msi_queue_max(&self) -> u8 {
