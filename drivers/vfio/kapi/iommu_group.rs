@@ -7,7 +7,11 @@
 use core::ptr::NonNull;
 use kernel::{
     bindings,
-    sync::aref::AlwaysRefCounted,
+    device::Device,
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
     types::Opaque, //
 };
 
@@ -29,6 +33,14 @@ impl IommuGroup {
     pub unsafe fn from_raw<'a>(ptr: *mut bindings::iommu_group) -> &'a Self {
         // SAFETY: By the contract of this function; `Self` is transparent over the C type.
         unsafe { &*ptr.cast() }
+    }
+
+    /// The group that a device is in, if it is in one.
+    pub fn of(dev: &Device) -> Option<ARef<Self>> {
+        // SAFETY: The device is valid, and transparent over the C structure.
+        let group = unsafe { bindings::iommu_group_get(core::ptr::from_ref(dev).cast_mut().cast()) };
+        // SAFETY: The function returned a reference, if any, which passes to the result.
+        Some(unsafe { ARef::from_raw(NonNull::new(group)?.cast()) })
     }
 
     /// The C group, for calls into the kernel.

@@ -28,6 +28,7 @@ pub mod rom;
 pub mod sriov;
 pub mod vga;
 pub mod vpd;
+
 use facts::is_virtfn;
 
 /// The C structure of a PCI function, for calls into the kernel.

@@ -5,14 +5,11 @@
 //! C header: [`include/linux/ratelimit.h`](srctree/include/linux/ratelimit.h)
 
 use kernel::{
+    bindings,
     sync::atomic::{
         Atomic,
         Relaxed, //
-    },
-    time::{
-        Instant,
-        Monotonic, //
-    },
+    }, //
 };
 
 /// Counts the messages of one place.
@@ -34,7 +31,8 @@ impl RateLimit {
         const WINDOW_NS: i64 = 5_000_000_000;
         const BURST: i32 = 10;
 
-        let window = Instant::<Monotonic>::now().as_nanos() / WINDOW_NS;
+        // SAFETY: May be called in any context.
+        let window = unsafe { bindings::ktime_get() } / WINDOW_NS;
         // Two who race here may get some messages more.
         if self.window.load(Relaxed) != window {
             self.window.store(window, Relaxed);

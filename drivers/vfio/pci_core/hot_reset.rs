@@ -95,7 +95,7 @@ pub(crate) fn info(dev: &Device, arg: UserArg) -> Result {
             if number >= total {
                 return Err(EAGAIN);
             }
-            let group = IommuGroup::of_device(pdev.as_ref()).ok_or(EPERM)?;
+            let group = IommuGroup::of(pdev.as_ref()).ok_or(EPERM)?;
             found.extend_from_slice(&group.id().to_ne_bytes(), GFP_KERNEL)?;
             found.extend_from_slice(&pci::domain(pdev).to_ne_bytes(), GFP_KERNEL)?;
             found.extend_from_slice(&[pci::bus_number(pdev), pci::devfn(pdev)], GFP_KERNEL)?;

@@ -39,6 +39,7 @@ use vfio_kapi::{
 };
 use vfio_logic::pci::{
     feature,
+    irq,
     FeatureOp,
     FEATURE_SET, //
 };
@@ -227,7 +228,7 @@ pub(crate) fn suspend(dev: &Device) {
         let _ = set_state(dev, D0);
     }
     // An INTx that the user himself masked stays so on resume.
-    power(dev).intx_masked.set(intrs::is_intx(dev) && intrs::intx_mask(dev));
+    power(dev).intx_masked.set(dev.irq_type() == irq::INTX && intrs::intx_mask(dev));
 }
 
 /// The device was resumed.
