@@ -38,7 +38,8 @@ impl IommuGroup {
     /// The group that a device is in, if it is in one.
     pub fn of(dev: &Device) -> Option<ARef<Self>> {
         // SAFETY: The device is valid, and transparent over the C structure.
-        let group = unsafe { bindings::iommu_group_get(core::ptr::from_ref(dev).cast_mut().cast()) };
+        let group =
+            unsafe { bindings::iommu_group_get(core::ptr::from_ref(dev).cast_mut().cast()) };
         // SAFETY: The function returned a reference, if any, which passes to the result.
         Some(unsafe { ARef::from_raw(NonNull::new(group)?.cast()) })
     }

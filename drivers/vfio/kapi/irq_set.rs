@@ -25,13 +25,15 @@ impl Header {
     /// `EFAULT`.
     pub fn read(arg: UserArg) -> Result<Self> {
         let mut reader = arg.reader(Self::SIZE);
-        let mut header = vb::vfio_irq_set::default();
-        header.argsz = reader.read()?;
-        header.flags = reader.read()?;
-        header.index = reader.read()?;
-        header.start = reader.read()?;
-        header.count = reader.read()?;
-        Ok(Self(header))
+        // In the order of the fields.
+        Ok(Self(vb::vfio_irq_set {
+            argsz: reader.read()?,
+            flags: reader.read()?,
+            index: reader.read()?,
+            start: reader.read()?,
+            count: reader.read()?,
+            ..Default::default()
+        }))
     }
 
     /// Checks it by the rules of `vfio.ko` for an index with `max` interrupts, of `indices` indices;

@@ -65,7 +65,11 @@ impl Mmio<'_> {
     #[inline]
     pub unsafe fn from_raw(io: *mut c_void, len: u64) -> Self {
         // INVARIANT: By the contract of this function.
-        Self { io, len, _borrow: PhantomData }
+        Self {
+            io,
+            len,
+            _borrow: PhantomData,
+        }
     }
 
     /// The length of the mapping in bytes.

@@ -147,7 +147,11 @@ fn resource(pdev: &pci::Device, bar: u32) -> Option<(u64, u64, u32)> {
     let res = unsafe { &raw const (*raw(pdev)).resource[bar as usize] };
     // SAFETY: As above.
     let (start, end, flags) = unsafe { ((*res).start, (*res).end, (*res).flags) };
-    let len = if start == 0 && end == 0 { 0 } else { end.wrapping_sub(start).wrapping_add(1) };
+    let len = if start == 0 && end == 0 {
+        0
+    } else {
+        end.wrapping_sub(start).wrapping_add(1)
+    };
     Some((start, len, flags as u32))
 }
 
@@ -219,12 +223,12 @@ pub fn has_dynamic_msix(pdev: &pci::Device) -> bool {
 pub fn set_power_state(pdev: &pci::Device, state: bindings::pci_power_t) -> Result {
     // SAFETY: The device is valid.
     let ret = unsafe { bindings::pci_set_power_state(raw(pdev), state) };
-    if ret < 0 {
-        to_result(ret)
-    } else if ret > 0 {
-        Err(EIO)
-    } else {
+    to_result(ret)?;
+    // Some platforms answer with a positive number.
+    if ret == 0 {
         Ok(())
+    } else {
+        Err(EIO)
     }
 }
 

@@ -23,7 +23,10 @@ impl RateLimit {
     /// No messages yet.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
-        Self { window: Atomic::new(-1), count: Atomic::new(0) }
+        Self {
+            window: Atomic::new(-1),
+            count: Atomic::new(0),
+        }
     }
 
     /// Whether there may be one more message now.

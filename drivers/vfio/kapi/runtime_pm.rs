@@ -134,6 +134,9 @@ impl<T: RuntimePm> Ops<T> {
         ..pin_init::zeroed()
     };
 
+    /// # Safety
+    ///
+    /// For the PM core only, with a device of the driver.
     unsafe extern "C" fn runtime_suspend(dev: *mut bindings::device) -> c_int {
         // SAFETY: The PM core calls this for bound devices of the driver only.
         if let Some(target) = unsafe { T::from_device(dev) } {
@@ -142,6 +145,9 @@ impl<T: RuntimePm> Ops<T> {
         0
     }
 
+    /// # Safety
+    ///
+    /// For the PM core only, with a device of the driver.
     unsafe extern "C" fn runtime_resume(dev: *mut bindings::device) -> c_int {
         // SAFETY: As above.
         if let Some(target) = unsafe { T::from_device(dev) } {

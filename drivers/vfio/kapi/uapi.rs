@@ -20,9 +20,7 @@ pub unsafe trait Uapi: Zeroable {
     #[inline]
     fn as_bytes(&self) -> &[u8] {
         // SAFETY: `self` is valid for reads, and all its bytes are initialized as there is no padding.
-        unsafe {
-            core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), size_of_val(self))
-        }
+        unsafe { core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), size_of_val(self)) }
     }
 
     /// The structure as bytes to be overwritten.

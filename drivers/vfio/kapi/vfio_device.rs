@@ -92,7 +92,9 @@ impl VfioDevice {
             return Ok(());
         };
         let token = token.map(|b| bindings::uuid_t { b: *b });
-        let token = token.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
+        let token = token
+            .as_ref()
+            .map_or(core::ptr::null(), core::ptr::from_ref);
         // SAFETY: The device is valid, and the token is null or valid for the call.
         to_result(unsafe { match_token(self.as_raw(), token) })
     }

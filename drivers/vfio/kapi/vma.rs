@@ -222,11 +222,17 @@ impl<T: Faults> FaultOps<T> {
         ..pin_init::zeroed()
     };
 
+    /// # Safety
+    ///
+    /// For the kernel only, with a fault of a mapping set up with these operations.
     unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: As the kernel calls it; a small page is order 0.
         unsafe { Self::huge_fault(vmf, 0) }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel only, with a fault of a mapping set up with these operations.
     unsafe extern "C" fn huge_fault(
         vmf: *mut bindings::vm_fault,
         order: c_uint,
@@ -238,4 +244,3 @@ impl<T: Faults> FaultOps<T> {
         owner.fault(fault, order).into_raw()
     }
 }
-

@@ -38,7 +38,11 @@ impl MsixTable {
     /// Decodes the Message Control and Table Offset registers of the MSI-X capability (PCI Express
     /// Base Specification, 7.7.2).
     pub const fn decode(control: u16, table: u32) -> Self {
-        Self { bar: table & 0x7, offset: table & !0x7, vectors: (control & 0x7ff) + 1 }
+        Self {
+            bar: table & 0x7,
+            offset: table & !0x7,
+            vectors: (control & 0x7ff) + 1,
+        }
     }
 
     /// The bytes of the BAR that the table is in.
@@ -95,7 +99,8 @@ pub fn irq_flags(index: u32, dynamic_msix: bool) -> Result<u32> {
 
 /// The sizes of AtomicOps that a function can complete: the bits of Device Capabilities 2 (7.5.3.15)
 /// and of `struct vfio_device_info_cap_pci_atomic_comp`.
-pub const ATOMIC_COMPLETERS: [(u32, u32); 3] = [(1 << 7, 1 << 0), (1 << 8, 1 << 1), (1 << 9, 1 << 2)];
+pub const ATOMIC_COMPLETERS: [(u32, u32); 3] =
+    [(1 << 7, 1 << 0), (1 << 8, 1 << 1), (1 << 9, 1 << 2)];
 
 /// What user space does with a device feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +137,11 @@ pub fn feature(flags: u32, len: usize, supported: u32, minsz: usize) -> Result<F
     if ops == 0 || len < minsz {
         return Err(EINVAL);
     }
-    Ok(if ops & FEATURE_GET != 0 { FeatureOp::Get } else { FeatureOp::Set })
+    Ok(if ops & FEATURE_GET != 0 {
+        FeatureOp::Get
+    } else {
+        FeatureOp::Set
+    })
 }
 
 /// Whether a BAR can be mapped by user space.

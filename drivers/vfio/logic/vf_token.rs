@@ -116,7 +116,10 @@ impl Refusal {
 /// # Errors
 ///
 /// Why not.
-pub fn check(role: Role<'_>, token: Option<&Token>) -> core::result::Result<Option<Token>, Refusal> {
+pub fn check(
+    role: Role<'_>,
+    token: Option<&Token>,
+) -> core::result::Result<Option<Token>, Refusal> {
     match (role, token) {
         (Role::Virtual(_) | Role::Physical(_, true), None) => Err(Refusal::Required),
         (Role::Virtual(own) | Role::Physical(own, true), Some(token)) => {

@@ -12,20 +12,13 @@
 //!
 //! C header: [`include/linux/vfio_pci_core.h`](srctree/include/linux/vfio_pci_core.h)
 
+// They have one contract, above.
+#![allow(clippy::missing_safety_doc)]
+
 use crate::{
-    config,
-    device,
-    hot_reset,
-    info,
-    intrs,
-    ioeventfd,
-    mmap,
-    open,
-    power,
+    config, device, hot_reset, info, intrs, ioeventfd, mmap, open, power,
     rdwr::Io,
-    region,
-    reset,
-    sriov,
+    region, reset, sriov,
     state::{
         Device,
         State, //
@@ -251,7 +244,14 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_register_dev_region(
 ) -> c_int {
     // SAFETY: By the contract of this file.
     let dev = unsafe { Device::from_raw(core) };
-    let region = vb::vfio_pci_region { type_, subtype, ops, data, size, flags };
+    let region = vb::vfio_pci_region {
+        type_,
+        subtype,
+        ops,
+        data,
+        size,
+        flags,
+    };
     // SAFETY: The device is opening, so nobody has a region of it. The operations are the driver's.
     from_result(|| unsafe { dev.add_region(region) }.map(|()| 0))
 }
@@ -316,8 +316,13 @@ pub(crate) unsafe extern "C" fn vfio_pci_ioctl_get_region_info(
     caps: *mut vb::vfio_info_cap,
 ) -> c_int {
     // SAFETY: By the contract of this file; `info` and `caps` are the caller's.
-    let (dev, info, caps) =
-        unsafe { (Device::from_vfio_raw(vdev), &mut *info, InfoCaps::from_raw(caps)) };
+    let (dev, info, caps) = unsafe {
+        (
+            Device::from_vfio_raw(vdev),
+            &mut *info,
+            InfoCaps::from_raw(caps),
+        )
+    };
     from_result(|| region::info(dev, info, caps).map(|()| 0))
 }
 
@@ -331,7 +336,13 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_read(
 ) -> isize {
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_vfio_raw(vdev), &mut *ppos) };
-    size_or_errno(region::rw(dev, UserArg::new(buf as usize), count, pos, false))
+    size_or_errno(region::rw(
+        dev,
+        UserArg::new(buf as usize),
+        count,
+        pos,
+        false,
+    ))
 }
 
 /// Writes to the device file.
@@ -344,7 +355,13 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_write(
 ) -> isize {
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_vfio_raw(vdev), &mut *ppos) };
-    size_or_errno(region::rw(dev, UserArg::new(buf as usize), count, pos, true))
+    size_or_errno(region::rw(
+        dev,
+        UserArg::new(buf as usize),
+        count,
+        pos,
+        true,
+    ))
 }
 
 /// A number of bytes or a negative errno.
@@ -398,7 +415,10 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_request(vdev: *mut vb::vfio_device
 
 /// Whether a name with options is that of the device, and the user may open it: 1, 0 or an errno.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn vfio_pci_core_match(vdev: *mut vb::vfio_device, buf: *mut c_char) -> c_int {
+pub(crate) unsafe extern "C" fn vfio_pci_core_match(
+    vdev: *mut vb::vfio_device,
+    buf: *mut c_char,
+) -> c_int {
     // SAFETY: By the contract of this file; `buf` is a string.
     let (dev, text) = unsafe { (Device::from_vfio_raw(vdev), CStr::from_ptr(buf.cast())) };
     from_result(|| sriov::match_name(dev, text.to_bytes()).map(c_int::from))
@@ -437,14 +457,18 @@ unsafe impl Sync for ErrorHandlers {}
 
 /// Error handlers for drivers to use.
 #[no_mangle]
-pub(crate) static vfio_pci_core_err_handlers: ErrorHandlers = ErrorHandlers(bindings::pci_error_handlers {
-    error_detected: Some(vfio_pci_core_aer_err_detected),
-    ..pin_init::zeroed()
-});
+pub(crate) static vfio_pci_core_err_handlers: ErrorHandlers =
+    ErrorHandlers(bindings::pci_error_handlers {
+        error_detected: Some(vfio_pci_core_aer_err_detected),
+        ..pin_init::zeroed()
+    });
 
 /// Makes virtual functions, or removes them. Called with the device lock of the function held.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn vfio_pci_core_sriov_configure(core: *mut CDevice, count: c_int) -> c_int {
+pub(crate) unsafe extern "C" fn vfio_pci_core_sriov_configure(
+    core: *mut CDevice,
+    count: c_int,
+) -> c_int {
     // SAFETY: By the contract of this file.
     let dev = unsafe { Device::from_raw(core) };
     from_result(|| sriov::configure(dev, count))
@@ -581,7 +605,13 @@ pub(crate) unsafe extern "C" fn vfio_pci_config_rw_single(
 ) -> isize {
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_raw(core), *ppos) };
-    size_or_errno(config::rw_single(dev, UserArg::new(buf as usize), count, pos, iswrite))
+    size_or_errno(config::rw_single(
+        dev,
+        UserArg::new(buf as usize),
+        count,
+        pos,
+        iswrite,
+    ))
 }
 
 /// The bytes that a buffer and a block share.
@@ -649,7 +679,10 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_get_dmabuf_phys(
     if found.is_null() {
         return EINVAL.to_errno();
     }
-    let (start, len) = (pci::resource_start(pdev, region_index), pci::resource_len(pdev, region_index));
+    let (start, len) = (
+        pci::resource_start(pdev, region_index),
+        pci::resource_len(pdev, region_index),
+    );
     // SAFETY: The caller keeps to the contract of that function.
     unsafe { vfio_pci_core_fill_phys_vec(phys_vec, dma_ranges, nr_ranges, start, len) }
 }

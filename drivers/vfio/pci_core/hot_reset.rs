@@ -9,8 +9,7 @@
 //! because there is no order among them), the kernel's device locks (which are only tried).
 
 use crate::{
-    memory,
-    power,
+    memory, power,
     state::{
         Device,
         State, //
@@ -134,7 +133,9 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
     }
 
     let mut fds = KVec::<i32>::with_capacity(groups as usize, GFP_KERNEL_ACCOUNT)?;
-    let mut reader = arg.offset(HEADER).reader(groups as usize * size_of::<i32>());
+    let mut reader = arg
+        .offset(HEADER)
+        .reader(groups as usize * size_of::<i32>());
     for _ in 0..groups {
         fds.push(reader.read()?, GFP_KERNEL)?;
     }

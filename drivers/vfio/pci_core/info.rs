@@ -140,7 +140,9 @@ pub(crate) fn set_irqs(dev: &Device, arg: UserArg) -> Result<c_int> {
 
     let mut data = KVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?;
     data.resize(len, 0u8, GFP_KERNEL_ACCOUNT)?;
-    arg.offset(irq_set::Header::SIZE).reader(len).read_slice(&mut data)?;
+    arg.offset(irq_set::Header::SIZE)
+        .reader(len)
+        .read_slice(&mut data)?;
     intrs::set_irqs(
         dev,
         header.flags(),

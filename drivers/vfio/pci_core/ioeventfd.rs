@@ -170,12 +170,24 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
     }
     list.reserve(1, GFP_KERNEL_ACCOUNT)?;
     let write = Arc::new(
-        BarWrite { dev: dev.into(), bar, pos, width, data: request.data },
+        BarWrite {
+            dev: dev.into(),
+            bar,
+            pos,
+            width,
+            data: request.data,
+        },
         GFP_KERNEL_ACCOUNT,
     )?;
     let virqfd = KBox::pin_init(Virqfd::new(write.clone()), GFP_KERNEL_ACCOUNT)?;
     virqfd.as_ref().enable(request.fd)?;
-    list.push(IoEventFd { _virqfd: virqfd, write }, GFP_KERNEL)?;
+    list.push(
+        IoEventFd {
+            _virqfd: virqfd,
+            write,
+        },
+        GFP_KERNEL,
+    )?;
     Ok(())
 }
 

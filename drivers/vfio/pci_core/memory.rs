@@ -57,7 +57,11 @@ pub(crate) fn memory_lock_and_enable(dev: &Device) -> MemoryEnabled<'_> {
     if command & COMMAND_MEMORY == 0 {
         let _ = config::write_word(dev.pdev(), config::COMMAND, command | COMMAND_MEMORY);
     }
-    MemoryEnabled { dev, command, _guard }
+    MemoryEnabled {
+        dev,
+        command,
+        _guard,
+    }
 }
 
 impl Drop for MemoryEnabled<'_> {

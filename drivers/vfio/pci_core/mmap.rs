@@ -8,8 +8,7 @@
 //! Order: `mmap_lock` or a VMA lock of the process, `memory_lock`.
 
 use crate::{
-    power,
-    region,
+    power, region,
     state::{
         Device,
         State, //
@@ -61,7 +60,10 @@ pub(crate) fn prepare(dev: &Device, vma: &mut NewVma) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let bar = rules::mmap(vma.page_offset(), vma.len(), page_size, |bar| {
-        dev.state().mappable.has(bar).then(|| pci::resource_len(dev.pdev(), bar))
+        dev.state()
+            .mappable
+            .has(bar)
+            .then(|| pci::resource_len(dev.pdev(), bar))
     })?;
     // The BAR must be reserved for us.
     dev.bar(bar)?;

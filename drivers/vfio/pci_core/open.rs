@@ -195,7 +195,11 @@ pub(crate) fn disable(dev: &Device, set: &Set<'_>) {
 fn restore(dev: &Device, saved: Option<SavedState>) {
     let (pdev, state) = (dev.pdev(), dev.state());
 
-    if saved.ok_or(ENOMEM).and_then(|saved| saved.load(pdev)).is_err() {
+    if saved
+        .ok_or(ENOMEM)
+        .and_then(|saved| saved.load(pdev))
+        .is_err()
+    {
         dev_info!(pdev, "vfio_pci_core_disable: Couldn't reload saved state\n");
         if !state.reset_works.get() {
             return;

@@ -9,9 +9,7 @@
 //! Order: `memory_lock`, [`Power::inner`].
 
 use crate::{
-    config,
-    intrs,
-    memory,
+    config, intrs, memory,
     state::{
         Device,
         Flag, //
@@ -26,8 +24,7 @@ use kernel::{
 use vfio_kapi::{
     eventfd::EventFd,
     pci::{
-        self,
-        config as hw,
+        self, config as hw,
         reset::{
             self,
             SavedState, //
@@ -95,7 +92,9 @@ pub(crate) fn probe(dev: &Device) {
         .and_then(|cap| cap.checked_add(bindings::PCI_PM_CTRL as u16))
         .and_then(|offset| hw::read_word(dev.pdev(), offset).ok());
     let keeps = bindings::PCI_PM_CTRL_NO_SOFT_RESET as u16;
-    power(dev).loses_config.set(control.is_some_and(|control| control & keeps == 0));
+    power(dev)
+        .loses_config
+        .set(control.is_some_and(|control| control & keeps == 0));
 }
 
 /// Brings the device into `state`. For any but D0 `memory_lock` must be held for writing.
@@ -228,7 +227,9 @@ pub(crate) fn suspend(dev: &Device) {
         let _ = set_state(dev, D0);
     }
     // An INTx that the user himself masked stays so on resume.
-    power(dev).intx_masked.set(dev.irq_type() == irq::INTX && intrs::intx_mask(dev));
+    power(dev)
+        .intx_masked
+        .set(dev.irq_type() == irq::INTX && intrs::intx_mask(dev));
 }
 
 /// The device was resumed.

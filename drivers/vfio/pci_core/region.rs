@@ -47,7 +47,10 @@ const CAP_MSIX_MAPPABLE: u16 = 3;
 pub(crate) fn added(dev: &Device, index: u32) -> Result<&Region> {
     let regions = dev.regions();
     let i = region::added(index).ok_or(EINVAL)?;
-    regions.get(nospec::index(i, regions.len())).filter(|_| i < regions.len()).ok_or(EINVAL)
+    regions
+        .get(nospec::index(i, regions.len()))
+        .filter(|_| i < regions.len())
+        .ok_or(EINVAL)
 }
 
 /// `VFIO_DEVICE_GET_REGION_INFO`, without what `vfio.ko` does of it.
@@ -89,7 +92,11 @@ fn bar_info(dev: &Device, bar: u32, caps: &mut InfoCaps) -> Result<(u64, u32)> {
     }
     if dev.state().msix.get().is_some_and(|table| table.bar == bar) {
         // The MSI-X table is in this BAR, and may be mapped all the same.
-        let mut cap = vfio_info_cap_header { id: CAP_MSIX_MAPPABLE, version: 1, next: 0 };
+        let mut cap = vfio_info_cap_header {
+            id: CAP_MSIX_MAPPABLE,
+            version: 1,
+            next: 0,
+        };
         caps.add(&mut cap)?;
     }
     Ok((size, READ | WRITE | MMAP))

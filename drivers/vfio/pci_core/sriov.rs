@@ -141,7 +141,10 @@ pub(crate) fn init(dev: &Device) -> Result {
     }
     let driver = dev.vfio().driver_name().ok_or(EINVAL)?;
     let driver = CString::try_from_fmt(fmt!("{}", driver.to_str()?))?;
-    let watch = BusNotifier::register(Watch { pf: pdev.into(), driver })?;
+    let watch = BusNotifier::register(Watch {
+        pf: pdev.into(),
+        driver,
+    })?;
     *this.watch.lock() = Some(watch);
     Ok(())
 }
@@ -223,7 +226,13 @@ pub(crate) fn configure(dev: &Device, count: c_int) -> Result<c_int> {
         if pfs.iter().any(|pf| is(pf, pdev)) {
             return Err(EINVAL);
         }
-        pfs.push(Pf { pdev: pdev.into(), token: token.clone() }, GFP_KERNEL)?;
+        pfs.push(
+            Pf {
+                pdev: pdev.into(),
+                token: token.clone(),
+            },
+            GFP_KERNEL,
+        )?;
     }
     enable(dev, count).inspect_err(|_| {
         power.sriov_active.set(false);
@@ -304,9 +313,7 @@ pub(crate) fn match_token(dev: &Device, token: Option<&Uuid>) -> Result {
             let why = match refusal {
                 Refusal::Required => "VF token required to access device",
                 Refusal::Incorrect => "Incorrect VF token provided for device",
-                Refusal::NotBound => {
-                    "VF token incorrectly provided, PF not bound to vfio-pci"
-                }
+                Refusal::NotBound => "VF token incorrectly provided, PF not bound to vfio-pci",
                 Refusal::NotSriov => "VF token incorrectly provided, not a PF or VF",
             };
             vfio_kapi::ratelimited!(dev_info!(pdev, "{}\n", why));

@@ -40,7 +40,12 @@ impl<'a> Rom<'a> {
         // SAFETY: The device is valid, `len` is for the function to write to.
         let io = unsafe { bindings::pci_map_rom(raw(pdev), &mut len) };
         // INVARIANT: Just mapped by `pci_map_rom()`.
-        (!io.is_null()).then_some(Self { pdev, io, len, own: true })
+        (!io.is_null()).then_some(Self {
+            pdev,
+            io,
+            len,
+            own: true,
+        })
     }
 
     /// Maps the copy that the firmware made. `None` if there is none or it cannot be mapped.
@@ -49,7 +54,12 @@ impl<'a> Rom<'a> {
         // SAFETY: The firmware told that the ROM is at this address.
         let io = unsafe { bindings::ioremap((*raw(pdev)).rom, len) };
         // INVARIANT: Just mapped by `ioremap()`.
-        (!io.is_null()).then_some(Self { pdev, io, len, own: false })
+        (!io.is_null()).then_some(Self {
+            pdev,
+            io,
+            len,
+            own: false,
+        })
     }
 
     /// The ROM, to be read.

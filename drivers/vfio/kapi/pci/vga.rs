@@ -55,6 +55,9 @@ impl Client {
     ///
     /// `ENODEV` if the arbiter does not know the function.
     pub fn register<T: Decoder>(pdev: &pci::Device) -> Result<Self> {
+        /// # Safety
+        ///
+        /// For the arbiter only.
         unsafe extern "C" fn set_decode<T: Decoder>(
             pdev: *mut bindings::pci_dev,
             single: bool,
@@ -146,7 +149,12 @@ impl<'a> Legacy<'a> {
             return Err(ENOMEM);
         }
         // INVARIANT: Just mapped, and not yet routed.
-        let mut legacy = Self { pdev, io, range, routed: false };
+        let mut legacy = Self {
+            pdev,
+            io,
+            range,
+            routed: false,
+        };
         // SAFETY: The device is valid.
         to_result(unsafe { vb::vga_get(raw(pdev), legacy.resource(), 1) })?;
         // INVARIANT: The lock was just taken.

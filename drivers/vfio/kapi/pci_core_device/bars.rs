@@ -42,7 +42,8 @@ impl<S> PciCoreDevice<S> {
         }
         let (pdev, bit) = (self.pdev_raw(), 1 << bar);
         // SAFETY: The device is valid; the name is static.
-        if unsafe { bindings::pci_request_selected_regions(pdev, bit, c"vfio".as_char_ptr()) } != 0 {
+        if unsafe { bindings::pci_request_selected_regions(pdev, bit, c"vfio".as_char_ptr()) } != 0
+        {
             dev_dbg!(self.pdev(), "Failed to reserve region {}\n", bar);
             return Err(EBUSY);
         }

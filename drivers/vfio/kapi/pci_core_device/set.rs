@@ -55,7 +55,11 @@ impl<S> PciCoreDevice<S> {
         unsafe {
             let set = (*self.vfio().as_raw()).dev_set;
             bindings::mutex_lock(&raw mut (*set).lock);
-            SetGuard(LockedSet { set, _not_send: NotThreadSafe, _devices: PhantomData })
+            SetGuard(LockedSet {
+                set,
+                _not_send: NotThreadSafe,
+                _devices: PhantomData,
+            })
         }
     }
 
