@@ -24,7 +24,6 @@ use crate::{
         State, //
     },
 };
-use core::ffi::CStr;
 use kernel::{
     bindings,
     error::from_result,
@@ -36,7 +35,8 @@ use kernel::{
         c_ulong,
         c_void, //
     },
-    prelude::*, //
+    prelude::*,
+    str::CStr, //
 };
 use vfio_bindings as vb;
 use vfio_kapi::{
@@ -420,7 +420,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_match(
     buf: *mut c_char,
 ) -> c_int {
     // SAFETY: By the contract of this file; `buf` is a string.
-    let (dev, text) = unsafe { (Device::from_vfio_raw(vdev), CStr::from_ptr(buf.cast())) };
+    let (dev, text) = unsafe { (Device::from_vfio_raw(vdev), CStr::from_char_ptr(buf)) };
     from_result(|| sriov::match_name(dev, text.to_bytes()).map(c_int::from))
 }
 
