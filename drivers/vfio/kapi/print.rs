@@ -6,7 +6,6 @@
 
 use kernel::{
     bindings,
-    prelude::*,
     str::CStr, //
 };
 
@@ -14,12 +13,4 @@ use kernel::{
 pub fn info(line: &CStr) {
     // SAFETY: The format takes a string. It starts with `KERN_INFO`.
     unsafe { bindings::_printk(c"\x016%s\n".as_char_ptr(), line.as_char_ptr()) };
-}
-
-/// Calls `print`, unless there were many messages of this sort a moment ago.
-pub fn with_limit(print: impl FnOnce()) {
-    // SAFETY: The argument is a string.
-    if unsafe { bindings::__printk_ratelimit(c"vfio".as_char_ptr()) } != 0 {
-        print();
-    }
 }
