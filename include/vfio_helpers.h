@@ -60,7 +60,6 @@ unsigned int vfio_helper_pmd_order(void);
 unsigned int vfio_helper_pud_order(void);
 bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work);
 bool vfio_helper_refcount_inc_not_zero(refcount_t *refs);
-void vfio_helper_rewrite_msi_msg(unsigned int irq);
 unsigned long vfio_helper_rlimit(unsigned int limit);
 bool vfio_helper_schedule_work(struct work_struct *work);
 void vfio_helper_sg_set_page(struct scatterlist *sg, struct page *page,

@@ -3,7 +3,6 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
-#include <linux/msi.h>
 #include <linux/nospec.h>
 #include <linux/pci.h>
 #include <linux/pm_runtime.h>
@@ -213,14 +212,6 @@ bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *wor
 bool vfio_helper_refcount_inc_not_zero(refcount_t *refs)
 {
 	return refcount_inc_not_zero(refs);
-}
-
-void vfio_helper_rewrite_msi_msg(unsigned int irq)
-{
-	struct msi_msg msg;
-
-	get_cached_msi_msg(irq, &msg);
-	pci_write_msi_msg(irq, &msg);
 }
 
 unsigned long vfio_helper_rlimit(unsigned int limit)
