@@ -6,6 +6,7 @@
 
 use kernel::{
     bindings,
+    prelude::*,
     str::CStr, //
 };
 
