@@ -151,7 +151,7 @@ int main(int argc, char **argv)
 			break;
 		case 9:
 			memset(big, 0, sizeof(big));
-			*(uint32_t *)big = sizeof(big);
+			memcpy(big, &(uint32_t){ sizeof(big) }, sizeof(uint32_t));
 			ret = ioctl(container, VFIO_IOMMU_GET_INFO, big);
 			printf("%d info = %d %x ext %d\n", i, ret, hash(big, sizeof(big)),
 			       ioctl(container, VFIO_CHECK_EXTENSION, 10));

@@ -209,7 +209,7 @@ int main(int argc, char **argv)
 			break;
 		case 13:
 			dirty->argsz = sizeof(dbuf) - (below(10) ? 0 : below(50));
-			dirty->flags = below(8) ? 1 << below(3) : below(9);
+			dirty->flags = below(8) ? 1u << below(3) : below(9);
 			/* A flagless call is undefined in C. */
 			if (!dirty->flags)
 				continue;

@@ -73,7 +73,7 @@ static int64_t unmap(uint64_t iova, uint64_t size, uint32_t flags)
 		.argsz = sizeof(unmap), .flags = flags, .iova = iova, .size = size,
 	};
 
-	return ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : unmap.size;
+	return ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : (int64_t)unmap.size;
 }
 
 static void *worker(void *arg)
@@ -127,6 +127,10 @@ int main(int argc, char **argv)
 	double t;
 	pid_t pid;
 
+	if (argc != 3) {
+		fprintf(stderr, "usage: %s GROUP SECONDS\n", argv[0]);
+		return 2;
+	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	before = pins();
 	mem = mmap(NULL, MEM, PROT_READ | PROT_WRITE,
