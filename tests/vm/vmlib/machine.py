@@ -103,7 +103,7 @@ MACHINES = {
             qemu="qemu-system-x86_64",
             args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2")
             + ("-device", "intel-iommu,intremap=on,caching-mode=on"),
-            cmdline=f"console=ttyS0 intel_iommu=on {HUGE_PAGES}",
+            cmdline=f"console=ttyS0 intel_iommu=on tsc=reliable {HUGE_PAGES}",
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "errors", "kselftest"),
             long_suites=("kselftest-long", "lifecycle-long"),

@@ -31,8 +31,8 @@ class Suite:
         return DIRECTORY / (self.script or self.name) / "suite.sh"
 
 
-# Freed and overrun slab objects are poisoned and checked: use after free shows in the kernel log.
-SLUB = "slub_debug=FZP"
+# Freed and overrun slab objects are poisoned and checked, and know who allocated them.
+SLUB = "slub_debug=FZPU"
 
 # vfio_pci_driver_test makes igb read and write where nothing is mapped.
 IGB_FAULTS = r"DMAR: DRHD: handling fault|DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[0000:01:00.0\]"
