@@ -1,26 +1,84 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! VFIO - User Level meta-driver.
+//!
+//! The core: containers, groups and devices as files, and what bus drivers and IOMMU backends
+//! register with. Lock order, from the outside in:
+//!
+//! 1. the lock of a device set (`vfio_device_set.lock`, which drivers take too)
+//! 2. `group::GROUPS`, the list of groups
+//! 3. the state of a group
+//! 4. the state of a container
+//! 5. `container::BACKENDS`, the list of backends
+//! 6. the devices of a group; the link of a group with KVM
+//!
+//! No driver or backend is called with 2, 3 or 6 held, but for `match`, which is called with 6.
 
 #![crate_name = "vfio"]
 #![deny(unsafe_code)]
 
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use vfio_kapi::{
+    chrdev::ClassRegistration,
+    misc::MiscDevice,
+    virqfd::SerialQueue, //
+};
+
+#[allow(unsafe_code)]
+mod abi;
+mod container;
+mod device;
+mod device_file;
+mod feature;
+mod group;
+mod group_file;
+mod virqfd;
 
 module! {
     type: Vfio,
     name: "vfio",
     authors: ["VFIO in Rust"],
     description: "VFIO - User Level meta-driver",
-    license: "GPL",
+    license: "GPL v2",
     alias: ["devname:vfio/vfio", "char-major-10-196"],
 }
 
-struct Vfio;
+/// What is there while the module is loaded; undone from top to bottom.
+struct Vfio {
+    _device_class: ClassRegistration,
+    _virqfds: virqfd::Started,
+    _group_numbers: group::Numbers,
+    _group_class: ClassRegistration,
+    _container: MiscDevice,
+}
 
 impl kernel::Module for Vfio {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        container::init()?;
+        group::init()?;
+        device::init()?;
+        virqfd::init()?;
+
+        let container = container::register()
+            .inspect_err(|_| pr_err!("vfio: misc device register failed\n"))?;
+        let group_class = group::CLASS.register()?;
+        let group_numbers = group::Numbers::new()?;
+        let virqfds = virqfd::Started::new(Arc::new(
+            SerialQueue::new(c"vfio-irqfd-cleanup")?,
+            GFP_KERNEL,
+        )?);
+        let device_class = device::CLASS.register()?;
+
         pr_info!("VFIO - User Level meta-driver version: 0.3\n");
-        Ok(Self)
+        Ok(Self {
+            _device_class: device_class,
+            _virqfds: virqfds,
+            _group_numbers: group_numbers,
+            _group_class: group_class,
+            _container: container,
+        })
     }
 }

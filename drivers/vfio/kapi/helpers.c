@@ -1,7 +1,150 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/mm.h>
+#include <linux/mm_inline.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
 #include <vfio_helpers.h>
+
+bool vfio_helper_access_ok(unsigned long addr, unsigned long size)
+{
+	return access_ok((void __user *)addr, size);
+}
+
+void vfio_helper_cond_resched(void)
+{
+	cond_resched();
+}
+
+bool vfio_helper_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+void vfio_helper_iommu_iotlb_gather_init(struct iommu_iotlb_gather *gather)
+{
+	iommu_iotlb_gather_init(gather);
+}
+
+void vfio_helper_iommu_iotlb_sync(struct iommu_domain *domain,
+				  struct iommu_iotlb_gather *gather)
+{
+	iommu_iotlb_sync(domain, gather);
+}
+
+void vfio_helper_mmap_write_lock(struct mm_struct *mm)
+{
+	mmap_write_lock(mm);
+}
+
+int vfio_helper_mmap_write_lock_killable(struct mm_struct *mm)
+{
+	return mmap_write_lock_killable(mm);
+}
+
+void vfio_helper_mmap_write_unlock(struct mm_struct *mm)
+{
+	mmap_write_unlock(mm);
+}
+
+size_t vfio_helper_num_pages_contiguous(struct page **pages, size_t nr)
+{
+	return num_pages_contiguous(pages, nr);
+}
+
+bool vfio_helper_page_reserved(struct page *page)
+{
+	return PageReserved(page);
+}
+
+unsigned long vfio_helper_page_to_pfn(struct page *page)
+{
+	return page_to_pfn(page);
+}
+
+struct page *vfio_helper_pfn_to_page(unsigned long pfn)
+{
+	return pfn_to_page(pfn);
+}
 
 bool vfio_helper_pfn_valid(unsigned long pfn)
 {
 	return pfn_valid(pfn);
+}
+
+void vfio_helper_ida_init(struct ida *ida)
+{
+	ida_init(ida);
+}
+
+bool vfio_helper_refcount_inc_not_zero(refcount_t *refs)
+{
+	return refcount_inc_not_zero(refs);
+}
+
+int vfio_helper_pm_runtime_resume_and_get(struct device *dev)
+{
+	return pm_runtime_resume_and_get(dev);
+}
+
+void vfio_helper_pm_runtime_put(struct device *dev)
+{
+	pm_runtime_put(dev);
+}
+
+void vfio_helper_list_del(struct list_head *entry)
+{
+	list_del(entry);
+}
+
+struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *name)
+{
+	return create_singlethread_workqueue(name);
+}
+
+void vfio_helper_init_work(struct work_struct *work, work_func_t func)
+{
+	INIT_WORK(work, func);
+}
+
+bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work)
+{
+	return queue_work(wq, work);
+}
+
+bool vfio_helper_schedule_work(struct work_struct *work)
+{
+	return schedule_work(work);
+}
+
+void vfio_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
+					   wait_queue_func_t func)
+{
+	init_waitqueue_func_entry(entry, func);
+}
+
+__poll_t vfio_helper_vfs_poll(struct file *file, struct poll_table_struct *pt)
+{
+	return vfs_poll(file, pt);
+}
+
+void vfio_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc)
+{
+	init_poll_funcptr(pt, qproc);
+}
+
+unsigned long vfio_helper_rlimit(unsigned int limit)
+{
+	return rlimit(limit);
+}
+
+void vfio_helper_sg_set_page(struct scatterlist *sg, struct page *page,
+			     unsigned int len)
+{
+	sg_set_page(sg, page, len, 0);
+}
+
+unsigned long vfio_helper_untagged_addr_remote(struct mm_struct *mm,
+					       unsigned long addr)
+{
+	return untagged_addr_remote(mm, addr);
 }

@@ -4,11 +4,21 @@
 //!
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h), `struct vfio_info_cap`
 
+use core::{
+    alloc::Layout,
+    ptr::NonNull, //
+};
 use kernel::{
+    alloc::{
+        allocator::Kmalloc,
+        Allocator,
+        NumaNode, //
+    },
     error::to_result,
     prelude::*, //
 };
 use vfio_bindings as vb;
+use vfio_logic::info_cap as rules;
 
 /// A capability that starts with a [`vfio_info_cap_header`](vb::vfio_info_cap_header).
 ///
@@ -65,5 +75,104 @@ impl InfoCaps {
                 size_of::<T>(),
             )
         })
+    }
+}
+
+// What `vfio.ko` does with chains.
+impl InfoCaps {
+    /// The bytes of the chain.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        match NonNull::new(self.0.buf) {
+            // SAFETY: By the type invariant, the buffer holds `size` bytes.
+            Some(buf) => unsafe {
+                core::slice::from_raw_parts_mut(buf.as_ptr().cast(), self.0.size)
+            },
+            None => &mut [],
+        }
+    }
+
+    /// Appends a capability of `size` bytes, header included, that is zero but for its header.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; the chain is then empty.
+    pub fn append(&mut self, size: usize, id: u16, version: u16) -> Result<&mut [u8]> {
+        let old = self.0.size;
+        let new = rules::padded(size)
+            .and_then(|size| old.checked_add(size))
+            .and_then(|size| Layout::array::<u8>(size).ok());
+        let Some((new, buf)) = new.and_then(|new| Some((new, self.realloc(new)?))) else {
+            self.clear();
+            return Err(ENOMEM);
+        };
+        // INVARIANT: Reallocated to the new size.
+        self.0.buf = buf.as_ptr().cast();
+        self.0.size = new.size();
+        // SAFETY: The part behind the old bytes is ours and not initialized yet.
+        unsafe { buf.as_ptr().add(old).write_bytes(0, new.size() - old) };
+
+        let chain = self.bytes_mut();
+        rules::link(chain, old, id, version);
+        Ok(chain.get_mut(old..).unwrap_or_default())
+    }
+
+    fn realloc(&mut self, new: Layout) -> Option<NonNull<u8>> {
+        let old = Layout::array::<u8>(self.0.size).ok()?;
+        // SAFETY: By the type invariant the buffer is null or was made by `kmalloc` for `size` bytes.
+        let buf = unsafe {
+            Kmalloc::realloc(
+                NonNull::new(self.0.buf.cast()),
+                new,
+                old,
+                GFP_KERNEL,
+                NumaNode::NO_NODE,
+            )
+        };
+        buf.ok().map(NonNull::cast)
+    }
+
+    /// Makes the chain's links count from `offset` bytes before its start.
+    pub fn shift(&mut self, offset: usize) {
+        rules::shift(self.bytes_mut(), offset);
+    }
+
+    fn clear(&mut self) {
+        // SAFETY: By the type invariant the buffer is null or `kmalloc`ed.
+        unsafe { kernel::bindings::kfree(self.0.buf.cast()) };
+        // INVARIANT: Empty.
+        self.0 = vb::vfio_info_cap {
+            buf: core::ptr::null_mut(),
+            size: 0,
+        };
+    }
+}
+
+/// A chain that frees its memory when dropped.
+pub struct OwnedInfoCaps(InfoCaps);
+
+impl OwnedInfoCaps {
+    /// An empty chain.
+    pub fn new() -> Self {
+        Self(InfoCaps(vb::vfio_info_cap {
+            buf: core::ptr::null_mut(),
+            size: 0,
+        }))
+    }
+
+    /// The chain.
+    pub fn get_mut(&mut self) -> &mut InfoCaps {
+        &mut self.0
+    }
+}
+
+impl Default for OwnedInfoCaps {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for OwnedInfoCaps {
+    fn drop(&mut self) {
+        self.0.clear();
     }
 }

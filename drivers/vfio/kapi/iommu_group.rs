@@ -4,10 +4,24 @@
 //!
 //! C header: [`include/linux/iommu.h`](srctree/include/linux/iommu.h)
 
-use core::ptr::NonNull;
+use core::{
+    ffi::c_void,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
-    sync::aref::AlwaysRefCounted,
+    container_of,
+    device::Device,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    prelude::*,
+    str::CStr,
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
     types::Opaque, //
 };
 
@@ -42,6 +56,76 @@ impl IommuGroup {
         // SAFETY: The group is valid by the type invariant.
         unsafe { bindings::iommu_group_id(self.as_raw()) }
     }
+
+    /// The group that `dev` is in, if any.
+    pub fn of(dev: &Device) -> Option<ARef<Self>> {
+        // SAFETY: The device is valid; the function answers with a reference or null.
+        let group = NonNull::new(unsafe { bindings::iommu_group_get(dev_raw(dev)) })?;
+        // SAFETY: The reference is ours.
+        Some(unsafe { ARef::from_raw(group.cast()) })
+    }
+
+    /// Makes a group of no IOMMU, for devices that need one only for user space to find them.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(name: &'static CStr) -> Result<ARef<Self>> {
+        // SAFETY: Has no requirements.
+        let group = from_err_ptr(unsafe { bindings::iommu_group_alloc() })?;
+        // SAFETY: The reference is ours.
+        let group: ARef<Self> =
+            unsafe { ARef::from_raw(NonNull::new(group).ok_or(ENOMEM)?.cast()) };
+        // SAFETY: Both are valid.
+        to_result(unsafe { bindings::iommu_group_set_name(group.as_raw(), name.as_char_ptr()) })?;
+        Ok(group)
+    }
+
+    /// Puts a device that is in no group into this one.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, or those of sysfs.
+    pub fn add_device(&self, dev: &Device) -> Result {
+        // SAFETY: Both are valid.
+        to_result(unsafe { bindings::iommu_group_add_device(self.as_raw(), dev_raw(dev)) })
+    }
+
+    /// Takes a device out of its group, if it is in one.
+    pub fn remove_device(dev: &Device) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::iommu_group_remove_device(dev_raw(dev)) };
+    }
+
+    /// Whether somebody owns the DMA of the group's devices, be it a driver of one of them.
+    pub fn dma_owner_claimed(&self) -> bool {
+        // SAFETY: The group is valid.
+        unsafe { bindings::iommu_group_dma_owner_claimed(self.as_raw()) }
+    }
+
+    /// Calls `f` for each device, until it answers something.
+    pub fn find_device<R>(&self, mut f: impl FnMut(&Device) -> Option<R>) -> Option<R> {
+        struct Search<'a, R>(&'a mut dyn FnMut(&Device) -> Option<R>, Option<R>);
+
+        unsafe extern "C" fn visit<R>(dev: *mut bindings::device, data: *mut c_void) -> i32 {
+            // SAFETY: `dev` is a device of the group, which stays during the call; `data` is the
+            // `Search` below, which nobody else uses meanwhile.
+            let (dev, search) = unsafe { (Device::from_raw(dev), &mut *data.cast::<Search<'_, R>>()) };
+            search.1 = (search.0)(dev);
+            search.1.is_some().into()
+        }
+
+        let mut search = Search(&mut f, None);
+        // SAFETY: The group is valid, and `visit` gets what it expects.
+        unsafe {
+            bindings::iommu_group_for_each_dev(
+                self.as_raw(),
+                (&raw mut search).cast(),
+                Some(visit::<R>),
+            )
+        };
+        search.1
+    }
 }
 
 // SAFETY: The kernel's group functions may be called from any thread.
@@ -59,5 +143,86 @@ unsafe impl AlwaysRefCounted for IommuGroup {
     unsafe fn dec_ref(obj: NonNull<Self>) {
         // SAFETY: The caller gives up one reference that it holds.
         unsafe { bindings::iommu_group_put(obj.cast().as_ptr()) };
+    }
+}
+
+fn dev_raw(dev: &Device) -> *mut bindings::device {
+    // `Device` is transparent over the C type.
+    core::ptr::from_ref(dev).cast_mut().cast()
+}
+
+/// Whether a driver is bound to `dev` that does DMA in the kernel's name, so that user space cannot
+/// have the group. A guess for messages: the driver may go at any time.
+pub fn uses_dma(dev: &Device) -> bool {
+    let dev = dev_raw(dev);
+    // SAFETY: The device is valid. Its driver is not freed before it gave up its part of the group,
+    // for which it needs the group's lock; the kernel itself reads the field like this for messages.
+    unsafe {
+        let driver = (&raw const (*dev).driver).read_volatile();
+        if driver.is_null() {
+            return false;
+        }
+        if core::ptr::eq((*dev).bus, &raw const bindings::pci_bus_type) {
+            return !(*container_of!(driver, bindings::pci_driver, driver)).driver_managed_dma;
+        }
+    }
+    true
+}
+
+/// The name of the driver of `dev`, or of its bus if there is none; for messages.
+pub fn driver_name(dev: &Device) -> &CStr {
+    // SAFETY: The device is valid; the function answers with a string that is there for as long as a
+    // message takes.
+    unsafe { CStr::from_char_ptr(bindings::dev_driver_string(dev_raw(dev))) }
+}
+
+/// What the IOMMU can do for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IommuCap {
+    /// DMA can be coherent with the processors' caches.
+    CacheCoherency,
+    /// DMA can be forced to be coherent, whatever the device asks for.
+    EnforceCacheCoherency,
+}
+
+/// Whether the IOMMU in front of `dev` has `cap`.
+pub fn device_iommu_capable(dev: &Device, cap: IommuCap) -> bool {
+    let cap = match cap {
+        IommuCap::CacheCoherency => bindings::iommu_cap_IOMMU_CAP_CACHE_COHERENCY,
+        IommuCap::EnforceCacheCoherency => bindings::iommu_cap_IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
+    };
+    // SAFETY: The device is valid.
+    unsafe { bindings::device_iommu_capable(dev_raw(dev), cap) }
+}
+
+/// The right to let user space do DMA with all devices of a group; given up when dropped.
+///
+/// # Invariants
+///
+/// The group's DMA ownership is claimed, by this.
+pub struct DmaOwnership(ARef<IommuGroup>);
+
+impl DmaOwnership {
+    /// Claims the DMA of a group.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if it is claimed, or a driver of a device in the group uses it; `ENOMEM`.
+    pub fn claim(group: &ARef<IommuGroup>) -> Result<Self> {
+        // Whom it is for only matters for claims of single devices, which this is not: any pointer
+        // that is not null will do.
+        // SAFETY: The group is valid; the cookie is not dereferenced.
+        to_result(unsafe {
+            bindings::iommu_group_claim_dma_owner(group.as_raw(), group.as_raw().cast())
+        })?;
+        // INVARIANT: Claimed just now.
+        Ok(Self(group.clone()))
+    }
+}
+
+impl Drop for DmaOwnership {
+    fn drop(&mut self) {
+        // SAFETY: Claimed by this, by the type invariant.
+        unsafe { bindings::iommu_group_release_dma_owner(self.0.as_raw()) };
     }
 }

@@ -10,12 +10,32 @@
 /// The prefix of messages printed by this crate itself.
 const __LOG_PREFIX: &[u8] = b"vfio\0";
 
+pub mod chrdev;
+pub mod device_lifecycle;
+pub mod device_open;
+pub mod device_set;
 pub mod eventfd;
+pub mod fops;
+pub mod ida;
 pub mod info_cap;
+pub mod interval_tree;
+pub mod iommu_backend;
+pub mod iommu_domain;
+pub mod iommu_driver;
 pub mod iommu_group;
+pub mod iommu_space;
+pub mod kvm;
+pub mod locked_vm;
+pub mod misc;
+pub mod module_static;
 pub mod param;
 pub mod pci_core_device;
+pub mod pin;
+pub mod pseudo_fs;
+pub mod ratelimit;
 pub mod rwsem;
+pub mod task;
 pub mod uaccess;
 pub mod uapi;
 pub mod vfio_device;
+pub mod virqfd;

@@ -42,7 +42,11 @@ unsafe impl<T: Send + Sync> Sync for RwSem<T> {}
 
 impl<T> RwSem<T> {
     /// A new semaphore; `name` and `key` are its lockdep class.
-    pub fn new(data: T, name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+    pub fn new(
+        data: T,
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+    ) -> impl PinInit<Self> {
         pin_init!(Self {
             // SAFETY: The slot is valid for writes and pinned; name and key are static.
             sem <- Opaque::ffi_init(|slot| unsafe {
@@ -57,7 +61,10 @@ impl<T> RwSem<T> {
     pub fn read(&self) -> RwSemReadGuard<'_, T> {
         // SAFETY: The semaphore is initialized, by `new` or by the contract of `from_raw`.
         unsafe { bindings::down_read(self.sem.get()) };
-        RwSemReadGuard { lock: self, _not_send: NotThreadSafe }
+        RwSemReadGuard {
+            lock: self,
+            _not_send: NotThreadSafe,
+        }
     }
 
     /// Takes the semaphore for reading if there is no writer right now.
@@ -65,7 +72,10 @@ impl<T> RwSem<T> {
     pub fn try_read(&self) -> Option<RwSemReadGuard<'_, T>> {
         // SAFETY: As in `read`.
         let taken = unsafe { bindings::down_read_trylock(self.sem.get()) } != 0;
-        taken.then_some(RwSemReadGuard { lock: self, _not_send: NotThreadSafe })
+        taken.then_some(RwSemReadGuard {
+            lock: self,
+            _not_send: NotThreadSafe,
+        })
     }
 
     /// Waits until nobody else holds the semaphore.
@@ -73,7 +83,10 @@ impl<T> RwSem<T> {
     pub fn write(&self) -> RwSemWriteGuard<'_, T> {
         // SAFETY: As in `read`.
         unsafe { bindings::down_write(self.sem.get()) };
-        RwSemWriteGuard { lock: self, _not_send: NotThreadSafe }
+        RwSemWriteGuard {
+            lock: self,
+            _not_send: NotThreadSafe,
+        }
     }
 
     /// Takes the semaphore for writing if nobody holds it right now.
@@ -81,7 +94,10 @@ impl<T> RwSem<T> {
     pub fn try_write(&self) -> Option<RwSemWriteGuard<'_, T>> {
         // SAFETY: As in `read`.
         let taken = unsafe { bindings::down_write_trylock(self.sem.get()) } != 0;
-        taken.then_some(RwSemWriteGuard { lock: self, _not_send: NotThreadSafe })
+        taken.then_some(RwSemWriteGuard {
+            lock: self,
+            _not_send: NotThreadSafe,
+        })
     }
 }
 

@@ -9,8 +9,16 @@
 //! C header: [`include/uapi/linux/vfio.h`](srctree/include/uapi/linux/vfio.h)
 
 use crate::uapi::Uapi;
+use core::ptr::NonNull;
 use kernel::{
+    bindings,
+    error::from_err_ptr,
+    ffi::{
+        c_char,
+        c_long, //
+    },
     prelude::*,
+    str::CStr,
     uaccess::{
         UserPtr,
         UserSlice,
@@ -118,8 +126,56 @@ impl UserArg {
     }
 }
 
+/// A string copied from user space.
+///
+/// # Invariants
+///
+/// Owns a `kmalloc`ed string that ends with a NUL.
+pub struct UserString(NonNull<c_char>);
+
+impl UserString {
+    /// Copies the string at `from`, of at most `max` bytes with its NUL.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory cannot be read, `EINVAL` if the string is longer, `ENOMEM`.
+    pub fn read(from: UserArg, max: usize) -> Result<Self> {
+        let max = c_long::try_from(max)?;
+        // SAFETY: May be called with any address.
+        let string = from_err_ptr(unsafe {
+            bindings::strndup_user(core::ptr::without_provenance(from.addr()), max)
+        })?;
+        // INVARIANT: A new string.
+        NonNull::new(string).map(Self).ok_or(ENOMEM)
+    }
+
+    /// The string for C, which may write to what is before the NUL.
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut c_char {
+        self.0.as_ptr()
+    }
+
+    /// The string.
+    pub fn as_c_str(&self) -> &CStr {
+        // SAFETY: By the type invariant.
+        unsafe { CStr::from_char_ptr(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for UserString {
+    fn drop(&mut self) {
+        // SAFETY: The memory is ours by the type invariant.
+        unsafe { bindings::kfree(self.0.as_ptr().cast()) };
+    }
+}
+
 /// A structure of the VFIO uAPI that starts with the size user space gave it.
 pub trait UapiArgsz: Uapi {
     /// The size of the structure, in bytes, as user space knows it.
     fn argsz(&self) -> u32;
+}
+
+/// Whether the addresses can be those of user memory. Says nothing about what is there.
+pub fn is_user_range(addr: usize, size: usize) -> bool {
+    // SAFETY: Any numbers may be asked for.
+    unsafe { vfio_bindings::vfio_helper_access_ok(addr, size) }
 }

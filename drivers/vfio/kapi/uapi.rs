@@ -20,9 +20,7 @@ pub unsafe trait Uapi: Zeroable {
     #[inline]
     fn as_bytes(&self) -> &[u8] {
         // SAFETY: `self` is valid for reads, and all its bytes are initialized as there is no padding.
-        unsafe {
-            core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), size_of_val(self))
-        }
+        unsafe { core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), size_of_val(self)) }
     }
 
     /// The structure as bytes to be overwritten.
@@ -72,17 +70,81 @@ uapi! {
     vfio_device_info { argsz: u32, flags: u32, num_regions: u32, num_irqs: u32, cap_offset: u32, pad: u32 }
     vfio_region_info { argsz: u32, flags: u32, index: u32, cap_offset: u32, size: u64, offset: u64 }
     vfio_irq_info { argsz: u32, flags: u32, index: u32, count: u32 }
+    vfio_device_feature_dma_logging_control { page_size: u64, num_ranges: u32, __reserved: u32, ranges: u64 }
+    vfio_device_feature_dma_logging_range { iova: u64, length: u64 }
+    vfio_device_feature_dma_logging_report { iova: u64, length: u64, page_size: u64, bitmap: u64 }
+    vfio_device_feature_mig_data_size { stop_copy_length: u64 }
+    vfio_device_feature_mig_state { device_state: u32, data_fd: i32 }
+    vfio_device_feature_migration { flags: u64 }
     vfio_info_cap_header { id: u16, version: u16, next: u32 }
     vfio_iommu_type1_info { argsz: u32, flags: u32, iova_pgsizes: u64, cap_offset: u32, pad: u32 }
     vfio_iommu_type1_dma_map { argsz: u32, flags: u32, vaddr: u64, iova: u64, size: u64 }
     vfio_bitmap { pgsize: u64, size: u64, data: *mut u64 }
+    vfio_iommu_type1_dirty_bitmap_get { iova: u64, size: u64, bitmap: vfio_bitmap }
 }
 
+/// What `struct vfio_device_feature` starts with; the feature's data follows.
+#[repr(C)]
+#[derive(Zeroable)]
+pub struct DeviceFeature {
+    /// The size of header and data, in bytes.
+    pub argsz: u32,
+    /// The number of the feature, and what to do.
+    pub flags: u32,
+}
+
+const _: () = assert!(size_of::<DeviceFeature>() == size_of::<vfio_bindings::vfio_device_feature>());
+
+// SAFETY: Two integers of 4 bytes, without padding.
+unsafe impl Uapi for DeviceFeature {}
+
 uapi_argsz! {
+    DeviceFeature,
     vfio_group_status,
     vfio_device_info,
     vfio_region_info,
     vfio_irq_info,
     vfio_iommu_type1_info,
     vfio_iommu_type1_dma_map,
+    DmaUnmap,
+    DirtyBitmap,
+}
+
+macro_rules! uapi_head {
+    ($($(#[$doc:meta])* $name:ident of $c:ident { $($field:ident: $ty:ty),* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Zeroable)]
+        pub struct $name {
+            $(
+                #[doc = concat!("The field `", stringify!($field), "`.")]
+                pub $field: $ty,
+            )*
+        }
+
+        // No padding, and where the header has them.
+        const _: () = assert!(size_of::<$name>() == 0 $(+ size_of::<$ty>())*);
+        const _: () = assert!(size_of::<$name>() == size_of::<vfio_bindings::$c>());
+        $(const _: () = assert!(
+            core::mem::offset_of!($name, $field) == core::mem::offset_of!(vfio_bindings::$c, $field)
+        );)*
+
+        // SAFETY: A plain structure of integers without padding.
+        unsafe impl Uapi for $name {}
+    )*};
+}
+
+// The bindings of a structure that ends in an array of any length cannot be told to be plain; these
+// are what comes before it.
+uapi_head! {
+    /// `struct vfio_iommu_type1_dma_unmap`.
+    DmaUnmap of vfio_iommu_type1_dma_unmap { argsz: u32, flags: u32, iova: u64, size: u64 }
+    /// `struct vfio_iommu_type1_dirty_bitmap`.
+    DirtyBitmap of vfio_iommu_type1_dirty_bitmap { argsz: u32, flags: u32 }
+}
+
+/// The number of the VFIO ioctl `VFIO_BASE + offset`. None has a size encoded.
+#[inline]
+pub const fn ioctl(offset: u32) -> u32 {
+    kernel::ioctl::_IO(vfio_bindings::VFIO_TYPE as u32, vfio_bindings::VFIO_BASE + offset)
 }

@@ -8,4 +8,15 @@
 #![cfg_attr(not(CONFIG_RUST), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod dirty;
+pub mod dma;
 pub mod errno;
+pub mod extent;
+pub mod feature;
+pub mod group;
+pub mod info_cap;
+pub mod iova;
+pub mod iova_ranges;
+pub mod irq_set;
+pub mod migration;
+pub mod type1_info;

@@ -1,24 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Type1 IOMMU driver for VFIO.
+//! Type1 IOMMU driver for VFIO: containers on IOMMUs that have page tables.
+//!
+//! A [`Container`](container::Container) holds mappings of process memory, made by user space, and
+//! the IOMMU domains of its groups, in all of which every mapping is.
 
 #![crate_name = "vfio_iommu_type1"]
 #![deny(unsafe_code)]
 
 use kernel::prelude::*;
+use vfio_kapi::iommu_driver::Registration;
+
+mod abi;
+mod container;
+mod dirty;
+mod dma;
+mod driver;
+mod external;
+mod groups;
+mod info;
+mod map;
+mod unmap;
 
 module! {
-    type: Module,
+    type: Type1Module,
     name: "vfio_iommu_type1",
     authors: ["VFIO in Rust"],
     description: "Type1 IOMMU driver for VFIO",
-    license: "GPL",
+    license: "GPL v2",
 }
 
-struct Module;
+struct Type1Module {
+    _registration: Registration<container::Container>,
+}
 
-impl kernel::Module for Module {
+impl kernel::Module for Type1Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self)
+        Ok(Self { _registration: Registration::new()? })
     }
 }

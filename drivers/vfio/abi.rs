@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What C calls: the functions of `include/linux/vfio.h` and `drivers/vfio/vfio.h`.
+//!
+//! `exports.c` exports them. Callers keep to the headers: pointers are valid, devices are allocated by
+//! `_vfio_alloc_device()`, and what is to be called in pairs is.
+
+use core::{
+    ffi::c_void,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings,
+    device::Device,
+    error::from_result,
+    ffi,
+    fs::File,
+    prelude::*, //
+};
+use vfio_bindings as vb;
+use vfio_kapi::{
+    device_lifecycle::{
+        self,
+        CoreDevice,
+        OwnedDevice,
+        UnregisteredDevice, //
+    },
+    device_set::LockedSet,
+    info_cap::InfoCaps,
+    interval_tree::BorrowedTree,
+    iommu_backend::{
+        GroupKind,
+        IommuBackend, //
+    },
+    vfio_device::VfioDevice,
+    virqfd::NewVirqfd, //
+};
+use vfio_logic::{
+    group::max_pinned,
+    iova_ranges,
+    irq_set::IrqSet,
+    migration, //
+};
+
+use crate::{
+    container,
+    device,
+    device_file,
+    group::Group,
+    group_file,
+    virqfd::VIRQFDS, //
+};
+
+/// Makes the compiler compare each function with the header that bindgen read.
+macro_rules! check_types {
+    ($($name:ident,)*) => {
+        const _: () = {
+            $(let _ = if true { vb::$name } else { $name };)*
+        };
+    };
+}
+
+check_types! {
+    _vfio_alloc_device,
+    vfio_assign_device_set,
+    vfio_combine_iova_ranges,
+    vfio_device_put_registration,
+    vfio_device_set_open_count,
+    vfio_device_try_get_registration,
+    vfio_dma_rw,
+    vfio_file_enforced_coherent,
+    vfio_file_has_dev,
+    vfio_file_iommu_group,
+    vfio_file_is_group,
+    vfio_file_is_valid,
+    vfio_file_set_kvm,
+    vfio_find_device_in_devset,
+    vfio_info_add_capability,
+    vfio_info_cap_add,
+    vfio_info_cap_shift,
+    vfio_mig_get_next_state,
+    vfio_pin_pages,
+    vfio_register_emulated_iommu_dev,
+    vfio_register_group_dev,
+    vfio_register_iommu_driver,
+    vfio_set_irqs_validate_and_prepare,
+    vfio_unpin_pages,
+    vfio_unregister_group_dev,
+    vfio_unregister_iommu_driver,
+    vfio_virqfd_disable,
+    vfio_virqfd_enable,
+    vfio_virqfd_flush_thread,
+}
+
+/// A pointer that C passes and that is not null.
+fn non_null<T>(ptr: *mut T) -> Result<NonNull<T>> {
+    NonNull::new(ptr).ok_or(EINVAL)
+}
+
+// --- devices ---------------------------------------------------------------
+
+/// Allocates a device of `size` bytes.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn _vfio_alloc_device(
+    size: usize,
+    dev: *mut bindings::device,
+    ops: *const vb::vfio_device_ops,
+) -> *mut vb::vfio_device {
+    // SAFETY: Both are valid; the driver keeps its operations as long as devices with them.
+    let (parent, ops) = unsafe { (Device::from_raw(dev), &*ops) };
+    OwnedDevice::alloc(size, parent, ops)
+        .and_then(|device| device::set_up(device, parent))
+        .map_or_else(Error::to_ptr, |device| {
+            device.publish(&device::CLASS, release_device)
+        })
+}
+
+unsafe extern "C" fn release_device(dev: *mut bindings::device) {
+    // SAFETY: Called once, for the device in what `_vfio_alloc_device` published, when the last
+    // reference is gone.
+    device::release(unsafe { OwnedDevice::from_released(dev) });
+}
+
+/// # Safety
+///
+/// `device` must be allocated and not registered.
+unsafe fn register(device: *mut vb::vfio_device, kind: GroupKind) -> ffi::c_int {
+    from_result(|| {
+        let raw = non_null(device)?;
+        // SAFETY: A driver registers a device that it made, once.
+        let device = unsafe { UnregisteredDevice::from_raw(raw) };
+        if !device.has_set() {
+            // SAFETY: As above. A set of its own, which its address is the number of.
+            unsafe { device::SETS.get().assign(raw, raw.addr().get()) }?;
+        }
+        device::register(device, kind).map(|()| 0)
+    })
+}
+
+/// Registers a device that does DMA.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_register_group_dev(device: *mut vb::vfio_device) -> ffi::c_int {
+    // SAFETY: By the contract of the C function.
+    unsafe { register(device, GroupKind::Iommu) }
+}
+
+/// Registers a device that does no DMA.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_register_emulated_iommu_dev(
+    device: *mut vb::vfio_device,
+) -> ffi::c_int {
+    // SAFETY: By the contract of the C function.
+    unsafe { register(device, GroupKind::Emulated) }
+}
+
+/// Unregisters a device, and waits until nobody uses it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_unregister_group_dev(device: *mut vb::vfio_device) {
+    // SAFETY: The device is registered, and stays so until the end of `unregister` below.
+    let group = unsafe { CoreDevice::<Group>::from_raw(device) }.group().clone();
+    if let Some(registration) = group.withdraw(|registered| registered.as_raw() == device) {
+        device::unregister(registration);
+    }
+}
+
+/// Takes a count of the registration.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_device_try_get_registration(device: *mut vb::vfio_device) -> bool {
+    // SAFETY: By the contract of the C function.
+    unsafe { device_lifecycle::try_get_registration(device) }
+}
+
+/// Gives a count of the registration back.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_device_put_registration(device: *mut vb::vfio_device) {
+    // SAFETY: By the contract of the C function.
+    unsafe { device_lifecycle::put_registration(device) }
+}
+
+/// Puts a device that is not registered into the set of `set_id`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_assign_device_set(
+    device: *mut vb::vfio_device,
+    set_id: *mut c_void,
+) -> ffi::c_int {
+    from_result(|| {
+        // SAFETY: The driver is setting the device up.
+        unsafe { device::SETS.get().assign(non_null(device)?, set_id.addr()) }.map(|()| 0)
+    })
+}
+
+/// How often devices of the set are open.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_device_set_open_count(
+    dev_set: *mut vb::vfio_device_set,
+) -> ffi::c_uint {
+    // SAFETY: The set is valid, and locked by the caller.
+    NonNull::new(dev_set).map_or(0, |set| unsafe { LockedSet::from_raw(set) }.open_count())
+}
+
+/// The device in the set whose parent is `dev`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_find_device_in_devset(
+    dev_set: *mut vb::vfio_device_set,
+    dev: *mut bindings::device,
+) -> *mut vb::vfio_device {
+    // SAFETY: The set is valid, and locked by the caller; `dev` is only compared.
+    NonNull::new(dev_set)
+        .and_then(|set| {
+            unsafe { LockedSet::from_raw(set) }
+                .devices()
+                .find(|device| core::ptr::eq(core::ptr::from_ref(device.parent()).cast(), dev))
+                .map(VfioDevice::as_raw)
+        })
+        .unwrap_or(core::ptr::null_mut())
+}
+
+// --- files -----------------------------------------------------------------
+
+/// The group that `file` is, if it is one.
+///
+/// # Safety
+///
+/// `file` must be valid, and stay so for `'a`.
+unsafe fn group_of<'a>(file: *mut bindings::file) -> Option<kernel::sync::ArcBorrow<'a, Group>> {
+    // SAFETY: By the contract of this function; whoever has a reference to a file from elsewhere does
+    // not use `fdget_pos`.
+    group_file::FOPS.data_of(unsafe { File::from_raw_file(file) })
+}
+
+/// The IOMMU group of a group's file, with a reference; only POWER needs it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_file_iommu_group(
+    file: *mut bindings::file,
+) -> *mut bindings::iommu_group {
+    if !cfg!(CONFIG_SPAPR_TCE_IOMMU) {
+        return core::ptr::null_mut();
+    }
+    // SAFETY: The file is valid.
+    unsafe { group_of(file) }
+        .and_then(|group| group.state.lock().iommu_group.clone())
+        .map_or(core::ptr::null_mut(), |group| {
+            kernel::sync::aref::ARef::into_raw(group).as_ptr().cast()
+        })
+}
+
+/// Whether the file is that of a group.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_file_is_group(file: *mut bindings::file) -> bool {
+    // SAFETY: The file is valid.
+    unsafe { group_of(file) }.is_some()
+}
+
+/// Whether the file is that of a group or a device.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_file_is_valid(file: *mut bindings::file) -> bool {
+    // SAFETY: The file is valid.
+    unsafe {
+        group_of(file).is_some()
+            || device_file::FOPS.data_of(File::from_raw_file(file)).is_some()
+    }
+}
+
+/// Whether the file is that of the device's group.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_file_has_dev(
+    file: *mut bindings::file,
+    device: *mut vb::vfio_device,
+) -> bool {
+    // SAFETY: The file is valid and the device registered.
+    unsafe {
+        group_of(file).is_some_and(|group| {
+            core::ptr::eq(&*group, &**CoreDevice::<Group>::from_raw(device).group())
+        })
+    }
+}
+
+/// Whether the DMA of what the file is for is always coherent.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_file_enforced_coherent(file: *mut bindings::file) -> bool {
+    use vfio_kapi::iommu_group::{
+        device_iommu_capable,
+        IommuCap, //
+    };
+    // SAFETY: The file is valid.
+    unsafe {
+        if let Some(group) = group_of(file) {
+            return group.enforces_coherency();
+        }
+        device_file::FOPS
+            .data_of(File::from_raw_file(file))
+            .is_none_or(|device| {
+                device_iommu_capable(device.parent(), IommuCap::EnforceCacheCoherency)
+            })
+    }
+}
+
+/// Links the file with a virtual machine, or takes the link away.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_file_set_kvm(file: *mut bindings::file, kvm: *mut vb::kvm) {
+    use vfio_kapi::device_open::DeviceGroup;
+    // SAFETY: The file is valid; KVM calls this again before the machine goes. Files of devices need
+    // no link: they were opened by their group.
+    unsafe {
+        if let Some(group) = group_of(file) {
+            group.kvm().set(kvm);
+        }
+    }
+}
+
+// --- IOMMU backends --------------------------------------------------------
+
+/// Adds a backend.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_register_iommu_driver(
+    ops: *const vb::vfio_iommu_driver_ops,
+) -> ffi::c_int {
+    from_result(|| {
+        // SAFETY: The table stays until it is unregistered, and while its module is in use.
+        let backend = unsafe { IommuBackend::from_raw(non_null(ops.cast_mut())?) };
+        container::register_backend(backend, |other| other.is(ops)).map(|()| 0)
+    })
+}
+
+/// Removes a backend.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_unregister_iommu_driver(ops: *const vb::vfio_iommu_driver_ops) {
+    container::unregister_backend(|backend| backend.is(ops));
+}
+
+/// Pins pages of user space for an emulated device.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_pin_pages(
+    device: *mut vb::vfio_device,
+    iova: bindings::dma_addr_t,
+    npage: ffi::c_int,
+    prot: ffi::c_int,
+    pages: *mut *mut bindings::page,
+) -> ffi::c_int {
+    from_result(|| {
+        // SAFETY: The device is open.
+        let device = unsafe { CoreDevice::<Group>::from_raw(device) };
+        let count = usize::try_from(npage).map_err(|_| EINVAL)?;
+        if pages.is_null() || count == 0 || !device.is_open() || !device.wants_unmaps() {
+            return Err(EINVAL);
+        }
+        let translation = device.translation().ok_or(EINVAL)?;
+        if count > max_pinned(kernel::page::PAGE_SIZE) {
+            return Err(E2BIG);
+        }
+        // SAFETY: The caller's array has so many entries; they are pointers, so that zero is valid.
+        let pages = unsafe {
+            pages.write_bytes(0, count);
+            core::slice::from_raw_parts_mut(pages, count)
+        };
+        translation.pin_pages(iova, prot, pages)
+    })
+}
+
+/// Unpins what [`vfio_pin_pages`] pinned.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_unpin_pages(
+    device: *mut vb::vfio_device,
+    iova: bindings::dma_addr_t,
+    npage: ffi::c_int,
+) {
+    // SAFETY: The device is open.
+    let device = unsafe { CoreDevice::<Group>::from_raw(device) };
+    let valid = usize::try_from(npage)
+        .is_ok_and(|count| count > 0 && count <= max_pinned(kernel::page::PAGE_SIZE));
+    if let Some(translation) = device.translation().filter(|_| valid && device.wants_unmaps()) {
+        translation.unpin_pages(iova, npage);
+    }
+}
+
+/// Copies between kernel memory and what user space mapped.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_dma_rw(
+    device: *mut vb::vfio_device,
+    iova: bindings::dma_addr_t,
+    data: *mut c_void,
+    len: usize,
+    write: bool,
+) -> ffi::c_int {
+    from_result(|| {
+        // SAFETY: The device is open.
+        let device = unsafe { CoreDevice::<Group>::from_raw(device) };
+        let data = non_null(data)?;
+        if len == 0 || !device.is_open() {
+            return Err(EINVAL);
+        }
+        let translation = device.translation().ok_or(EINVAL)?;
+        // SAFETY: The caller's buffer is so large.
+        unsafe { translation.dma_rw(iova, data, len, write) }.map(|()| 0)
+    })
+}
+
+// --- helpers of drivers ----------------------------------------------------
+
+/// Appends a capability that is zero but for its header; answers with where it is.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_info_cap_add(
+    caps: *mut vb::vfio_info_cap,
+    size: usize,
+    id: u16,
+    version: u16,
+) -> *mut vb::vfio_info_cap_header {
+    // SAFETY: The chain is the caller's.
+    unsafe { InfoCaps::from_raw(caps) }
+        .append(size, id, version)
+        .map_or_else(Error::to_ptr, |cap| cap.as_mut_ptr().cast())
+}
+
+/// Makes the links of a chain count from `offset` bytes before it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_info_cap_shift(caps: *mut vb::vfio_info_cap, offset: usize) {
+    // SAFETY: The chain is the caller's.
+    unsafe { InfoCaps::from_raw(caps) }.shift(offset);
+}
+
+/// Appends a copy of a capability.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_info_add_capability(
+    caps: *mut vb::vfio_info_cap,
+    cap: *mut vb::vfio_info_cap_header,
+    size: usize,
+) -> ffi::c_int {
+    from_result(|| {
+        // SAFETY: The chain is the caller's, and the capability has `size` bytes, of which the header
+        // is part.
+        let (caps, bytes, id, version) = unsafe {
+            (
+                InfoCaps::from_raw(caps),
+                core::slice::from_raw_parts(cap.cast::<u8>(), size),
+                (*cap).id,
+                (*cap).version,
+            )
+        };
+        let header = size_of::<vb::vfio_info_cap_header>();
+        let body = bytes.get(header..).ok_or(EINVAL)?;
+        let new = caps.append(size, id, version)?;
+        new.get_mut(header..size)
+            .ok_or(EINVAL)?
+            .copy_from_slice(body);
+        Ok(0)
+    })
+}
+
+/// Checks the header of `VFIO_DEVICE_SET_IRQS`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
+    hdr: *mut vb::vfio_irq_set,
+    num_irqs: ffi::c_int,
+    max_irq_type: ffi::c_int,
+    data_size: *mut usize,
+) -> ffi::c_int {
+    from_result(|| {
+        // SAFETY: The header is valid.
+        let set = unsafe {
+            IrqSet {
+                argsz: (*hdr).argsz,
+                flags: (*hdr).flags,
+                index: (*hdr).index,
+                start: (*hdr).start,
+                count: (*hdr).count,
+            }
+        };
+        let size = set.data_size(num_irqs as u32, max_irq_type as u32);
+        // SAFETY: Null or valid.
+        match unsafe { data_size.as_mut() } {
+            Some(data_size) => *data_size = size.unwrap_or(0),
+            None if size.is_ok_and(|size| size > 0) => return Err(EINVAL),
+            None => (),
+        }
+        size?;
+        Ok(0)
+    })
+}
+
+/// The next state on the way to a migration state.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_mig_get_next_state(
+    device: *mut vb::vfio_device,
+    cur_fsm: vb::vfio_device_mig_state,
+    new_fsm: vb::vfio_device_mig_state,
+    next_fsm: *mut vb::vfio_device_mig_state,
+) -> ffi::c_int {
+    from_result(|| {
+        // SAFETY: Both are valid.
+        unsafe {
+            let next = migration::next_state(cur_fsm, new_fsm, (*device).migration_flags)?;
+            *next_fsm = next as vb::vfio_device_mig_state;
+        }
+        Ok(0)
+    })
+}
+
+/// Merges the ranges that are closest, until there are `req_nodes`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_combine_iova_ranges(
+    root: *mut bindings::rb_root_cached,
+    cur_nodes: u32,
+    req_nodes: u32,
+) {
+    let Some(root) = NonNull::new(root) else {
+        return;
+    };
+    // SAFETY: The tree is the caller's.
+    let mut tree = unsafe { BorrowedTree::from_raw(root) };
+    for _ in req_nodes..cur_nodes {
+        let Some(pair) = iova_ranges::closest(tree.ranges()) else {
+            return;
+        };
+        tree.merge_with_next(pair);
+    }
+}
+
+// --- eventfds --------------------------------------------------------------
+
+/// Calls functions when an eventfd is signalled.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_virqfd_enable(
+    opaque: *mut c_void,
+    handler: Option<unsafe extern "C" fn(*mut c_void, *mut c_void) -> ffi::c_int>,
+    thread: Option<unsafe extern "C" fn(*mut c_void, *mut c_void)>,
+    data: *mut c_void,
+    pvirqfd: *mut *mut vb::virqfd,
+    fd: ffi::c_int,
+) -> ffi::c_int {
+    from_result(|| {
+        let new = NewVirqfd {
+            opaque,
+            handler,
+            thread,
+            data,
+        };
+        // SAFETY: Functions and slot are valid until the driver disables it.
+        unsafe { VIRQFDS.get().enable(&new, non_null(pvirqfd)?, fd) }.map(|()| 0)
+    })
+}
+
+/// Ends that.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_virqfd_disable(pvirqfd: *mut *mut vb::virqfd) {
+    if let Some(slot) = NonNull::new(pvirqfd) {
+        // SAFETY: The slot is one for `vfio_virqfd_enable`.
+        unsafe { VIRQFDS.get().disable(slot) };
+    }
+}
+
+/// Waits for the function that runs later.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn vfio_virqfd_flush_thread(pvirqfd: *mut *mut vb::virqfd) {
+    if let Some(slot) = NonNull::new(pvirqfd) {
+        // SAFETY: The slot is one for `vfio_virqfd_enable`.
+        unsafe { VIRQFDS.get().flush(slot) };
+    }
+}

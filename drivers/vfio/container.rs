@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Containers: `/dev/vfio/vfio`.
+//!
+//! A container is an address space for the devices of the groups in it. It has none until user space
+//! chooses a backend, which takes a group: that is what gives user space the right to use an IOMMU.
+//! When the last group leaves, the backend goes, and the container is as new.
+//!
+//! Ioctls for the backend run without a lock, so that mappings can be made in parallel. Each holds a
+//! reference, so that the backend outlives it even if the last group leaves meanwhile.
+
+use kernel::{
+    fs::{
+        File,
+        LocalFile, //
+    },
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        ArcBorrow,
+        Mutex, //
+    },
+};
+use vfio_kapi::{
+    fops::{
+        FileOperations,
+        FileOps, //
+    },
+    iommu_backend::{
+        GroupKind,
+        IommuBackend,
+        OpenBackend, //
+    },
+    iommu_group::{
+        DmaOwnership,
+        IommuGroup, //
+    },
+    misc::{
+        MiscDevice,
+        MiscNode, //
+    },
+    module_static::ModuleStatic,
+    new_rwsem,
+    rwsem::RwSem,
+    uapi, //
+};
+use vfio_logic::group as rules;
+
+const GET_API_VERSION: u32 = uapi::ioctl(0);
+const CHECK_EXTENSION: u32 = uapi::ioctl(1);
+const SET_IOMMU: u32 = uapi::ioctl(2);
+
+const API_VERSION: isize = 0;
+
+/// The backends that are registered; the newest comes last, and is asked first.
+static BACKENDS: ModuleStatic<Mutex<KVec<IommuBackend>>> = ModuleStatic::new();
+
+static FOPS: FileOperations<Container> = FileOperations::misc();
+
+pub(crate) fn init() -> Result {
+    BACKENDS.init(new_mutex!(KVec::new(), "vfio::BACKENDS"))
+}
+
+/// Registers `/dev/vfio/vfio`.
+pub(crate) fn register() -> Result<MiscDevice> {
+    MiscDevice::register(
+        &FOPS,
+        &MiscNode {
+            minor: 196,
+            name: c"vfio",
+            node: c"vfio/vfio",
+            mode: 0o666,
+        },
+    )
+}
+
+/// Adds a backend.
+///
+/// # Errors
+///
+/// `EINVAL` if it is there already, or wants only half of what it can hear of devices; `ENOMEM`.
+pub(crate) fn register_backend(backend: IommuBackend, is: impl Fn(&IommuBackend) -> bool) -> Result {
+    if backend.wants_devices().is_none() {
+        pr_warn!("IOMMU backend with only one of register_device and unregister_device\n");
+        return Err(EINVAL);
+    }
+    let mut backends = BACKENDS.get().lock();
+    if backends.iter().any(is) {
+        return Err(EINVAL);
+    }
+    backends.push(backend, GFP_KERNEL)?;
+    Ok(())
+}
+
+/// Removes a backend, if it is there. No container uses it: each that does has a reference to its
+/// module.
+pub(crate) fn unregister_backend(is: impl Fn(&IommuBackend) -> bool) {
+    let mut backends = BACKENDS.get().lock();
+    backends.retain(|backend| !is(backend));
+    if backends.is_empty() {
+        // Nothing may be left in the static when the module goes.
+        *backends = KVec::new();
+    }
+}
+
+/// The container that `file` is, if it is one.
+pub(crate) fn from_file(file: &LocalFile) -> Option<Arc<Container>> {
+    FOPS.data_of(file).map(Into::into)
+}
+
+/// A container, open or with groups in it.
+#[pin_data]
+pub(crate) struct Container {
+    #[pin]
+    state: RwSem<State>,
+}
+
+struct State {
+    groups: KVec<Attached>,
+    backend: Option<Arc<OpenBackend>>,
+}
+
+/// A group in a container.
+struct Attached {
+    group: ARef<IommuGroup>,
+    kind: GroupKind,
+    _ownership: Option<DmaOwnership>,
+}
+
+impl State {
+    fn view(&self) -> rules::Container {
+        rules::Container {
+            groups: self.groups.len(),
+            backend: self.backend.is_some(),
+            noiommu: self
+                .groups
+                .first()
+                .is_some_and(|first| first.kind == GroupKind::NoIommu),
+        }
+    }
+
+    /// Attaches all groups, or none.
+    fn attach_all(&self, backend: &OpenBackend) -> Result {
+        for (done, attached) in self.groups.iter().enumerate() {
+            if let Err(err) = backend.attach_group(&attached.group, attached.kind) {
+                for attached in self.groups.iter().take(done).rev() {
+                    backend.detach_group(&attached.group);
+                }
+                return Err(err);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Container {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                state <- new_rwsem!(
+                    State {
+                        groups: KVec::new(),
+                        backend: None,
+                    },
+                    "vfio::Container::state"
+                ),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Adds a group, which is in no container.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if the group does not fit to those that are there, or a driver of one of its devices
+    /// uses DMA; `ENOMEM`, or those of the backend.
+    pub(crate) fn attach(&self, group: &ARef<IommuGroup>, kind: GroupKind) -> Result {
+        let mut state = self.state.write();
+        state.view().add(kind == GroupKind::NoIommu)?;
+        state.groups.reserve(1, GFP_KERNEL_ACCOUNT)?;
+        let ownership = match kind {
+            GroupKind::Iommu => Some(DmaOwnership::claim(group)?),
+            GroupKind::Emulated | GroupKind::NoIommu => None,
+        };
+        if let Some(backend) = &state.backend {
+            backend.attach_group(group, kind)?;
+        }
+        state.groups.push(
+            Attached {
+                group: group.clone(),
+                kind,
+                _ownership: ownership,
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        Ok(())
+    }
+
+    /// Removes a group, whose devices are closed. With the last one the backend goes.
+    pub(crate) fn detach(&self, group: &IommuGroup) {
+        let mut state = self.state.write();
+        let Some(at) = state
+            .groups
+            .iter()
+            .position(|attached| core::ptr::eq(&*attached.group, group))
+        else {
+            return;
+        };
+        if let Some(backend) = &state.backend {
+            backend.detach_group(group);
+        }
+        let attached = state.groups.remove(at).ok();
+        drop(attached);
+        if state.groups.is_empty() {
+            let backend = state.backend.take();
+            // Unmapping everything may take long.
+            drop(state);
+            drop(backend);
+        }
+    }
+
+    /// The backend, once user space chose it.
+    pub(crate) fn backend(&self) -> Option<Arc<OpenBackend>> {
+        self.state.read().backend.clone()
+    }
+
+    fn check_extension(&self, extension: usize) -> Result<isize> {
+        if let Some(backend) = self.backend() {
+            return backend.ioctl(CHECK_EXTENSION, extension);
+        }
+        let mut answer = 0;
+        for backend in BACKENDS.get().lock().iter().rev() {
+            let Some(backend) = backend.get() else {
+                continue;
+            };
+            answer = backend.check_extension(extension);
+            if answer > 0 {
+                break;
+            }
+        }
+        Ok(answer)
+    }
+
+    fn set_iommu(&self, kind: usize) -> Result<isize> {
+        let mut state = self.state.write();
+        state.view().set_backend()?;
+        let mut result = Err(ENODEV);
+        for backend in BACKENDS.get().lock().iter().rev() {
+            let Some(backend) = backend.get() else {
+                continue;
+            };
+            if backend.check_extension(kind) <= 0 {
+                continue;
+            }
+            let opened = backend.open(kind).and_then(|opened| {
+                state.attach_all(&opened)?;
+                Ok(Arc::new(opened, GFP_KERNEL_ACCOUNT)?)
+            });
+            match opened {
+                Ok(opened) => {
+                    result = Ok(opened);
+                    break;
+                }
+                Err(err) => result = Err(err),
+            }
+        }
+        state.backend = Some(result?);
+        Ok(0)
+    }
+}
+
+#[vtable]
+impl FileOps for Container {
+    type Ptr = Arc<Self>;
+    type Node = ();
+
+    fn open(_node: &()) -> Result<Arc<Self>> {
+        Self::new()
+    }
+
+    fn ioctl(container: ArcBorrow<'_, Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        match cmd {
+            GET_API_VERSION => Ok(API_VERSION),
+            CHECK_EXTENSION => container.check_extension(arg),
+            SET_IOMMU => container.set_iommu(arg),
+            _ => container.backend().ok_or(EINVAL)?.ioctl(cmd, arg),
+        }
+    }
+}

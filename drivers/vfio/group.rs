@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Groups: what user space gets access to at once, `/dev/vfio/<group>`.
+//!
+//! There is a group here for each IOMMU group with devices that a driver registered. Emulated
+//! devices, which are in no IOMMU group, get one of their own, as user space finds devices by it.
+
+use kernel::{
+    device::Device,
+    new_mutex,
+    prelude::*,
+    str::CString,
+    sync::{
+        aref::ARef,
+        Arc,
+        Mutex, //
+    },
+};
+use vfio_kapi::{
+    chrdev::{
+        CharDevice,
+        ChrdevRegion,
+        Class, //
+    },
+    device_lifecycle::{
+        Registered,
+        Registration, //
+    },
+    device_open::DeviceGroup,
+    iommu_backend::{
+        GroupKind,
+        Translation, //
+    },
+    iommu_group::{
+        device_iommu_capable,
+        IommuCap,
+        IommuGroup, //
+    },
+    kvm::KvmLink,
+    module_static::ModuleStatic,
+    uaccess::UserString, //
+};
+use vfio_logic::group as rules;
+
+use crate::{
+    container::Container,
+    group_file, //
+};
+
+/// `/sys/class/vfio`, `/dev/vfio/`.
+pub(crate) static CLASS: Class = Class::new(c"vfio", c"vfio/");
+
+static GROUPS: ModuleStatic<Mutex<Groups>> = ModuleStatic::new();
+
+/// All groups, and the numbers of their nodes.
+struct Groups {
+    numbers: Option<Arc<ChrdevRegion>>,
+    list: KVec<Entry>,
+}
+
+struct Entry {
+    iommu_group: ARef<IommuGroup>,
+    /// How many devices of the group are registered.
+    devices: usize,
+    node: CharDevice<Arc<Group>>,
+}
+
+pub(crate) fn init() -> Result {
+    GROUPS.init(new_mutex!(
+        Groups {
+            numbers: None,
+            list: KVec::new(),
+        },
+        "vfio::GROUPS"
+    ))
+}
+
+/// Groups can be made while this exists.
+pub(crate) struct Numbers(());
+
+impl Numbers {
+    pub(crate) fn new() -> Result<Self> {
+        GROUPS.get().lock().numbers = Some(ChrdevRegion::new(c"vfio")?);
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Numbers {
+    fn drop(&mut self) {
+        let mut groups = GROUPS.get().lock();
+        groups.numbers = None;
+        groups.list = KVec::new();
+    }
+}
+
+/// A group.
+#[pin_data]
+pub(crate) struct Group {
+    pub(crate) kind: GroupKind,
+    #[pin]
+    pub(crate) state: Mutex<State>,
+    #[pin]
+    devices: Mutex<KVec<Registration<Group>>>,
+    #[pin]
+    kvm: KvmLink,
+}
+
+/// What changes about a group.
+pub(crate) struct State {
+    /// Gone when the last device is.
+    pub(crate) iommu_group: Option<ARef<IommuGroup>>,
+    pub(crate) container: Option<Arc<Container>>,
+    pub(crate) opened: bool,
+    /// How many of its devices are open.
+    users: usize,
+}
+
+impl State {
+    pub(crate) fn view(&self) -> rules::Group {
+        rules::Group {
+            present: self.iommu_group.is_some(),
+            opened: self.opened,
+            attached: self.container.is_some(),
+            users: self.users,
+        }
+    }
+
+    /// Leaves the container, if it is in one.
+    pub(crate) fn detach(&mut self) {
+        if let (Some(container), Some(group)) = (self.container.take(), &self.iommu_group) {
+            container.detach(group);
+        }
+    }
+}
+
+impl Group {
+    /// Finds or makes the group of a device that is being registered.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the device is in no IOMMU group, or registered; `ENOMEM`, or those of sysfs.
+    pub(crate) fn join(device: &Device, kind: GroupKind) -> Result<Arc<Self>> {
+        match kind {
+            GroupKind::Iommu => Self::find(device),
+            GroupKind::Emulated | GroupKind::NoIommu => {
+                let iommu_group = IommuGroup::new(c"vfio-noiommu")?;
+                iommu_group.add_device(device)?;
+                GROUPS
+                    .get()
+                    .lock()
+                    .create(&iommu_group, kind)
+                    .inspect_err(|_| IommuGroup::remove_device(device))
+            }
+        }
+    }
+
+    fn find(device: &Device) -> Result<Arc<Self>> {
+        let iommu_group = IommuGroup::of(device).ok_or(EINVAL)?;
+        let mut groups = GROUPS.get().lock();
+        let entry = groups
+            .list
+            .iter_mut()
+            .find(|entry| core::ptr::eq(&*entry.iommu_group, &*iommu_group));
+        let Some(entry) = entry else {
+            return groups.create(&iommu_group, GroupKind::Iommu);
+        };
+        let group = entry.node.data();
+        if group.has_device(device) {
+            dev_warn!(device, "device is registered with VFIO already\n");
+            return Err(EINVAL);
+        }
+        entry.devices = entry.devices.checked_add(1).ok_or(EBUSY)?;
+        Ok(group.clone())
+    }
+
+    /// Undoes [`Self::join`]. With the last device the group goes.
+    pub(crate) fn leave(self: Arc<Self>, device: &Device) {
+        if self.kind != GroupKind::Iommu {
+            IommuGroup::remove_device(device);
+        }
+        let mut groups = GROUPS.get().lock();
+        let Some(at) = groups
+            .list
+            .iter()
+            .position(|entry| Arc::ptr_eq(entry.node.data(), &self))
+        else {
+            return;
+        };
+        if let Some(entry) = groups.list.get_mut(at) {
+            entry.devices = entry.devices.saturating_sub(1);
+            if entry.devices > 0 {
+                return;
+            }
+        }
+        // Under the lock: the name has to be free before somebody makes the group anew.
+        drop(groups.list.remove(at).ok());
+        let mut state = self.state.lock();
+        state.detach();
+        state.iommu_group = None;
+    }
+
+    fn has_device(&self, device: &Device) -> bool {
+        self.devices
+            .lock()
+            .iter()
+            .any(|registration| core::ptr::eq(registration.device().parent(), device))
+    }
+
+    /// Lets devices be opened.
+    pub(crate) fn add(&self, device: Registration<Self>) -> Result<(), Registration<Self>> {
+        let mut devices = self.devices.lock();
+        if devices.reserve(1, GFP_KERNEL).is_err() {
+            return Err(device);
+        }
+        devices.push_within_capacity(device).map_err(|err| err.0)
+    }
+
+    /// Ends what [`Self::add`] began, for the device that `is` is true of.
+    pub(crate) fn withdraw(
+        &self,
+        is: impl Fn(&Registered<Self>) -> bool,
+    ) -> Option<Registration<Self>> {
+        let mut devices = self.devices.lock();
+        let at = devices
+            .iter()
+            .position(|registration| is(registration.device()))?;
+        devices.remove(at).ok()
+    }
+
+    /// The device with this name.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if there is none, or those of a driver that wants more than a name.
+    pub(crate) fn device(&self, name: &mut UserString) -> Result<Registered<Self>> {
+        // The newest first, as always.
+        for registration in self.devices.lock().iter().rev() {
+            if registration.device().matches(name)? {
+                return Ok(registration.device().clone());
+            }
+        }
+        Err(ENODEV)
+    }
+
+    /// Whether the IOMMU keeps DMA of all devices coherent, whatever the devices ask for.
+    pub(crate) fn enforces_coherency(&self) -> bool {
+        self.devices.lock().iter().all(|registration| {
+            device_iommu_capable(
+                registration.device().parent(),
+                IommuCap::EnforceCacheCoherency,
+            )
+        })
+    }
+
+    /// The first device, if any, with a driver that is not one of VFIO and uses DMA: what keeps
+    /// user space from having the group.
+    pub(crate) fn log_blockers(&self, iommu_group: &IommuGroup) {
+        let id = iommu_group.id();
+        let _: Option<()> = iommu_group.find_device(|device| {
+            if !self.has_device(device) && vfio_kapi::iommu_group::uses_dma(device) {
+                vfio_kapi::ratelimit::with_limit(|| {
+                    dev_warn!(
+                        device,
+                        "vfio: group {} is not viable: this device is bound to driver {}\n",
+                        id,
+                        vfio_kapi::iommu_group::driver_name(device),
+                    )
+                });
+            }
+            None
+        });
+    }
+}
+
+impl Groups {
+    fn create(&mut self, iommu_group: &ARef<IommuGroup>, kind: GroupKind) -> Result<Arc<Group>> {
+        let numbers = self.numbers.as_ref().ok_or(ENODEV)?;
+        let group = Arc::pin_init(
+            pin_init!(Group {
+                kind,
+                state <- new_mutex!(
+                    State {
+                        iommu_group: Some(iommu_group.clone()),
+                        container: None,
+                        opened: false,
+                        users: 0,
+                    },
+                    "vfio::Group::state"
+                ),
+                devices <- new_mutex!(KVec::new(), "vfio::Group::devices"),
+                kvm <- KvmLink::new(),
+            }),
+            GFP_KERNEL,
+        )?;
+        self.list.reserve(1, GFP_KERNEL)?;
+        let prefix = match kind {
+            GroupKind::NoIommu => "noiommu-",
+            GroupKind::Iommu | GroupKind::Emulated => "",
+        };
+        let name = CString::try_from_fmt(fmt!("{}{}", prefix, iommu_group.id()))?;
+        let node = CharDevice::new(&CLASS, numbers, &group_file::FOPS, &name, group.clone())?;
+        self.list.push(
+            Entry {
+                iommu_group: iommu_group.clone(),
+                devices: 1,
+                node,
+            },
+            GFP_KERNEL,
+        )?;
+        Ok(group)
+    }
+}
+
+impl DeviceGroup for Group {
+    fn begin_use(&self) -> Result<Translation> {
+        let mut state = self.state.lock();
+        let users = state.users.checked_add(1).ok_or(EBUSY)?;
+        let translation = Translation {
+            backend: state
+                .container
+                .as_ref()
+                .and_then(|container| container.backend())
+                .ok_or(EINVAL)?,
+            group: state.iommu_group.clone().ok_or(ENODEV)?,
+        };
+        // The group stays in the container from here on.
+        state.users = users;
+        Ok(translation)
+    }
+
+    fn end_use(&self) {
+        let mut state = self.state.lock();
+        state.users = state.users.saturating_sub(1);
+    }
+
+    fn kvm(&self) -> &KvmLink {
+        &self.kvm
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can be done with an open group.
+
+use kernel::{
+    fs::{
+        file::{
+            flags,
+            FileDescriptorReservation, //
+        },
+        File,
+        LocalFile, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+};
+use vfio_kapi::{
+    device_open::Opened,
+    fops::{
+        FileOperations,
+        FileOps, //
+    },
+    uaccess::{
+        UserArg,
+        UserString, //
+    },
+    uapi,
+    uapi::vfio_group_status, //
+};
+use vfio_logic::errno::EBADFD;
+
+use crate::{
+    container,
+    device_file,
+    group::Group, //
+};
+
+const GET_STATUS: u32 = uapi::ioctl(3);
+const SET_CONTAINER: u32 = uapi::ioctl(4);
+const UNSET_CONTAINER: u32 = uapi::ioctl(5);
+const GET_DEVICE_FD: u32 = uapi::ioctl(6);
+
+/// The operations of `/dev/vfio/<group>`.
+pub(crate) static FOPS: FileOperations<Group> = FileOperations::char_device();
+
+#[vtable]
+impl FileOps for Group {
+    type Ptr = Arc<Self>;
+    type Node = Arc<Self>;
+
+    fn open(group: &Arc<Self>) -> Result<Arc<Self>> {
+        let mut state = group.state.lock();
+        state.view().open()?;
+        state.opened = true;
+        Ok(group.clone())
+    }
+
+    fn release(group: Arc<Self>) {
+        // Open devices keep the file, so there are none.
+        let mut state = group.state.lock();
+        state.detach();
+        state.opened = false;
+    }
+
+    fn ioctl(group: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        let arg = UserArg::new(arg);
+        match cmd {
+            GET_STATUS => group.get_status(arg),
+            SET_CONTAINER => group.set_container(arg),
+            UNSET_CONTAINER => group.unset_container(),
+            GET_DEVICE_FD => group.get_device_fd(file, arg),
+            _ => Err(ENOTTY),
+        }
+    }
+}
+
+/// The ioctls.
+impl Group {
+    fn get_status(&self, arg: UserArg) -> Result<isize> {
+        let mut status: vfio_group_status = arg.read_argsz(size_of::<vfio_group_status>())?;
+        {
+            let state = self.state.lock();
+            status.flags = state.view().status(|| {
+                state
+                    .iommu_group
+                    .as_ref()
+                    .is_some_and(|group| group.dma_owner_claimed())
+            })?;
+        }
+        arg.write(&status)?;
+        Ok(0)
+    }
+
+    fn set_container(&self, arg: UserArg) -> Result<isize> {
+        let fd: i32 = arg.reader(size_of::<i32>()).read()?;
+        let file = LocalFile::fget(u32::try_from(fd).map_err(|_| EBADF)?)?;
+
+        let mut state = self.state.lock();
+        state.view().attach()?;
+        let container = container::from_file(&file).ok_or(EBADFD)?;
+        let iommu_group = state.iommu_group.clone().ok_or(ENODEV)?;
+        container
+            .attach(&iommu_group, self.kind)
+            .inspect_err(|err| {
+                if *err == EPERM {
+                    self.log_blockers(&iommu_group);
+                }
+            })?;
+        state.container = Some(container);
+        Ok(0)
+    }
+
+    fn unset_container(&self) -> Result<isize> {
+        let mut state = self.state.lock();
+        state.view().detach()?;
+        state.detach();
+        Ok(0)
+    }
+
+    fn get_device_fd(&self, file: &File, arg: UserArg) -> Result<isize> {
+        let mut name = UserString::read(arg, PAGE_SIZE)?;
+        let device = self.device(&mut name)?;
+        let reserved = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)?;
+        let opened = Opened::open(device, file.into())?;
+        let device_file = opened.into_file(&device_file::FOPS, c"[vfio-device]")?;
+        let fd = reserved.reserved_fd();
+        reserved.fd_install(device_file.finish());
+        Ok(fd as isize)
+    }
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IOMMU backends, as `vfio.ko` uses them: type1, sPAPR or whatever registers.
+//!
+//! C header: `drivers/vfio/vfio.h`, `struct vfio_iommu_driver_ops`. The side that provides such a
+//! table is the trait in `iommu_driver.rs`.
+
+use crate::{
+    iommu_group::IommuGroup,
+    vfio_device::VfioDevice, //
+};
+use core::{
+    ffi::c_void,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    ffi,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
+};
+use vfio_bindings as vb;
+
+/// What is behind the devices of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupKind {
+    /// An IOMMU.
+    Iommu,
+    /// Nothing: the driver translates by itself, and there is no DMA by the device.
+    Emulated,
+    /// Nothing, and the device does DMA without translation.
+    NoIommu,
+}
+
+impl GroupKind {
+    fn as_raw(self) -> vb::vfio_group_type {
+        match self {
+            Self::Iommu => vb::vfio_group_type_VFIO_IOMMU,
+            Self::Emulated => vb::vfio_group_type_VFIO_EMULATED_IOMMU,
+            Self::NoIommu => vb::vfio_group_type_VFIO_NO_IOMMU,
+        }
+    }
+}
+
+/// A registered backend.
+///
+/// # Invariants
+///
+/// The table is valid while this exists, or for as long as there is a reference to the module that
+/// owns it.
+pub struct IommuBackend(NonNull<vb::vfio_iommu_driver_ops>);
+
+// SAFETY: The table is constant.
+unsafe impl Send for IommuBackend {}
+// SAFETY: As above.
+unsafe impl Sync for IommuBackend {}
+
+impl IommuBackend {
+    /// Takes note of a table.
+    ///
+    /// # Safety
+    ///
+    /// `ops` must stay valid and constant until the object is dropped, and after that for as long as
+    /// there is a reference to `ops.owner`. Its functions must keep to what the header says.
+    pub unsafe fn from_raw(ops: NonNull<vb::vfio_iommu_driver_ops>) -> Self {
+        // INVARIANT: By the contract of this function.
+        Self(ops)
+    }
+
+    fn ops(&self) -> &vb::vfio_iommu_driver_ops {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Whether it wants to hear of devices that are opened; `None` if it wants half of it.
+    pub fn wants_devices(&self) -> Option<bool> {
+        let ops = self.ops();
+        (ops.register_device.is_some() == ops.unregister_device.is_some())
+            .then_some(ops.register_device.is_some())
+    }
+
+    /// Whether both are one table.
+    pub fn is(&self, ops: *const vb::vfio_iommu_driver_ops) -> bool {
+        core::ptr::eq(self.0.as_ptr(), ops)
+    }
+
+    /// Takes a reference to the module, unless it is going.
+    pub fn get(&self) -> Option<LiveBackend> {
+        // SAFETY: The owner is valid while its table is registered.
+        let live = unsafe { bindings::try_module_get(self.ops().owner) };
+        // INVARIANT: There is a reference now.
+        live.then_some(LiveBackend(self.0))
+    }
+}
+
+/// A backend that cannot be unloaded.
+///
+/// # Invariants
+///
+/// Owns a reference to the module of the table, which is valid.
+pub struct LiveBackend(NonNull<vb::vfio_iommu_driver_ops>);
+
+// SAFETY: The table is constant.
+unsafe impl Send for LiveBackend {}
+// SAFETY: As above.
+unsafe impl Sync for LiveBackend {}
+
+impl LiveBackend {
+    fn ops(&self) -> &vb::vfio_iommu_driver_ops {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Asks for an extension (`VFIO_CHECK_EXTENSION`) without an instance: more than 0 is yes.
+    pub fn check_extension(&self, extension: usize) -> isize {
+        self.ops().ioctl.map_or(0, |ioctl| {
+            // SAFETY: This ioctl takes a number and no instance.
+            unsafe { ioctl(core::ptr::null_mut(), crate::uapi::ioctl(1), extension) }
+        })
+    }
+
+    /// Makes an instance of type `kind` (`VFIO_TYPE1v2_IOMMU`, ...).
+    ///
+    /// # Errors
+    ///
+    /// Those of the backend.
+    pub fn open(self, kind: usize) -> Result<OpenBackend> {
+        let open = self.ops().open.ok_or(EINVAL)?;
+        // SAFETY: Takes any number.
+        let data = from_err_ptr(unsafe { open(kind) })?;
+        // INVARIANT: A new instance.
+        Ok(OpenBackend {
+            data,
+            backend: self,
+        })
+    }
+}
+
+impl Drop for LiveBackend {
+    fn drop(&mut self) {
+        // SAFETY: The reference is ours by the type invariant.
+        unsafe { bindings::module_put(self.ops().owner) };
+    }
+}
+
+/// An instance of a backend: one address space, or several. Goes when dropped, with all its mappings.
+///
+/// # Invariants
+///
+/// `data` is an instance of the backend that was not released.
+pub struct OpenBackend {
+    data: *mut c_void,
+    backend: LiveBackend,
+}
+
+// SAFETY: Backends do their own locking.
+unsafe impl Send for OpenBackend {}
+// SAFETY: As above.
+unsafe impl Sync for OpenBackend {}
+
+impl OpenBackend {
+    fn ops(&self) -> &vb::vfio_iommu_driver_ops {
+        self.backend.ops()
+    }
+
+    /// An ioctl of the container.
+    ///
+    /// # Errors
+    ///
+    /// Those of the backend.
+    pub fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+        let ioctl = self.ops().ioctl.ok_or(ENOTTY)?;
+        // SAFETY: The instance is valid by the type invariant; `arg` comes from user space, and the
+        // backend takes it for nothing else.
+        let ret = unsafe { ioctl(self.data, cmd, arg) };
+        match ret {
+            0.. => Ok(ret),
+            _ => Err(i32::try_from(ret).map_or(EINVAL, Error::from_errno)),
+        }
+    }
+
+    /// Lets the devices of a group use the address space.
+    ///
+    /// # Errors
+    ///
+    /// Those of the backend.
+    pub fn attach_group(&self, group: &IommuGroup, kind: GroupKind) -> Result {
+        let attach = self.ops().attach_group.ok_or(ENODEV)?;
+        // SAFETY: Both are valid; the backend looks after groups that it has.
+        to_result(unsafe { attach(self.data, group.as_raw(), kind.as_raw()) })
+    }
+
+    /// Undoes [`Self::attach_group`].
+    pub fn detach_group(&self, group: &IommuGroup) {
+        if let Some(detach) = self.ops().detach_group {
+            // SAFETY: Both are valid; the backend ignores groups that it does not have.
+            unsafe { detach(self.data, group.as_raw()) };
+        }
+    }
+}
+
+impl Drop for OpenBackend {
+    fn drop(&mut self) {
+        if let Some(release) = self.ops().release {
+            // SAFETY: The instance is valid by the type invariant, and nobody uses it any more.
+            unsafe { release(self.data) };
+        }
+    }
+}
+
+/// The address space that an open device's DMA goes through.
+pub struct Translation {
+    /// The backend.
+    pub backend: Arc<OpenBackend>,
+    /// The group of the device.
+    pub group: ARef<IommuGroup>,
+}
+
+impl Clone for Translation {
+    fn clone(&self) -> Self {
+        Self {
+            backend: self.backend.clone(),
+            group: self.group.clone(),
+        }
+    }
+}
+
+impl Translation {
+    /// Tells the backend of a device that uses it.
+    ///
+    /// # Safety
+    ///
+    /// The device must stay allocated until [`Self::unregister_device`].
+    pub(crate) unsafe fn register_device(&self, device: &VfioDevice) {
+        if let Some(register) = self.backend.ops().register_device {
+            // SAFETY: Both are valid, and the device stays so by the contract of this function.
+            unsafe { register(self.backend.data, device.as_raw()) };
+        }
+    }
+
+    /// Undoes [`Self::register_device`].
+    ///
+    /// # Safety
+    ///
+    /// The device must be registered.
+    pub(crate) unsafe fn unregister_device(&self, device: &VfioDevice) {
+        if let Some(unregister) = self.backend.ops().unregister_device {
+            // SAFETY: By the contract of this function.
+            unsafe { unregister(self.backend.data, device.as_raw()) };
+        }
+    }
+
+    /// Pins what is mapped at `iova`, one page for each entry of `pages`; answers how many it pinned.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTTY` if the backend cannot; else those of the backend.
+    pub fn pin_pages(
+        &self,
+        iova: bindings::dma_addr_t,
+        prot: ffi::c_int,
+        pages: &mut [*mut bindings::page],
+    ) -> Result<ffi::c_int> {
+        let pin = self.backend.ops().pin_pages.ok_or(ENOTTY)?;
+        let npage = ffi::c_int::try_from(pages.len()).map_err(|_| E2BIG)?;
+        // SAFETY: All are valid, and `pages` has `npage` entries.
+        let pinned = unsafe {
+            pin(
+                self.backend.data,
+                self.group.as_raw(),
+                iova,
+                npage,
+                prot,
+                pages.as_mut_ptr(),
+            )
+        };
+        to_result(pinned)?;
+        Ok(pinned)
+    }
+
+    /// Undoes [`Self::pin_pages`]. The backend ignores what is not pinned.
+    pub fn unpin_pages(&self, iova: bindings::dma_addr_t, npage: ffi::c_int) {
+        if let Some(unpin) = self.backend.ops().unpin_pages {
+            // SAFETY: The instance is valid.
+            unsafe { unpin(self.backend.data, iova, npage) };
+        }
+    }
+
+    /// Copies between kernel memory and what is mapped at `iova`.
+    ///
+    /// # Safety
+    ///
+    /// `data` must be valid for `len` bytes: for reads if `write`, else for writes.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTTY` if the backend cannot; else those of the backend.
+    pub unsafe fn dma_rw(
+        &self,
+        iova: bindings::dma_addr_t,
+        data: NonNull<c_void>,
+        len: usize,
+        write: bool,
+    ) -> Result {
+        let rw = self.backend.ops().dma_rw.ok_or(ENOTTY)?;
+        // SAFETY: The instance is valid, and the buffer by the contract of this function.
+        to_result(unsafe { rw(self.backend.data, iova, data.as_ptr(), len, write) })
+    }
+}

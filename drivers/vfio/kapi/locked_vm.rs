@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How much memory a process has locked, against its `RLIMIT_MEMLOCK`.
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
+
+use kernel::{
+    bindings,
+    error::to_result,
+    mm::MmWithUser,
+    prelude::*,
+    task::Task, //
+};
+use vfio_bindings as vb;
+
+/// Adds `pages` to what `mm` has locked, unless that exceeds the limit of `task`, which does not
+/// count if `privileged`. May sleep.
+///
+/// # Errors
+///
+/// `ENOMEM` if the limit would be exceeded, `EINTR` if the current task is being killed.
+pub fn account(mm: &MmWithUser, task: &Task, pages: usize, privileged: bool) -> Result {
+    if pages == 0 {
+        return Ok(());
+    }
+    // SAFETY: The reference shows that the structure is valid.
+    to_result(unsafe { vb::vfio_helper_mmap_write_lock_killable(mm.as_raw()) })?;
+    // SAFETY: `mm` and `task` are valid, and the lock is held for writing.
+    let ret = unsafe {
+        bindings::__account_locked_vm(mm.as_raw(), pages, true, task.as_ptr(), privileged)
+    };
+    // SAFETY: Locked above.
+    unsafe { vb::vfio_helper_mmap_write_unlock(mm.as_raw()) };
+    to_result(ret)
+}
+
+/// Takes back `pages` that were accounted before. May sleep.
+pub fn unaccount(mm: &MmWithUser, task: &Task, pages: usize) {
+    if pages == 0 {
+        return;
+    }
+    // SAFETY: As in `account`. Not killable: who is being killed may hold pages of another process,
+    // which would stay accounted there.
+    unsafe { vb::vfio_helper_mmap_write_lock(mm.as_raw()) };
+    // SAFETY: As in `account`.
+    unsafe { bindings::__account_locked_vm(mm.as_raw(), pages, false, task.as_ptr(), false) };
+    // SAFETY: Locked above.
+    unsafe { vb::vfio_helper_mmap_write_unlock(mm.as_raw()) };
+}
+
+/// The current task's `RLIMIT_MEMLOCK`, in bytes.
+pub fn limit() -> u64 {
+    // SAFETY: Reads a limit of the current task.
+    unsafe { vb::vfio_helper_rlimit(bindings::RLIMIT_MEMLOCK) as u64 }
+}
+
+/// Whether the current task may lock memory beyond its limit.
+pub fn is_privileged() -> bool {
+    // SAFETY: May be called from any task.
+    unsafe { bindings::capable(bindings::CAP_IPC_LOCK as i32) }
+}

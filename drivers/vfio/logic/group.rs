@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What may be done with a group and with a container, and when.
+
+use crate::errno::{
+    Result,
+    EBUSY,
+    EINVAL,
+    ENODEV,
+    EPERM, //
+};
+
+/// All devices of the group may be given to user space.
+pub const STATUS_VIABLE: u32 = 1 << 0;
+/// The group is in a container.
+pub const STATUS_CONTAINER_SET: u32 = 1 << 1;
+
+/// The state of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// It has devices with a driver of VFIO.
+    pub present: bool,
+    /// It is open.
+    pub opened: bool,
+    /// It is in a container.
+    pub attached: bool,
+    /// How many of its devices are open.
+    pub users: usize,
+}
+
+impl Group {
+    /// Opens it. One at a time.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if its last device is gone, `EBUSY` if it is open.
+    pub fn open(&self) -> Result {
+        match self {
+            Self { present: false, .. } => Err(ENODEV),
+            Self { opened: true, .. } => Err(EBUSY),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts it into a container.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is in one, `ENODEV` if its last device is gone.
+    pub fn attach(&self) -> Result {
+        match self {
+            Self { attached: true, .. } => Err(EINVAL),
+            Self { present: false, .. } => Err(ENODEV),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes it out of its container.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is in none, `EBUSY` if devices are open.
+    pub fn detach(&self) -> Result {
+        match self {
+            Self { attached: false, .. } => Err(EINVAL),
+            Self { users: 1.., .. } => Err(EBUSY),
+            _ => Ok(()),
+        }
+    }
+
+    /// The flags of its status; `claimed` answers whether somebody has the DMA of its devices.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if its last device is gone.
+    pub fn status(&self, claimed: impl FnOnce() -> bool) -> Result<u32> {
+        match self {
+            Self { present: false, .. } => Err(ENODEV),
+            Self { attached: true, .. } => Ok(STATUS_VIABLE | STATUS_CONTAINER_SET),
+            _ if claimed() => Ok(0),
+            _ => Ok(STATUS_VIABLE),
+        }
+    }
+}
+
+/// The state of a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Container {
+    /// How many groups are in it.
+    pub groups: usize,
+    /// It has a backend.
+    pub backend: bool,
+    /// Its groups have no IOMMU.
+    pub noiommu: bool,
+}
+
+impl Container {
+    /// Adds a group, which has no IOMMU if `noiommu`.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if the groups in it are of the other kind.
+    pub fn add(&self, noiommu: bool) -> Result {
+        if self.groups > 0 && self.noiommu != noiommu {
+            return Err(EPERM);
+        }
+        Ok(())
+    }
+
+    /// Chooses a backend.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no group, by which user space gets the right to, or there is a backend.
+    pub fn set_backend(&self) -> Result {
+        if self.groups == 0 || self.backend {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+}
+
+/// The most pages that may be pinned or unpinned at once, of pages of `page_size` bytes.
+pub const fn max_pinned(page_size: usize) -> usize {
+    page_size / size_of::<usize>()
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which `VFIO_DEVICE_SET_IRQS` are well-formed.
+
+use crate::errno::{
+    Result,
+    EINVAL, //
+};
+
+/// No data.
+pub const DATA_NONE: u32 = 1 << 0;
+/// A byte for each interrupt: act on it or not.
+pub const DATA_BOOL: u32 = 1 << 1;
+/// A descriptor of 4 bytes for each interrupt.
+pub const DATA_EVENTFD: u32 = 1 << 2;
+/// The bits that say what the data is.
+pub const DATA_MASK: u32 = DATA_NONE | DATA_BOOL | DATA_EVENTFD;
+/// The bits that say what to do: mask, unmask or trigger.
+pub const ACTION_MASK: u32 = 7 << 3;
+
+/// The size of the header, in bytes.
+pub const MIN_SIZE: u32 = 20;
+
+/// The header, as user space gave it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IrqSet {
+    /// The size of header and data, in bytes.
+    pub argsz: u32,
+    /// One of the data bits, and actions.
+    pub flags: u32,
+    /// The kind of interrupt.
+    pub index: u32,
+    /// The first interrupt.
+    pub start: u32,
+    /// How many.
+    pub count: u32,
+}
+
+impl IrqSet {
+    /// Checks the header against a device that has `kinds` kinds of interrupts, and `num` of this
+    /// one; answers how many bytes of data follow.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    pub fn data_size(&self, num: u32, kinds: u32) -> Result<usize> {
+        let data_space = self.argsz.checked_sub(MIN_SIZE).ok_or(EINVAL)?;
+        if self.index >= kinds || self.flags & !(DATA_MASK | ACTION_MASK) != 0 {
+            return Err(EINVAL);
+        }
+        let end = self.start.checked_add(self.count).ok_or(EINVAL)?;
+        // The largest end is refused, as it always was.
+        if end == u32::MAX || self.start >= num || end > num {
+            return Err(EINVAL);
+        }
+        let each: u32 = match self.flags & DATA_MASK {
+            DATA_NONE => 0,
+            DATA_BOOL => 1,
+            DATA_EVENTFD => 4,
+            _ => return Err(EINVAL),
+        };
+        let size = self.count.checked_mul(each).ok_or(EINVAL)?;
+        if size > data_space {
+            return Err(EINVAL);
+        }
+        usize::try_from(size).map_err(|_| EINVAL)
+    }
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Containers: the mappings, and the domains that they are in.
+//!
+//! # Locking
+//!
+//! [`Container::space`] (reader-writer) is outside [`Container::state`] (mutex), which is outside
+//! the `mmap_lock` of any process.
+//!
+//! * The domains are fixed while `space` is held. Mapping and unmapping hold it for reading for as
+//!   long as they work; attaching and detaching groups hold it for writing, so they find nothing in
+//!   between.
+//! * The tree of mappings and everything else is protected by `state`. It is not held while pages
+//!   are pinned, mapped or unmapped: a mapping that is being made is in the tree, marked
+//!   `filling`, and one that is being unmapped is out of the tree, its addresses marked `busy`. Who
+//!   needs those addresses waits for `changed`.
+
+use crate::{
+    abi,
+    dma::Dma,
+    unmap, //
+};
+use kernel::{
+    new_condvar,
+    new_mutex,
+    page::PAGE_MASK,
+    prelude::*,
+    rbtree::RBTree,
+    sync::{
+        aref::ARef,
+        CondVar,
+        Mutex, //
+    },
+};
+use vfio_kapi::{
+    iommu_group::IommuGroup,
+    iommu_space::IoSpace,
+    new_rwsem,
+    rwsem::RwSem, //
+};
+use vfio_logic::iova::IovaRange;
+
+/// How many unmaps may run at the same time; more wait.
+const BUSY_SLOTS: usize = 8;
+
+/// What type1 has of a container.
+#[pin_data]
+pub(crate) struct Container {
+    /// Unmapping a part of a mapping is refused (`VFIO_TYPE1v2_IOMMU`).
+    pub(crate) v2: bool,
+    #[pin]
+    pub(crate) space: RwSem<IoSpace>,
+    #[pin]
+    pub(crate) state: Mutex<State>,
+    /// Something was mapped or unmapped.
+    #[pin]
+    pub(crate) changed: CondVar,
+}
+
+/// A group in the container.
+pub(crate) struct Group {
+    pub(crate) group: ARef<IommuGroup>,
+    /// Its devices do no DMA themselves.
+    pub(crate) emulated: bool,
+    /// It only dirties pages that its driver has pinned.
+    pub(crate) pinned_scope: bool,
+}
+
+/// What the mutex protects.
+pub(crate) struct State {
+    /// The mappings, by the first address of the device.
+    pub(crate) dmas: RBTree<u64, Dma>,
+    pub(crate) groups: KVec<Group>,
+    /// What may be mapped; empty if nothing restricts.
+    pub(crate) usable: KVec<IovaRange>,
+    /// How many mappings may still be made.
+    pub(crate) available: u32,
+    /// The page sizes of all domains.
+    pub(crate) page_sizes: u64,
+    /// There is a domain, so that pages are pinned when they are mapped.
+    pub(crate) physical: bool,
+    /// How many mappings are `filling`.
+    pub(crate) filling: usize,
+    /// Addresses of mappings that are being unmapped.
+    busy: [Option<IovaRange>; BUSY_SLOTS],
+    /// How many mappings have no valid address in the process.
+    pub(crate) vaddr_invalid: usize,
+    /// Dirty pages are tracked.
+    pub(crate) tracking: bool,
+}
+
+/// Stands for an entry of [`State::busy`].
+pub(crate) struct BusySlot(usize);
+
+impl Container {
+    pub(crate) fn new(v2: bool) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            v2,
+            space <- new_rwsem!(IoSpace::new(), "vfio_type1_space"),
+            state <- new_mutex!(
+                State {
+                    dmas: RBTree::new(),
+                    groups: KVec::new(),
+                    usable: KVec::new(),
+                    available: abi::vfio_type1_dma_entry_limit.get(),
+                    page_sizes: PAGE_MASK as u64,
+                    physical: false,
+                    filling: 0,
+                    busy: [None; BUSY_SLOTS],
+                    vaddr_invalid: 0,
+                    tracking: false,
+                },
+                "vfio_type1_state"
+            ),
+            changed <- new_condvar!("vfio_type1_changed"),
+        }? Error)
+    }
+
+    /// Takes everything away, at the end of the container. The domains go with the space, which
+    /// detaches the groups that are still there.
+    pub(crate) fn empty(&self) {
+        let space = self.space.read();
+        let mut state = self.state.lock();
+        unmap::remove_all(&space, &mut state);
+    }
+
+    /// Whether there are emulated groups.
+    pub(crate) fn has_emulated(&self) -> bool {
+        self.state.lock().has_emulated()
+    }
+
+    /// Whether all domains enforce cache coherency.
+    pub(crate) fn is_coherent(&self) -> bool {
+        self.space.read().domains().iter().all(|domain| domain.is_coherent())
+    }
+}
+
+impl State {
+    pub(crate) fn has_emulated(&self) -> bool {
+        self.groups.iter().any(|group| group.emulated)
+    }
+
+    /// The first address of the lowest mapping that overlaps `range`.
+    pub(crate) fn first_overlap(&self, range: &IovaRange) -> Option<u64> {
+        let overlapping = |(iova, dma): (&u64, &Dma)| dma.range(*iova).overlaps(range).then_some(*iova);
+        match self.dmas.cursor_lower_bound(&range.start) {
+            Some(cursor) => cursor
+                .peek_prev()
+                .and_then(overlapping)
+                .or_else(|| overlapping(cursor.current())),
+            None => self.dmas.cursor_back().and_then(|cursor| overlapping(cursor.current())),
+        }
+    }
+
+    /// Whether there is a mapping in `range`.
+    pub(crate) fn is_mapped(&self, range: &IovaRange) -> bool {
+        self.first_overlap(range).is_some()
+    }
+
+    /// The mapping that the address `iova` belongs to, and its first address.
+    pub(crate) fn dma_at(&mut self, iova: u64) -> Option<(u64, &mut Dma)> {
+        let start = self.first_overlap(&IovaRange { start: iova, last: iova })?;
+        self.dmas.get_mut(&start).map(|dma| (start, dma))
+    }
+
+    /// Whether a mapping that overlaps `range` is being made by another thread.
+    pub(crate) fn is_filling(&self, range: &IovaRange) -> bool {
+        if self.filling == 0 {
+            return false;
+        }
+        let Some(start) = self.first_overlap(range) else {
+            return false;
+        };
+        let mut pos = Some(start);
+        while let Some(cursor) = pos.and_then(|pos| self.dmas.cursor_lower_bound(&pos)) {
+            let (iova, dma) = cursor.current();
+            if *iova > range.last {
+                break;
+            }
+            if dma.filling {
+                return true;
+            }
+            pos = iova.checked_add(dma.size());
+        }
+        false
+    }
+
+    /// Whether mappings in `range` are being unmapped by another thread.
+    pub(crate) fn is_busy(&self, range: &IovaRange) -> bool {
+        self.busy.iter().flatten().any(|busy| busy.overlaps(range))
+    }
+
+    /// Marks `range` as being unmapped; `None` if too much is going on already.
+    pub(crate) fn set_busy(&mut self, range: IovaRange) -> Option<BusySlot> {
+        let index = self.busy.iter().position(Option::is_none)?;
+        *self.busy.get_mut(index)? = Some(range);
+        Some(BusySlot(index))
+    }
+
+    /// Enlarges what was marked to contain `range` as well.
+    pub(crate) fn extend_busy(&mut self, slot: &BusySlot, range: &IovaRange) {
+        if let Some(Some(busy)) = self.busy.get_mut(slot.0) {
+            busy.last = busy.last.max(range.last);
+        }
+    }
+
+    /// Takes a mark back.
+    pub(crate) fn clear_busy(&mut self, slot: BusySlot) {
+        if let Some(busy) = self.busy.get_mut(slot.0) {
+            *busy = None;
+        }
+    }
+}

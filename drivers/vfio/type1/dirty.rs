@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `VFIO_IOMMU_DIRTY_PAGES`: which pages devices may have written to.
+//!
+//! A device behind an IOMMU can write to all that is mapped, so everything is dirty while there is
+//! one; an emulated device only writes to pages that its driver has pinned, or through it.
+
+use crate::{
+    container::{
+        Container,
+        State, //
+    },
+    dma::Dma,
+};
+use kernel::{
+    prelude::*,
+    transmute::AsBytes, //
+};
+use vfio_kapi::{
+    uaccess::{
+        is_user_range,
+        UserArg, //
+    },
+    uapi::{
+        vfio_bitmap,
+        vfio_iommu_type1_dirty_bitmap_get,
+        DirtyBitmap,
+        DmaUnmap, //
+    },
+};
+use vfio_logic::{
+    dirty::{
+        self,
+        Placement, //
+    },
+    dma::smallest_page,
+    iova::IovaRange,
+};
+
+const START: u32 = 1 << 0;
+const STOP: u32 = 1 << 1;
+const GET_BITMAP: u32 = 1 << 2;
+
+/// How many words are copied to user space at a time.
+const COPY_WORDS: usize = 32;
+
+/// What decides which pages are dirty.
+#[derive(Clone, Copy)]
+pub(crate) struct TrackingScope {
+    /// All that is mapped for devices behind an IOMMU.
+    all_mapped: bool,
+    /// The binary logarithm of the page size.
+    shift: u32,
+}
+
+/// Reads the description of a bitmap for `size` bytes.
+///
+/// # Errors
+///
+/// `EINVAL` if its size or address does not suit.
+fn check_bitmap(bitmap: &vfio_bitmap, size: u64) -> Result {
+    if !is_user_range(bitmap.data as usize, bitmap.size as usize) {
+        return Err(EINVAL);
+    }
+    Ok(dirty::check_bitmap(size, bitmap.pgsize, bitmap.size)?)
+}
+
+impl Container {
+    /// Reads what follows a `VFIO_IOMMU_UNMAP_DMA` that wants to know the dirty pages.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is not enough of it or it does not suit the range, `EFAULT`.
+    pub(crate) fn read_bitmap(arg: UserArg, unmap: &DmaUnmap) -> Result<vfio_bitmap> {
+        let head = size_of::<DmaUnmap>();
+        if (unmap.argsz as usize) < head + size_of::<vfio_bitmap>() {
+            return Err(EINVAL);
+        }
+        let bitmap: vfio_bitmap = arg.offset(head).read()?;
+        check_bitmap(&bitmap, unmap.size)?;
+        Ok(bitmap)
+    }
+
+    /// Starts or stops tracking, or tells which pages in a range are dirty.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` in a version 1 container; `EFAULT`; `EINVAL` for flags, sizes and alignment, for a range
+    /// that would cut a mapping, and if nothing is tracked; `EOVERFLOW` if the range wraps; `ENOMEM`.
+    pub(crate) fn dirty_pages(&self, arg: UserArg) -> Result {
+        if !self.v2 {
+            return Err(EACCES);
+        }
+        let dirty: DirtyBitmap = arg.read_argsz(size_of::<DirtyBitmap>())?;
+        match dirty.flags {
+            START => self.state.lock().start_tracking(),
+            STOP => {
+                self.state.lock().stop_tracking();
+                Ok(())
+            }
+            GET_BITMAP => self.get_dirty(arg, dirty.argsz as usize),
+            _ => Err(EINVAL),
+        }
+    }
+
+    fn get_dirty(&self, arg: UserArg, argsz: usize) -> Result {
+        let head = size_of::<DirtyBitmap>();
+        if argsz < head + size_of::<vfio_iommu_type1_dirty_bitmap_get>() {
+            return Err(EINVAL);
+        }
+        let get: vfio_iommu_type1_dirty_bitmap_get = arg.offset(head).read()?;
+        if get.size == 0 {
+            return Err(EINVAL);
+        }
+        let range = IovaRange::new(get.iova, get.size).ok_or(EOVERFLOW)?;
+        check_bitmap(&get.bitmap, get.size)?;
+
+        let mut state = self.state.lock();
+        let page = smallest_page(state.page_sizes);
+        if get.bitmap.pgsize != page || (get.iova | get.size) & (page - 1) != 0 {
+            return Err(EINVAL);
+        }
+        while state.is_busy(&range) || state.is_filling(&range) {
+            self.changed.wait(&mut state);
+        }
+        state.report(&range, &get.bitmap)
+    }
+}
+
+impl State {
+    pub(crate) fn tracking_scope(&self) -> TrackingScope {
+        TrackingScope {
+            all_mapped: self.groups.iter().any(|group| !group.pinned_scope),
+            shift: self.page_sizes.trailing_zeros(),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// `EINVAL` if nothing is tracked, or in pages of another size.
+    pub(crate) fn check_tracking(&self, bitmap: &vfio_bitmap) -> Result {
+        if !self.tracking || bitmap.pgsize != smallest_page(self.page_sizes) {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    fn start_tracking(&mut self) -> Result {
+        if self.tracking {
+            return Ok(());
+        }
+        let page_sizes = self.page_sizes;
+        let mut result = Ok(());
+        // What is on its way sees to it by itself.
+        for dma in self.dmas.values_mut().filter(|dma| !dma.filling) {
+            result = dma.start_tracking(page_sizes);
+            if result.is_err() {
+                break;
+            }
+        }
+        self.tracking = true;
+        if result.is_err() {
+            self.stop_tracking();
+        }
+        result
+    }
+
+    fn stop_tracking(&mut self) {
+        if self.tracking {
+            self.tracking = false;
+            for dma in self.dmas.values_mut() {
+                dma.dirty = None;
+            }
+        }
+    }
+
+    fn report(&mut self, range: &IovaRange, bitmap: &vfio_bitmap) -> Result {
+        if !self.tracking {
+            return Err(EINVAL);
+        }
+        self.check_bisection(range)?;
+        let scope = self.tracking_scope();
+        let Some(first) = self.first_overlap(range) else {
+            return Ok(());
+        };
+        let dmas = self.dmas.iter_mut();
+        for (iova, dma) in dmas.filter(|(iova, _)| first <= **iova && **iova <= range.last) {
+            dma.report_dirty(*iova, range.start, bitmap, &scope)?;
+            dma.reset_dirty(*iova, scope.shift);
+        }
+        Ok(())
+    }
+
+    /// Marks everything as dirty, as a device that was not watched is gone.
+    pub(crate) fn mark_all_dirty(&mut self) {
+        if !self.tracking {
+            return;
+        }
+        let shift = self.page_sizes.trailing_zeros();
+        for dma in self.dmas.values_mut() {
+            let pages = dma.size() >> shift;
+            if let Some(bits) = &mut dma.dirty {
+                dirty::set_bits(bits, 0, pages);
+            }
+        }
+    }
+}
+
+impl Dma {
+    /// Tracks dirty pages from now on; those pinned by drivers are.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there are too many pages, `ENOMEM`.
+    pub(crate) fn start_tracking(&mut self, page_sizes: u64) -> Result {
+        let shift = page_sizes.trailing_zeros();
+        let pages = self.size() >> shift;
+        if pages > dirty::PAGES_MAX {
+            return Err(EINVAL);
+        }
+        let words = (dirty::bitmap_bytes(pages) / 8) as usize;
+        let mut bits = KVVec::new();
+        bits.resize(words, 0u64, GFP_KERNEL_ACCOUNT)?;
+        self.dirty = Some(bits);
+        self.mark_pins_dirty(shift);
+        Ok(())
+    }
+
+    /// Marks the pages of `len` bytes from `offset` on as dirty, if that is tracked.
+    pub(crate) fn mark_dirty(&mut self, offset: u64, len: u64, scope: &TrackingScope) {
+        if let Some(bits) = &mut self.dirty {
+            let first = offset >> scope.shift;
+            let last = (offset + len.saturating_sub(1)) >> scope.shift;
+            dirty::set_bits(bits, first, last - first + 1);
+        }
+    }
+
+    fn mark_pins_dirty(&mut self, shift: u32) {
+        let Self { pins, dirty, io, .. } = self;
+        if let Some(bits) = dirty {
+            for at in pins.keys() {
+                dirty::set_bits(bits, at.wrapping_sub(io.iova()) >> shift, 1);
+            }
+        }
+    }
+
+    /// Forgets what was reported, except for pages that drivers may still write to.
+    fn reset_dirty(&mut self, _iova: u64, shift: u32) {
+        if let Some(bits) = &mut self.dirty {
+            bits.fill(0);
+        }
+        self.mark_pins_dirty(shift);
+    }
+
+    /// Writes the dirty pages into a bitmap of user space whose first page is at `base`.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`.
+    pub(crate) fn report_dirty(
+        &mut self,
+        iova: u64,
+        base: u64,
+        bitmap: &vfio_bitmap,
+        scope: &TrackingScope,
+    ) -> Result {
+        let pages = self.size() >> scope.shift;
+        let mapped = self.io.is_mapped();
+        let Some(bits) = &mut self.dirty else {
+            return Err(EINVAL);
+        };
+        if scope.all_mapped && mapped {
+            dirty::set_bits(bits, 0, pages);
+        }
+
+        let place = Placement::new((iova - base) >> scope.shift, pages);
+        let target = UserArg::new(bitmap.data as usize).offset((place.word * 8) as usize);
+        let kept = if place.shift == 0 {
+            0
+        } else {
+            target.reader(size_of::<u64>()).read::<u64>()? & place.kept()
+        };
+
+        let mut writer = target.writer((place.words * 8) as usize);
+        let mut buffer = [0u64; COPY_WORDS];
+        let mut index = 0;
+        while index < place.words {
+            let count = (place.words - index).min(COPY_WORDS as u64);
+            for (slot, word) in buffer.iter_mut().zip(index..index + count) {
+                *slot = place.get(bits, word) | if word == 0 { kept } else { 0 };
+            }
+            let words = buffer.get(..count as usize).unwrap_or(&[]);
+            writer.write_slice(AsBytes::as_bytes(words))?;
+            index += count;
+        }
+        Ok(())
+    }
+}

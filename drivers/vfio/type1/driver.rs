@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The type1 backend as `vfio.ko` sees it.
+
+use crate::container::Container;
+use kernel::prelude::*;
+use vfio_kapi::{
+    iommu_driver::{
+        Access,
+        DeviceList,
+        DmaData,
+        GroupType,
+        IommuDriver,
+        PageSlots, //
+    },
+    iommu_group::IommuGroup,
+    uaccess::UserArg,
+    uapi, //
+};
+
+const TYPE1_IOMMU: usize = 1;
+const TYPE1V2_IOMMU: usize = 3;
+const DMA_CC_IOMMU: usize = 4;
+const UNMAP_ALL: usize = 9;
+const UPDATE_VADDR: usize = 10;
+
+const GET_INFO: u32 = uapi::ioctl(12);
+const MAP_DMA: u32 = uapi::ioctl(13);
+const UNMAP_DMA: u32 = uapi::ioctl(14);
+const DIRTY_PAGES: u32 = uapi::ioctl(17);
+
+impl IommuDriver for Container {
+    const NAME: &'static CStr = c"vfio-iommu-type1";
+    type OwnerModule = crate::LocalModule;
+    const EMULATED: bool = true;
+
+    fn check_extension(this: Option<&Self>, extension: usize) -> usize {
+        let supported = match extension {
+            TYPE1_IOMMU | TYPE1V2_IOMMU | UNMAP_ALL => true,
+            UPDATE_VADDR => this.is_some_and(|c| !c.has_emulated()),
+            DMA_CC_IOMMU => this.is_some_and(Container::is_coherent),
+            _ => false,
+        };
+        usize::from(supported)
+    }
+
+    fn open(kind: usize) -> Result<impl PinInit<Self, Error>> {
+        match kind {
+            TYPE1_IOMMU => Ok(Container::new(false)),
+            TYPE1V2_IOMMU => Ok(Container::new(true)),
+            _ => Err(EINVAL),
+        }
+    }
+
+    fn release(&self) {
+        self.empty();
+    }
+
+    fn ioctl(&self, devices: &DeviceList, cmd: u32, arg: UserArg) -> Result<isize> {
+        match cmd {
+            GET_INFO => self.get_info(arg),
+            MAP_DMA => self.map_dma(arg),
+            UNMAP_DMA => self.unmap_dma(devices, arg),
+            DIRTY_PAGES => self.dirty_pages(arg),
+            _ => Err(ENOTTY),
+        }?;
+        Ok(0)
+    }
+
+    fn attach_group(&self, group: &IommuGroup, kind: GroupType) -> Result {
+        self.attach(group, kind)
+    }
+
+    fn detach_group(&self, devices: &DeviceList, group: &IommuGroup) {
+        self.detach(devices, group);
+    }
+
+    fn pin_pages(
+        &self,
+        devices: &DeviceList,
+        group: &IommuGroup,
+        iova: u64,
+        access: Access,
+        pages: &mut PageSlots<'_>,
+    ) -> Result {
+        self.pin_external(devices, group, iova, access, pages)
+    }
+
+    fn unpin_pages(&self, iova: u64, pages: u64) {
+        self.unpin_external(iova, pages);
+    }
+
+    fn dma_rw(&self, iova: u64, data: DmaData<'_>) -> Result {
+        self.read_write(iova, data)
+    }
+}
