@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # Load, bind, open, close, unbind, unload, in every order that the kernel allows, and what it must refuse in between.
-# LIFECYCLE_ROUNDS times; afterwards pins, slab objects and module references are back where they started.
+# 100 times (LIFECYCLE_ROUNDS); afterwards pins, slab objects and module references are back where they started.
 
-ROUNDS=${LIFECYCLE_ROUNDS:-8}
+ROUNDS=${LIFECYCLE_ROUNDS:-100}
 
 load_one() {
 	insmod /vm/"$(selected "$1")"/"$1".ko

@@ -76,7 +76,7 @@ def shell(options: argparse.Namespace, work: Path) -> int:
     print("# modules: " + " ".join(f"{n}={w}" for n, w in selection.items()), flush=True)
 
     def out(line: str) -> None:
-        if not line.startswith("VM-END "):
+        if not line.startswith("VM-"):
             print(line, flush=True)
 
     outcome = qemu.boot(
