@@ -18,36 +18,55 @@
 #include <linux/workqueue.h>
 
 bool vfio_helper_access_ok(unsigned long addr, unsigned long size);
+unsigned long vfio_helper_array_index_nospec(unsigned long index,
+					     unsigned long size);
 void vfio_helper_cond_resched(void);
+struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *name);
 bool vfio_helper_fatal_signal_pending(void);
+void vfio_helper_ida_init(struct ida *ida);
+void vfio_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc);
+void vfio_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
+					   wait_queue_func_t func);
+void vfio_helper_init_work(struct work_struct *work, work_func_t func);
 void vfio_helper_iommu_iotlb_gather_init(struct iommu_iotlb_gather *gather);
 void vfio_helper_iommu_iotlb_sync(struct iommu_domain *domain,
 				  struct iommu_iotlb_gather *gather);
+u16 vfio_helper_ioread16(const void __iomem *io);
+u32 vfio_helper_ioread32(const void __iomem *io);
+u64 vfio_helper_ioread64(const void __iomem *io);
+u8 vfio_helper_ioread8(const void __iomem *io);
+void vfio_helper_iowrite16(u16 val, void __iomem *io);
+void vfio_helper_iowrite32(u32 val, void __iomem *io);
+void vfio_helper_iowrite64(u64 val, void __iomem *io);
+void vfio_helper_iowrite8(u8 val, void __iomem *io);
+void vfio_helper_list_del(struct list_head *entry);
 void vfio_helper_mmap_write_lock(struct mm_struct *mm);
 int vfio_helper_mmap_write_lock_killable(struct mm_struct *mm);
 void vfio_helper_mmap_write_unlock(struct mm_struct *mm);
 size_t vfio_helper_num_pages_contiguous(struct page **pages, size_t nr);
 bool vfio_helper_page_reserved(struct page *page);
 unsigned long vfio_helper_page_to_pfn(struct page *page);
+int vfio_helper_pci_domain_nr(struct pci_bus *bus);
+bool vfio_helper_pci_is_root_bus(struct pci_bus *bus);
+struct pci_dev *vfio_helper_pci_upstream_bridge(struct pci_dev *pdev);
 struct page *vfio_helper_pfn_to_page(unsigned long pfn);
 bool vfio_helper_pfn_valid(unsigned long pfn);
-void vfio_helper_ida_init(struct ida *ida);
-bool vfio_helper_refcount_inc_not_zero(refcount_t *refs);
-int vfio_helper_pm_runtime_resume_and_get(struct device *dev);
+void vfio_helper_pm_runtime_get_noresume(struct device *dev);
 void vfio_helper_pm_runtime_put(struct device *dev);
-void vfio_helper_list_del(struct list_head *entry);
-struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *name);
-void vfio_helper_init_work(struct work_struct *work, work_func_t func);
+void vfio_helper_pm_runtime_put_noidle(struct device *dev);
+int vfio_helper_pm_runtime_resume(struct device *dev);
+int vfio_helper_pm_runtime_resume_and_get(struct device *dev);
+unsigned int vfio_helper_pmd_order(void);
+unsigned int vfio_helper_pud_order(void);
 bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work);
-bool vfio_helper_schedule_work(struct work_struct *work);
-void vfio_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
-					   wait_queue_func_t func);
-__poll_t vfio_helper_vfs_poll(struct file *file, struct poll_table_struct *pt);
-void vfio_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc);
+bool vfio_helper_refcount_inc_not_zero(refcount_t *refs);
 unsigned long vfio_helper_rlimit(unsigned int limit);
+bool vfio_helper_schedule_work(struct work_struct *work);
 void vfio_helper_sg_set_page(struct scatterlist *sg, struct page *page,
 			     unsigned int len);
 unsigned long vfio_helper_untagged_addr_remote(struct mm_struct *mm,
 					       unsigned long addr);
+__poll_t vfio_helper_vfs_poll(struct file *file, struct poll_table_struct *pt);
+void vfio_helper_vma_set_io(struct vm_area_struct *vma);
 
 #endif /* _VFIO_HELPERS_H */

@@ -100,6 +100,10 @@ fn non_null<T>(ptr: *mut T) -> Result<NonNull<T>> {
 // --- devices ---------------------------------------------------------------
 
 /// Allocates a device of `size` bytes.
+///
+/// # Safety
+///
+/// `dev` must be valid and outlive the device; `ops` must be valid for as long as the device is allocated.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn _vfio_alloc_device(
     size: usize,
@@ -115,6 +119,9 @@ pub(crate) unsafe extern "C" fn _vfio_alloc_device(
         })
 }
 
+/// # Safety
+///
+/// `dev` must be part of a device that `_vfio_alloc_device` made, and the last reference to it gone.
 unsafe extern "C" fn release_device(dev: *mut bindings::device) {
     // SAFETY: Called once, for the device in what `_vfio_alloc_device` published, when the last
     // reference is gone.
@@ -138,6 +145,10 @@ unsafe fn register(device: *mut vb::vfio_device, kind: GroupKind) -> ffi::c_int 
 }
 
 /// Registers a device that does DMA.
+///
+/// # Safety
+///
+/// `device` must come from `_vfio_alloc_device`, not be registered, and nobody else may register it.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_register_group_dev(device: *mut vb::vfio_device) -> ffi::c_int {
     // SAFETY: By the contract of the C function.
@@ -145,6 +156,10 @@ pub(crate) unsafe extern "C" fn vfio_register_group_dev(device: *mut vb::vfio_de
 }
 
 /// Registers a device that does no DMA.
+///
+/// # Safety
+///
+/// As for [`vfio_register_group_dev`].
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_register_emulated_iommu_dev(
     device: *mut vb::vfio_device,
@@ -154,16 +169,25 @@ pub(crate) unsafe extern "C" fn vfio_register_emulated_iommu_dev(
 }
 
 /// Unregisters a device, and waits until nobody uses it.
+///
+/// # Safety
+///
+/// `device` must be registered; it is unregistered once.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_unregister_group_dev(device: *mut vb::vfio_device) {
-    // SAFETY: The device is registered, and stays so until the end of `unregister` below.
-    let group = unsafe { CoreDevice::<Group>::from_raw(device) }.group().clone();
-    if let Some(registration) = group.withdraw(|registered| registered.as_raw() == device) {
+    // SAFETY: The device stays registered until the end of `unregister` below.
+    let group = unsafe { CoreDevice::<Group>::try_from_raw(device) }.map(|dev| dev.group().clone());
+    let withdrawn = group.and_then(|group| group.withdraw(|other| other.as_raw() == device));
+    if let Some(registration) = withdrawn {
         device::unregister(registration);
     }
 }
 
 /// Takes a count of the registration.
+///
+/// # Safety
+///
+/// `device` must be allocated.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_device_try_get_registration(device: *mut vb::vfio_device) -> bool {
     // SAFETY: By the contract of the C function.
@@ -171,6 +195,10 @@ pub(crate) unsafe extern "C" fn vfio_device_try_get_registration(device: *mut vb
 }
 
 /// Gives a count of the registration back.
+///
+/// # Safety
+///
+/// The caller must own a count.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_device_put_registration(device: *mut vb::vfio_device) {
     // SAFETY: By the contract of the C function.
@@ -178,6 +206,10 @@ pub(crate) unsafe extern "C" fn vfio_device_put_registration(device: *mut vb::vf
 }
 
 /// Puts a device that is not registered into the set of `set_id`.
+///
+/// # Safety
+///
+/// `device` must be allocated and not registered, and nobody else may assign it.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_assign_device_set(
     device: *mut vb::vfio_device,
@@ -190,6 +222,10 @@ pub(crate) unsafe extern "C" fn vfio_assign_device_set(
 }
 
 /// How often devices of the set are open.
+///
+/// # Safety
+///
+/// `dev_set` must be valid and locked by the caller.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_device_set_open_count(
     dev_set: *mut vb::vfio_device_set,
@@ -199,14 +235,18 @@ pub(crate) unsafe extern "C" fn vfio_device_set_open_count(
 }
 
 /// The device in the set whose parent is `dev`.
+///
+/// # Safety
+///
+/// `dev_set` must be valid and locked by the caller.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_find_device_in_devset(
     dev_set: *mut vb::vfio_device_set,
     dev: *mut bindings::device,
 ) -> *mut vb::vfio_device {
-    // SAFETY: The set is valid, and locked by the caller; `dev` is only compared.
     NonNull::new(dev_set)
         .and_then(|set| {
+            // SAFETY: The set is valid, and locked by the caller.
             unsafe { LockedSet::from_raw(set) }
                 .devices()
                 .find(|device| core::ptr::eq(core::ptr::from_ref(device.parent()).cast(), dev))
@@ -229,6 +269,10 @@ unsafe fn group_of<'a>(file: *mut bindings::file) -> Option<kernel::sync::ArcBor
 }
 
 /// The IOMMU group of a group's file, with a reference; only POWER needs it.
+///
+/// # Safety
+///
+/// `file` must be valid.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_file_iommu_group(
     file: *mut bindings::file,
@@ -245,6 +289,10 @@ pub(crate) unsafe extern "C" fn vfio_file_iommu_group(
 }
 
 /// Whether the file is that of a group.
+///
+/// # Safety
+///
+/// `file` must be valid.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_file_is_group(file: *mut bindings::file) -> bool {
     // SAFETY: The file is valid.
@@ -252,6 +300,10 @@ pub(crate) unsafe extern "C" fn vfio_file_is_group(file: *mut bindings::file) ->
 }
 
 /// Whether the file is that of a group or a device.
+///
+/// # Safety
+///
+/// `file` must be valid.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_file_is_valid(file: *mut bindings::file) -> bool {
     // SAFETY: The file is valid.
@@ -262,20 +314,29 @@ pub(crate) unsafe extern "C" fn vfio_file_is_valid(file: *mut bindings::file) ->
 }
 
 /// Whether the file is that of the device's group.
+///
+/// # Safety
+///
+/// `file` must be valid, and `device` be in a set whose lock the caller holds.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_file_has_dev(
     file: *mut bindings::file,
     device: *mut vb::vfio_device,
 ) -> bool {
-    // SAFETY: The file is valid and the device registered.
+    // SAFETY: The file is valid, and the device in a set whose lock the caller holds. It need not be
+    // registered.
     unsafe {
-        group_of(file).is_some_and(|group| {
-            core::ptr::eq(&*group, &**CoreDevice::<Group>::from_raw(device).group())
-        })
+        group_of(file)
+            .zip(CoreDevice::<Group>::try_from_raw(device))
+            .is_some_and(|(group, device)| core::ptr::eq(&*group, &**device.group()))
     }
 }
 
 /// Whether the DMA of what the file is for is always coherent.
+///
+/// # Safety
+///
+/// `file` must be valid.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_file_enforced_coherent(file: *mut bindings::file) -> bool {
     use vfio_kapi::iommu_group::{
@@ -296,6 +357,10 @@ pub(crate) unsafe extern "C" fn vfio_file_enforced_coherent(file: *mut bindings:
 }
 
 /// Links the file with a virtual machine, or takes the link away.
+///
+/// # Safety
+///
+/// `file` must be valid; `kvm` must be null, or valid until this is called again.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_file_set_kvm(file: *mut bindings::file, kvm: *mut vb::kvm) {
     use vfio_kapi::device_open::DeviceGroup;
@@ -311,6 +376,10 @@ pub(crate) unsafe extern "C" fn vfio_file_set_kvm(file: *mut bindings::file, kvm
 // --- IOMMU backends --------------------------------------------------------
 
 /// Adds a backend.
+///
+/// # Safety
+///
+/// `ops` must be a valid table until it is unregistered and its module is unused.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_register_iommu_driver(
     ops: *const vb::vfio_iommu_driver_ops,
@@ -323,12 +392,20 @@ pub(crate) unsafe extern "C" fn vfio_register_iommu_driver(
 }
 
 /// Removes a backend.
+///
+/// # Safety
+///
+/// None: `ops` is only compared.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_unregister_iommu_driver(ops: *const vb::vfio_iommu_driver_ops) {
     container::unregister_backend(|backend| backend.is(ops));
 }
 
 /// Pins pages of user space for an emulated device.
+///
+/// # Safety
+///
+/// `device` must be registered and open; `pages` must have room for `npage` pointers.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pin_pages(
     device: *mut vb::vfio_device,
@@ -358,6 +435,10 @@ pub(crate) unsafe extern "C" fn vfio_pin_pages(
 }
 
 /// Unpins what [`vfio_pin_pages`] pinned.
+///
+/// # Safety
+///
+/// `device` must be registered and open.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_unpin_pages(
     device: *mut vb::vfio_device,
@@ -374,6 +455,10 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
 }
 
 /// Copies between kernel memory and what user space mapped.
+///
+/// # Safety
+///
+/// `device` must be registered and open; `data` must be valid for `len` bytes.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_dma_rw(
     device: *mut vb::vfio_device,
@@ -398,6 +483,10 @@ pub(crate) unsafe extern "C" fn vfio_dma_rw(
 // --- helpers of drivers ----------------------------------------------------
 
 /// Appends a capability that is zero but for its header; answers with where it is.
+///
+/// # Safety
+///
+/// `caps` must be a valid chain of the caller.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_info_cap_add(
     caps: *mut vb::vfio_info_cap,
@@ -412,6 +501,10 @@ pub(crate) unsafe extern "C" fn vfio_info_cap_add(
 }
 
 /// Makes the links of a chain count from `offset` bytes before it.
+///
+/// # Safety
+///
+/// `caps` must be a valid chain of the caller.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_info_cap_shift(caps: *mut vb::vfio_info_cap, offset: usize) {
     // SAFETY: The chain is the caller's.
@@ -419,6 +512,10 @@ pub(crate) unsafe extern "C" fn vfio_info_cap_shift(caps: *mut vb::vfio_info_cap
 }
 
 /// Appends a copy of a capability.
+///
+/// # Safety
+///
+/// `caps` must be a valid chain of the caller; `cap` must be valid for `size` bytes.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_info_add_capability(
     caps: *mut vb::vfio_info_cap,
@@ -447,6 +544,10 @@ pub(crate) unsafe extern "C" fn vfio_info_add_capability(
 }
 
 /// Checks the header of `VFIO_DEVICE_SET_IRQS`.
+///
+/// # Safety
+///
+/// `hdr` must be valid; `data_size` must be null or valid.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
     hdr: *mut vb::vfio_irq_set,
@@ -478,6 +579,10 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
 }
 
 /// The next state on the way to a migration state.
+///
+/// # Safety
+///
+/// `device` and `next_fsm` must be valid.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_mig_get_next_state(
     device: *mut vb::vfio_device,
@@ -496,6 +601,10 @@ pub(crate) unsafe extern "C" fn vfio_mig_get_next_state(
 }
 
 /// Merges the ranges that are closest, until there are `req_nodes`.
+///
+/// # Safety
+///
+/// `root` must be null or a valid tree of the caller.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_combine_iova_ranges(
     root: *mut bindings::rb_root_cached,
@@ -518,6 +627,10 @@ pub(crate) unsafe extern "C" fn vfio_combine_iova_ranges(
 // --- eventfds --------------------------------------------------------------
 
 /// Calls functions when an eventfd is signalled.
+///
+/// # Safety
+///
+/// The functions must be callable with `opaque` and `data`, and `pvirqfd` be valid, until it is disabled.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_virqfd_enable(
     opaque: *mut c_void,
@@ -540,6 +653,10 @@ pub(crate) unsafe extern "C" fn vfio_virqfd_enable(
 }
 
 /// Ends that.
+///
+/// # Safety
+///
+/// `pvirqfd` must be one for [`vfio_virqfd_enable`].
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_virqfd_disable(pvirqfd: *mut *mut vb::virqfd) {
     if let Some(slot) = NonNull::new(pvirqfd) {
@@ -549,6 +666,10 @@ pub(crate) unsafe extern "C" fn vfio_virqfd_disable(pvirqfd: *mut *mut vb::virqf
 }
 
 /// Waits for the function that runs later.
+///
+/// # Safety
+///
+/// `pvirqfd` must be one for [`vfio_virqfd_enable`].
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_virqfd_flush_thread(pvirqfd: *mut *mut vb::virqfd) {
     if let Some(slot) = NonNull::new(pvirqfd) {

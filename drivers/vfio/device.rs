@@ -5,7 +5,6 @@
 use kernel::{
     device::Device,
     prelude::*,
-    task::Task,
     types::ScopeGuard, //
 };
 use vfio_kapi::{
@@ -123,7 +122,6 @@ pub(crate) fn unregister(registration: Registration<Group>) {
             Wait::Interrupted => {
                 uninterruptible = true;
                 let task = kernel::current!();
-                let _: &Task = &task;
                 dev_warn!(
                     device.device().parent(),
                     "Device is currently in use, task \"{}\" ({}) blocked until device is released\n",

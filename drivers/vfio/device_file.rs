@@ -58,13 +58,11 @@ impl FileOps for DeviceFile {
             return Err(ENOTTY);
         }
         let _power = device.power().map_err(|err| {
-            vfio_kapi::ratelimit::with_limit(|| {
-                dev_info!(
+            vfio_kapi::ratelimited!(dev_info!(
                     device.parent(),
                     "vfio: runtime resume failed {}\n",
                     err.to_errno()
-                )
-            });
+                ));
             EIO
         })?;
         match cmd {

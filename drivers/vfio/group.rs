@@ -258,14 +258,12 @@ impl Group {
         let id = iommu_group.id();
         let _: Option<()> = iommu_group.find_device(|device| {
             if !self.has_device(device) && vfio_kapi::iommu_group::uses_dma(device) {
-                vfio_kapi::ratelimit::with_limit(|| {
-                    dev_warn!(
+                vfio_kapi::ratelimited!(dev_warn!(
                         device,
                         "vfio: group {} is not viable: this device is bound to driver {}\n",
                         id,
                         vfio_kapi::iommu_group::driver_name(device),
-                    )
-                });
+                    ));
             }
             None
         });

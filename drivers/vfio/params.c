@@ -3,4 +3,5 @@
 #include <linux/module.h>
 
 MODULE_VERSION("0.3");
+MODULE_IMPORT_NS("IOMMUFD");
 MODULE_SOFTDEP("post: vfio_iommu_type1 vfio_iommu_spapr_tce");

@@ -12,7 +12,8 @@
 //! 5. `container::BACKENDS`, the list of backends
 //! 6. the devices of a group; the link of a group with KVM
 //!
-//! No driver or backend is called with 2, 3 or 6 held, but for `match`, which is called with 6.
+//! Drivers open and close devices under 1 only. Backends are called under 3 to 5 to attach and
+//! detach groups, and without a lock for all else.
 
 #![crate_name = "vfio"]
 #![deny(unsafe_code)]
@@ -24,6 +25,7 @@ use kernel::{
 use vfio_kapi::{
     chrdev::ClassRegistration,
     misc::MiscDevice,
+    print,
     virqfd::SerialQueue, //
 };
 
@@ -63,7 +65,7 @@ impl kernel::Module for Vfio {
         virqfd::init()?;
 
         let container = container::register()
-            .inspect_err(|_| pr_err!("vfio: misc device register failed\n"))?;
+            .inspect_err(|_| pr_err!("misc device register failed\n"))?;
         let group_class = group::CLASS.register()?;
         let group_numbers = group::Numbers::new()?;
         let virqfds = virqfd::Started::new(Arc::new(
@@ -72,7 +74,7 @@ impl kernel::Module for Vfio {
         )?);
         let device_class = device::CLASS.register()?;
 
-        pr_info!("VFIO - User Level meta-driver version: 0.3\n");
+        print::info(c"VFIO - User Level meta-driver version: 0.3");
         Ok(Self {
             _device_class: device_class,
             _virqfds: virqfds,

@@ -46,6 +46,8 @@ unsafe impl Sync for Class {}
 
 impl Class {
     /// A class `name` whose nodes are in the folder `node_dir` of `/dev` (with a `/` at its end).
+    // `as_char_ptr` cannot be called in a `const fn`.
+    #[allow(clippy::disallowed_methods)]
     pub const fn new(name: &'static CStr, node_dir: &'static CStr) -> Self {
         Self {
             class: UnsafeCell::new(bindings::class {
@@ -72,6 +74,9 @@ impl Class {
         self.class.get()
     }
 
+    /// # Safety
+    ///
+    /// Only for the kernel to call, with a device of a class made by `new`.
     unsafe extern "C" fn devnode(
         dev: *const bindings::device,
         _mode: *mut bindings::umode_t,
@@ -230,6 +235,9 @@ impl<T: Send + Sync + 'static> CharDevice<T> {
         NonNull::new(inner).map(Self).ok_or(EINVAL)
     }
 
+    /// # Safety
+    ///
+    /// Only for the kernel to call, when the last reference to a device made by `new` is gone.
     unsafe extern "C" fn release(dev: *mut bindings::device) {
         // SAFETY: `dev` is in an `Inner` that `new` boxed, and the last reference to it is gone.
         let inner = unsafe { KBox::from_raw(container_of!(dev, Inner<T>, dev)) };

@@ -250,12 +250,11 @@ impl UnregisteredDevice {
                 c"vfio%u".as_char_ptr(),
                 (*raw).index,
             ))?;
-            (*raw).group = KBox::into_raw(state).cast();
             bindings::init_completion(&raw mut (*raw).comp);
             bindings::refcount_set(&raw mut (*raw).refcount, 1);
+            self.set_state(KBox::into_raw(state));
             if let Err(err) = to_result(bindings::device_add(&raw mut (*raw).device)) {
-                drop(KBox::from_raw((*raw).group.cast::<State<G>>()));
-                (*raw).group = core::ptr::null_mut();
+                drop(KBox::from_raw(self.set_state::<G>(core::ptr::null_mut())));
                 return Err(err);
             }
         }
@@ -270,6 +269,22 @@ impl Deref for UnregisteredDevice {
     fn deref(&self) -> &VfioDevice {
         // SAFETY: The device is valid by the type invariant.
         unsafe { VfioDevice::from_raw(self.0.as_ptr()) }
+    }
+}
+
+impl VfioDevice {
+    /// Exchanges the state, for those who walk the set and look at it under its lock.
+    ///
+    /// # Safety
+    ///
+    /// The device must be in a set. The state must be a boxed one or null, and nobody may use the old
+    /// one but under the set's lock.
+    unsafe fn set_state<G>(&self, state: *mut State<G>) -> *mut State<G> {
+        // SAFETY: By the contract of this function; the device stays in its set until it is freed.
+        unsafe {
+            let _set = self.lock_set();
+            core::mem::replace(&mut (*self.as_raw()).group, state.cast()).cast()
+        }
     }
 }
 
@@ -291,6 +306,17 @@ impl<G> CoreDevice<G> {
     pub unsafe fn from_raw<'a>(raw: *mut vb::vfio_device) -> &'a Self {
         // SAFETY: By the contract of this function.
         unsafe { &*raw.cast() }
+    }
+
+    /// Makes a reference from a C pointer, if the device is registered.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must point to a device in a set, which is only registered with this `G`. If it is
+    /// registered its unregistration must not end during `'a`; holding the set's lock is enough.
+    pub unsafe fn try_from_raw<'a>(raw: *mut vb::vfio_device) -> Option<&'a Self> {
+        // SAFETY: By the contract of this function.
+        unsafe { (!(*raw).group.is_null()).then(|| Self::from_raw(raw)) }
     }
 
     fn state(&self) -> &State<G> {
@@ -503,13 +529,12 @@ impl<G> Draining<G> {
     /// Ends it, when nobody uses the device any more; waits for that.
     pub fn finish(mut self) -> Arc<G> {
         while self.wait(u16::MAX.into(), true) != Wait::Done {}
-        let raw = self.device().as_raw();
-        // SAFETY: Nobody uses the device, so nobody uses the state, which is a boxed `State<G>`.
-        unsafe {
-            let state = KBox::from_raw((*raw).group.cast::<State<G>>());
-            (*raw).group = core::ptr::null_mut();
-            KBox::into_inner(state).group
-        }
+        // SAFETY: Nobody uses the device, so nobody uses the state but under the set's lock; it is a
+        // boxed `State<G>`.
+        let state = unsafe {
+            KBox::from_raw(self.device().set_state::<G>(core::ptr::null_mut()))
+        };
+        KBox::into_inner(state).group
     }
 }
 

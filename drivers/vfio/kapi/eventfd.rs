@@ -8,7 +8,16 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::from_err_ptr,
-    prelude::*, //
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        rcu, //
+    }, //
 };
 
 /// A reference to the context of an eventfd.
@@ -73,3 +82,65 @@ impl Drop for EventFd {
 unsafe impl Send for EventFd {}
 // SAFETY: As above.
 unsafe impl Sync for EventFd {}
+
+/// A place for an eventfd that is signalled in any context while it may be replaced.
+///
+/// Readers are protected by RCU, so that neither side waits for a lock, and an eventfd is not given
+/// up before who is signalling it is done.
+///
+/// # Invariants
+///
+/// The pointer is null or owns a reference to a context, that is given up no earlier than an RCU
+/// grace period after the pointer changed.
+pub struct EventFdSlot(Atomic<*mut bindings::eventfd_ctx>);
+
+impl EventFdSlot {
+    /// A place with `eventfd` in it, or an empty one.
+    pub fn new(eventfd: Option<EventFd>) -> Self {
+        Self(Atomic::new(Self::into_raw(eventfd)))
+    }
+
+    fn into_raw(eventfd: Option<EventFd>) -> *mut bindings::eventfd_ctx {
+        eventfd.map_or(core::ptr::null_mut(), EventFd::into_raw)
+    }
+
+    /// Signals the eventfd, if there is one; returns whether there was. May be called in any context,
+    /// but not under the lock of a wait queue.
+    pub fn signal(&self) -> bool {
+        let _rcu = rcu::read_lock();
+        let ctx = self.0.load(Acquire);
+        if ctx.is_null() {
+            return false;
+        }
+        // SAFETY: By the type invariant the context lives at least until the end of the RCU section.
+        unsafe { bindings::eventfd_signal_mask(ctx, 0) };
+        true
+    }
+
+    /// Whether there is no eventfd right now.
+    pub fn is_empty(&self) -> bool {
+        self.0.load(Relaxed).is_null()
+    }
+
+    /// Puts `eventfd` in the place of what is there. Each signal reaches either the old or the new.
+    ///
+    /// May sleep: waits for an RCU grace period if there is one to give up.
+    pub fn replace(&self, eventfd: Option<EventFd>) {
+        let old = self.0.xchg(Self::into_raw(eventfd), Full);
+        if let Some(old) = NonNull::new(old) {
+            rcu::synchronize_rcu();
+            // SAFETY: The place owned the reference, and a grace period has passed.
+            drop(unsafe { EventFd::from_raw(old) });
+        }
+    }
+}
+
+impl Drop for EventFdSlot {
+    fn drop(&mut self) {
+        // Nobody is signalling: that takes a reference to `self`.
+        if let Some(ctx) = NonNull::new(self.0.load(Relaxed)) {
+            // SAFETY: By the type invariant the place owns a reference, which is not used again.
+            drop(unsafe { EventFd::from_raw(ctx) });
+        }
+    }
+}

@@ -129,6 +129,9 @@ impl<T: FileOps<Node = ()>> FileOperations<T> {
         Self::new(Opens::Anon, None)
     }
 
+    /// # Safety
+    ///
+    /// Only for the kernel to call, to open a file with these operations.
     unsafe extern "C" fn open_misc(
         _inode: *mut bindings::inode,
         file: *mut bindings::file,
@@ -248,6 +251,9 @@ impl<T: FileOps> FileOperations<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Only for the kernel to call, to open a file with these operations.
     unsafe extern "C" fn open_char(
         inode: *mut bindings::inode,
         file: *mut bindings::file,
@@ -262,6 +268,9 @@ impl<T: FileOps> FileOperations<T> {
         unsafe { Self::finish_open(file, T::open(node)) }
     }
 
+    /// # Safety
+    ///
+    /// Only for the kernel to call, on the last use of an open file with these operations.
     unsafe extern "C" fn release(
         _inode: *mut bindings::inode,
         file: *mut bindings::file,
@@ -281,6 +290,9 @@ impl<T: FileOps> FileOperations<T> {
         unsafe { T::Ptr::borrow((*file).private_data) }
     }
 
+    /// # Safety
+    ///
+    /// Only for the kernel to call, on an open file with these operations.
     unsafe extern "C" fn read(
         file: *mut bindings::file,
         buf: *mut ffi::c_char,
@@ -292,6 +304,9 @@ impl<T: FileOps> FileOperations<T> {
         from_result(|| Ok(T::read(data, UserArg::new(buf as usize), count, pos)? as isize))
     }
 
+    /// # Safety
+    ///
+    /// As for [`Self::read`].
     unsafe extern "C" fn write(
         file: *mut bindings::file,
         buf: *const ffi::c_char,
@@ -303,6 +318,9 @@ impl<T: FileOps> FileOperations<T> {
         from_result(|| Ok(T::write(data, UserArg::new(buf as usize), count, pos)? as isize))
     }
 
+    /// # Safety
+    ///
+    /// As for [`Self::read`].
     unsafe extern "C" fn ioctl(
         file: *mut bindings::file,
         cmd: ffi::c_uint,
@@ -313,6 +331,9 @@ impl<T: FileOps> FileOperations<T> {
         from_result(|| T::ioctl(data, file, cmd, arg))
     }
 
+    /// # Safety
+    ///
+    /// As for [`Self::read`].
     unsafe extern "C" fn mmap(
         file: *mut bindings::file,
         vma: *mut bindings::vm_area_struct,
@@ -322,6 +343,9 @@ impl<T: FileOps> FileOperations<T> {
         from_result(|| T::mmap(data, vma).map(|()| 0))
     }
 
+    /// # Safety
+    ///
+    /// As for [`Self::read`].
     unsafe extern "C" fn show_fdinfo(m: *mut bindings::seq_file, file: *mut bindings::file) {
         // SAFETY: Called for an open file of this kind, with a valid `seq_file`.
         let (data, m) = unsafe { (Self::borrow(file), SeqFile::from_raw(m)) };

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
+#include <linux/nospec.h>
+#include <linux/pci.h>
+#include <linux/pm_runtime.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
+
 #include <vfio_helpers.h>
 
 bool vfio_helper_access_ok(unsigned long addr, unsigned long size)
@@ -10,14 +16,46 @@ bool vfio_helper_access_ok(unsigned long addr, unsigned long size)
 	return access_ok((void __user *)addr, size);
 }
 
+unsigned long vfio_helper_array_index_nospec(unsigned long index,
+					     unsigned long size)
+{
+	return array_index_nospec(index, size);
+}
+
 void vfio_helper_cond_resched(void)
 {
 	cond_resched();
 }
 
+struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *name)
+{
+	return create_singlethread_workqueue(name);
+}
+
 bool vfio_helper_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);
+}
+
+void vfio_helper_ida_init(struct ida *ida)
+{
+	ida_init(ida);
+}
+
+void vfio_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc)
+{
+	init_poll_funcptr(pt, qproc);
+}
+
+void vfio_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
+					   wait_queue_func_t func)
+{
+	init_waitqueue_func_entry(entry, func);
+}
+
+void vfio_helper_init_work(struct work_struct *work, work_func_t func)
+{
+	INIT_WORK(work, func);
 }
 
 void vfio_helper_iommu_iotlb_gather_init(struct iommu_iotlb_gather *gather)
@@ -29,6 +67,51 @@ void vfio_helper_iommu_iotlb_sync(struct iommu_domain *domain,
 				  struct iommu_iotlb_gather *gather)
 {
 	iommu_iotlb_sync(domain, gather);
+}
+
+u16 vfio_helper_ioread16(const void __iomem *io)
+{
+	return ioread16((void __iomem *)io);
+}
+
+u32 vfio_helper_ioread32(const void __iomem *io)
+{
+	return ioread32((void __iomem *)io);
+}
+
+u64 vfio_helper_ioread64(const void __iomem *io)
+{
+	return ioread64((void __iomem *)io);
+}
+
+u8 vfio_helper_ioread8(const void __iomem *io)
+{
+	return ioread8((void __iomem *)io);
+}
+
+void vfio_helper_iowrite16(u16 val, void __iomem *io)
+{
+	iowrite16(val, io);
+}
+
+void vfio_helper_iowrite32(u32 val, void __iomem *io)
+{
+	iowrite32(val, io);
+}
+
+void vfio_helper_iowrite64(u64 val, void __iomem *io)
+{
+	iowrite64(val, io);
+}
+
+void vfio_helper_iowrite8(u8 val, void __iomem *io)
+{
+	iowrite8(val, io);
+}
+
+void vfio_helper_list_del(struct list_head *entry)
+{
+	list_del(entry);
 }
 
 void vfio_helper_mmap_write_lock(struct mm_struct *mm)
@@ -61,6 +144,21 @@ unsigned long vfio_helper_page_to_pfn(struct page *page)
 	return page_to_pfn(page);
 }
 
+int vfio_helper_pci_domain_nr(struct pci_bus *bus)
+{
+	return pci_domain_nr(bus);
+}
+
+bool vfio_helper_pci_is_root_bus(struct pci_bus *bus)
+{
+	return pci_is_root_bus(bus);
+}
+
+struct pci_dev *vfio_helper_pci_upstream_bridge(struct pci_dev *pdev)
+{
+	return pci_upstream_bridge(pdev);
+}
+
 struct page *vfio_helper_pfn_to_page(unsigned long pfn)
 {
 	return pfn_to_page(pfn);
@@ -71,19 +169,9 @@ bool vfio_helper_pfn_valid(unsigned long pfn)
 	return pfn_valid(pfn);
 }
 
-void vfio_helper_ida_init(struct ida *ida)
+void vfio_helper_pm_runtime_get_noresume(struct device *dev)
 {
-	ida_init(ida);
-}
-
-bool vfio_helper_refcount_inc_not_zero(refcount_t *refs)
-{
-	return refcount_inc_not_zero(refs);
-}
-
-int vfio_helper_pm_runtime_resume_and_get(struct device *dev)
-{
-	return pm_runtime_resume_and_get(dev);
+	pm_runtime_get_noresume(dev);
 }
 
 void vfio_helper_pm_runtime_put(struct device *dev)
@@ -91,19 +179,29 @@ void vfio_helper_pm_runtime_put(struct device *dev)
 	pm_runtime_put(dev);
 }
 
-void vfio_helper_list_del(struct list_head *entry)
+void vfio_helper_pm_runtime_put_noidle(struct device *dev)
 {
-	list_del(entry);
+	pm_runtime_put_noidle(dev);
 }
 
-struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *name)
+int vfio_helper_pm_runtime_resume(struct device *dev)
 {
-	return create_singlethread_workqueue(name);
+	return pm_runtime_resume(dev);
 }
 
-void vfio_helper_init_work(struct work_struct *work, work_func_t func)
+int vfio_helper_pm_runtime_resume_and_get(struct device *dev)
 {
-	INIT_WORK(work, func);
+	return pm_runtime_resume_and_get(dev);
+}
+
+unsigned int vfio_helper_pmd_order(void)
+{
+	return PMD_ORDER;
+}
+
+unsigned int vfio_helper_pud_order(void)
+{
+	return PUD_ORDER;
 }
 
 bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work)
@@ -111,30 +209,19 @@ bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *wor
 	return queue_work(wq, work);
 }
 
-bool vfio_helper_schedule_work(struct work_struct *work)
+bool vfio_helper_refcount_inc_not_zero(refcount_t *refs)
 {
-	return schedule_work(work);
-}
-
-void vfio_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
-					   wait_queue_func_t func)
-{
-	init_waitqueue_func_entry(entry, func);
-}
-
-__poll_t vfio_helper_vfs_poll(struct file *file, struct poll_table_struct *pt)
-{
-	return vfs_poll(file, pt);
-}
-
-void vfio_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc)
-{
-	init_poll_funcptr(pt, qproc);
+	return refcount_inc_not_zero(refs);
 }
 
 unsigned long vfio_helper_rlimit(unsigned int limit)
 {
 	return rlimit(limit);
+}
+
+bool vfio_helper_schedule_work(struct work_struct *work)
+{
+	return schedule_work(work);
 }
 
 void vfio_helper_sg_set_page(struct scatterlist *sg, struct page *page,
@@ -147,4 +234,17 @@ unsigned long vfio_helper_untagged_addr_remote(struct mm_struct *mm,
 					       unsigned long addr)
 {
 	return untagged_addr_remote(mm, addr);
+}
+
+__poll_t vfio_helper_vfs_poll(struct file *file, struct poll_table_struct *pt)
+{
+	return vfs_poll(file, pt);
+}
+
+void vfio_helper_vma_set_io(struct vm_area_struct *vma)
+{
+	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	vma->vm_page_prot = pgprot_decrypted(vma->vm_page_prot);
+	vm_flags_set(vma, VM_ALLOW_ANY_UNCACHED | VM_IO | VM_PFNMAP |
+			  VM_DONTEXPAND | VM_DONTDUMP);
 }

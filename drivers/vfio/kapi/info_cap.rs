@@ -27,6 +27,11 @@ use vfio_logic::info_cap as rules;
 /// The type must be `repr(C)`, begin with a `vfio_info_cap_header` and have no padding.
 pub unsafe trait InfoCapability {}
 
+// SAFETY: The C structures start with a header and have no padding.
+unsafe impl InfoCapability for vb::vfio_info_cap_header {}
+// SAFETY: As above.
+unsafe impl InfoCapability for vb::vfio_region_info_cap_type {}
+
 /// A chain under construction, lent by whoever fills in the INFO structure.
 ///
 /// # Invariants
@@ -45,6 +50,12 @@ impl InfoCaps {
     pub unsafe fn from_raw<'a>(caps: *mut vb::vfio_info_cap) -> &'a mut Self {
         // SAFETY: By the contract of this function; `Self` is transparent over the C type.
         unsafe { &mut *caps.cast() }
+    }
+
+    /// The C chain, for calls into drivers.
+    #[inline]
+    pub fn as_raw(&mut self) -> *mut vb::vfio_info_cap {
+        &mut self.0
     }
 
     /// The number of bytes in the chain.

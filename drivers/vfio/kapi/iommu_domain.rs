@@ -53,18 +53,24 @@ pub fn reserved_regions(group: &IommuGroup) -> Result<KVec<ReservedRegion>> {
     head.prev = head_ptr;
 
     // SAFETY: The group is valid, and the list head is initialized and stays in place.
-    let ret = to_result(unsafe { bindings::iommu_get_group_resv_regions(group.as_raw(), head_ptr) });
+    let ret = unsafe { bindings::iommu_get_group_resv_regions(group.as_raw(), head_ptr) };
 
     let mut regions = KVec::new();
-    let mut result = ret;
+    let mut result = to_result(ret);
     // SAFETY: `head_ptr` is valid.
     let mut pos = unsafe { (*head_ptr).next };
     while pos != head_ptr {
         // SAFETY: Every entry but the head is embedded in a region as its field `list`.
         let region = unsafe { kernel::container_of!(pos, bindings::iommu_resv_region, list) };
         // SAFETY: The function handed the list over to us, and nothing was freed yet.
-        let (start, length, kind, next) =
-            unsafe { ((*region).start, (*region).length, (*region).type_, (*pos).next) };
+        let (start, length, kind, next) = unsafe {
+            (
+                (*region).start,
+                (*region).length,
+                (*region).type_,
+                (*pos).next,
+            )
+        };
         if result.is_ok() {
             if let Some(range) = IovaRange::new(start, length as u64) {
                 let kind = match kind {
@@ -148,7 +154,11 @@ impl PagingDomain {
         };
         let raw = NonNull::new(from_err_ptr(raw)?).ok_or(ENODEV)?;
         // INVARIANT: Just allocated, for us, and nothing is attached.
-        Ok(Self { raw, groups: KVec::new(), coherent: false })
+        Ok(Self {
+            raw,
+            groups: KVec::new(),
+            coherent: false,
+        })
     }
 
     /// Attaches all devices of `group`, whose DMA ownership must have been claimed by the caller.
@@ -172,7 +182,11 @@ impl PagingDomain {
 
     /// Detaches the devices of `group` if they are attached; tells whether they were.
     pub fn detach(&mut self, group: &IommuGroup) -> bool {
-        let Some(index) = self.groups.iter().position(|g| g.as_raw() == group.as_raw()) else {
+        let Some(index) = self
+            .groups
+            .iter()
+            .position(|g| g.as_raw() == group.as_raw())
+        else {
             return false;
         };
         // SAFETY: By the invariant the group is attached to this domain.
@@ -192,7 +206,10 @@ impl PagingDomain {
     pub fn aperture(&self) -> IovaRange {
         // SAFETY: The domain is valid, and its geometry does not change.
         let geometry = unsafe { &(*self.as_raw()).geometry };
-        IovaRange { start: geometry.aperture_start, last: geometry.aperture_end }
+        IovaRange {
+            start: geometry.aperture_start,
+            last: geometry.aperture_end,
+        }
     }
 
     /// The sizes of the pages that the tables can hold, each a bit.
@@ -250,7 +267,11 @@ impl PagingDomain {
         while done < bytes {
             // SAFETY: The domain is valid. The sums are in the range, which does not wrap.
             let step = unsafe {
-                bindings::iommu_unmap(self.as_raw(), (iova + done) as usize, (bytes - done) as usize)
+                bindings::iommu_unmap(
+                    self.as_raw(),
+                    (iova + done) as usize,
+                    (bytes - done) as usize,
+                )
             };
             if step == 0 {
                 break;
@@ -291,7 +312,10 @@ pub(crate) struct UnmapGather<'a> {
 impl<'a> UnmapGather<'a> {
     /// Nothing to be flushed in `domain` yet.
     pub(crate) fn with<R>(domain: &'a PagingDomain, f: impl FnOnce(&mut Self) -> R) -> R {
-        let mut gather = Self { domain, raw: bindings::iommu_iotlb_gather::default() };
+        let mut gather = Self {
+            domain,
+            raw: bindings::iommu_iotlb_gather::default(),
+        };
         // SAFETY: `raw` is valid for writes. The list in it refers to itself; `gather` is not moved
         // before the last `sync`, as it is only lent out.
         unsafe { vb::vfio_helper_iommu_iotlb_gather_init(&raw mut gather.raw) };
@@ -324,10 +348,6 @@ impl<'a> UnmapGather<'a> {
     /// Flushes. Afterwards no device uses what was unmapped.
     pub(crate) fn sync(&mut self) {
         // SAFETY: The domain is valid and `raw` belongs to it.
-        unsafe {
-            vb::vfio_helper_iommu_iotlb_sync(self.domain.as_raw(), &raw mut self.raw)
-        };
+        unsafe { vb::vfio_helper_iommu_iotlb_sync(self.domain.as_raw(), &raw mut self.raw) };
     }
 }
-
-

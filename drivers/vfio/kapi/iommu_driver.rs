@@ -223,7 +223,9 @@ fn with_mm<R>(mm: &MmWithUser, f: impl FnOnce() -> Result<R>) -> Result<R> {
 /// `EFAULT` if it cannot be written, or if the current task is another process.
 pub fn write_to_mm(mm: &MmWithUser, vaddr: usize, data: &[u8]) -> Result {
     with_mm(mm, || {
-        UserSlice::new(UserPtr::from_addr(vaddr), data.len()).writer().write_slice(data)
+        UserSlice::new(UserPtr::from_addr(vaddr), data.len())
+            .writer()
+            .write_slice(data)
     })
 }
 
@@ -234,7 +236,9 @@ pub fn write_to_mm(mm: &MmWithUser, vaddr: usize, data: &[u8]) -> Result {
 /// `EFAULT` if it cannot be read, or if the current task is another process.
 pub fn read_from_mm(mm: &MmWithUser, vaddr: usize, data: &mut [u8]) -> Result {
     with_mm(mm, || {
-        UserSlice::new(UserPtr::from_addr(vaddr), data.len()).reader().read_slice(data)
+        UserSlice::new(UserPtr::from_addr(vaddr), data.len())
+            .reader()
+            .read_slice(data)
     })
 }
 
@@ -346,18 +350,38 @@ unsafe impl Sync for Ops {}
 
 impl<T: IommuDriver> Adapter<T> {
     const OPS: Ops = Ops(vb::vfio_iommu_driver_ops {
-        name: T::NAME.as_ptr().cast_mut().cast(),
+        name: T::NAME.to_bytes_with_nul().as_ptr().cast_mut(),
         owner: this_module::<T::OwnerModule>().as_ptr(),
         open: Some(Self::open),
         release: Some(Self::release),
         ioctl: Some(Self::ioctl),
         attach_group: Some(Self::attach_group),
         detach_group: Some(Self::detach_group),
-        pin_pages: if T::EMULATED { Some(Self::pin_pages) } else { None },
-        unpin_pages: if T::EMULATED { Some(Self::unpin_pages) } else { None },
-        register_device: if T::EMULATED { Some(Self::register_device) } else { None },
-        unregister_device: if T::EMULATED { Some(Self::unregister_device) } else { None },
-        dma_rw: if T::EMULATED { Some(Self::dma_rw) } else { None },
+        pin_pages: if T::EMULATED {
+            Some(Self::pin_pages)
+        } else {
+            None
+        },
+        unpin_pages: if T::EMULATED {
+            Some(Self::unpin_pages)
+        } else {
+            None
+        },
+        register_device: if T::EMULATED {
+            Some(Self::register_device)
+        } else {
+            None
+        },
+        unregister_device: if T::EMULATED {
+            Some(Self::unregister_device)
+        } else {
+            None
+        },
+        dma_rw: if T::EMULATED {
+            Some(Self::dma_rw)
+        } else {
+            None
+        },
         // Nobody calls it.
         group_iommu_domain: None,
     });
@@ -480,7 +504,9 @@ impl<T: IommuDriver> Adapter<T> {
             read: prot as u32 & bindings::IOMMU_READ != 0,
             write: prot as u32 & bindings::IOMMU_WRITE != 0,
         };
-        let ret = hosted.driver.pin_pages(&hosted.devices, group, iova, access, &mut slots);
+        let ret = hosted
+            .driver
+            .pin_pages(&hosted.devices, group, iova, access, &mut slots);
         match ret {
             Ok(()) => npage,
             Err(e) => e.to_errno(),
@@ -490,11 +516,7 @@ impl<T: IommuDriver> Adapter<T> {
     /// # Safety
     ///
     /// `data` must be what `open` returned.
-    unsafe extern "C" fn unpin_pages(
-        data: *mut c_void,
-        iova: bindings::dma_addr_t,
-        npage: c_int,
-    ) {
+    unsafe extern "C" fn unpin_pages(data: *mut c_void, iova: bindings::dma_addr_t, npage: c_int) {
         // SAFETY: By the contract of this function.
         let hosted = unsafe { Self::hosted(data) };
         if kernel::warn_on!(npage <= 0) {
@@ -510,7 +532,11 @@ impl<T: IommuDriver> Adapter<T> {
     unsafe extern "C" fn register_device(data: *mut c_void, device: *mut vb::vfio_device) {
         // SAFETY: By the contract of this function. A device is registered once, when it is opened
         // first.
-        unsafe { Self::hosted(data).devices.link(VfioDevice::from_raw(device)) };
+        unsafe {
+            Self::hosted(data)
+                .devices
+                .link(VfioDevice::from_raw(device))
+        };
     }
 
     /// # Safety
@@ -518,7 +544,11 @@ impl<T: IommuDriver> Adapter<T> {
     /// `data` must be what `open` returned, and `device` be valid.
     unsafe extern "C" fn unregister_device(data: *mut c_void, device: *mut vb::vfio_device) {
         // SAFETY: By the contract of this function.
-        unsafe { Self::hosted(data).devices.unlink(VfioDevice::from_raw(device)) };
+        unsafe {
+            Self::hosted(data)
+                .devices
+                .unlink(VfioDevice::from_raw(device))
+        };
     }
 
     /// # Safety

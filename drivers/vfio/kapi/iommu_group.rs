@@ -107,6 +107,9 @@ impl IommuGroup {
     pub fn find_device<R>(&self, mut f: impl FnMut(&Device) -> Option<R>) -> Option<R> {
         struct Search<'a, R>(&'a mut dyn FnMut(&Device) -> Option<R>, Option<R>);
 
+        /// # Safety
+        ///
+        /// `data` must point to a `Search<R>` that nobody else uses.
         unsafe extern "C" fn visit<R>(dev: *mut bindings::device, data: *mut c_void) -> i32 {
             // SAFETY: `dev` is a device of the group, which stays during the call; `data` is the
             // `Search` below, which nobody else uses meanwhile.

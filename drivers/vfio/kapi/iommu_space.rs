@@ -97,20 +97,22 @@ impl Store {
                 *self = Store::One(next);
                 true
             }
-            Store::One(extent) => extent.merge(&next) || {
-                let first = *extent;
-                match KVVec::with_capacity(4, GFP_KERNEL_ACCOUNT) {
-                    Ok(mut list) => {
-                        let pushed = list.push(first, GFP_KERNEL_ACCOUNT).is_ok()
-                            && list.push(next, GFP_KERNEL_ACCOUNT).is_ok();
-                        if pushed {
-                            *self = Store::Many(list);
+            Store::One(extent) => {
+                extent.merge(&next) || {
+                    let first = *extent;
+                    match KVVec::with_capacity(4, GFP_KERNEL_ACCOUNT) {
+                        Ok(mut list) => {
+                            let pushed = list.push(first, GFP_KERNEL_ACCOUNT).is_ok()
+                                && list.push(next, GFP_KERNEL_ACCOUNT).is_ok();
+                            if pushed {
+                                *self = Store::Many(list);
+                            }
+                            pushed
                         }
-                        pushed
+                        Err(_) => false,
                     }
-                    Err(_) => false,
                 }
-            },
+            }
             Store::Many(list) => {
                 list.last_mut().is_some_and(|extent| extent.merge(&next))
                     || ((list.len() as u64) < budget && list.push(next, GFP_KERNEL_ACCOUNT).is_ok())
@@ -268,7 +270,10 @@ unsafe fn map_runs(
     while let Some(run) = rest.first() {
         let bytes = run.pages() << PAGE_SHIFT;
         let step = if huge { bytes } else { PAGE_BYTES };
-        let stretch = rest.iter().take_while(|run| ScatterTable::takes(run)).count();
+        let stretch = rest
+            .iter()
+            .take_while(|run| ScatterTable::takes(run))
+            .count();
         let sg = match rest.get(..stretch) {
             Some(stretch) if huge && stretch.len() > 1 => table.fill(stretch),
             _ => core::ptr::null_mut(),
@@ -340,7 +345,12 @@ impl<'a> Walk<'a> {
     /// `pages` pages from `iova` on. The end may wrap to zero, hence page numbers.
     fn new(domain: &'a PagingDomain, iova: u64, pages: u64) -> Self {
         let pos = iova >> PAGE_SHIFT;
-        Self { domain, pos, end: pos + pages, next: None }
+        Self {
+            domain,
+            pos,
+            end: pos + pages,
+            next: None,
+        }
     }
 }
 
@@ -380,7 +390,10 @@ impl IoSpace {
     pub fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         // Numbers are not used twice: 64 bits do not run out.
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), domains: KVec::new() }
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            domains: KVec::new(),
+        }
     }
 
     /// The domains, oldest first.
@@ -411,12 +424,17 @@ impl IoSpace {
 
     /// Detaches `group` from the domain it is attached to, and tells which one that is.
     pub fn detach(&mut self, group: &IommuGroup) -> Option<usize> {
-        self.domains.iter_mut().position(|domain| domain.detach(group))
+        self.domains
+            .iter_mut()
+            .position(|domain| domain.detach(group))
     }
 
     /// As [`PagingDomain::set_msi_base`], for a domain of this space.
     pub fn set_msi_base(&mut self, index: usize, base: u64) -> Result {
-        self.domains.get_mut(index).ok_or(EINVAL)?.set_msi_base(base)
+        self.domains
+            .get_mut(index)
+            .ok_or(EINVAL)?
+            .set_msi_base(base)
     }
 
     /// Pins the pages of `mm` from `vaddr` on and maps them in all domains, in batches.
@@ -451,7 +469,9 @@ impl IoSpace {
             table: ScatterTable::new(),
         };
         let room = mapping.pages.min(PIN_BATCH) as usize;
-        batch.pages.resize(room, core::ptr::null_mut(), GFP_KERNEL)?;
+        batch
+            .pages
+            .resize(room, core::ptr::null_mut(), GFP_KERNEL)?;
 
         let result = self.fill_batches(mapping, mm, vaddr, huge, &mut account, &mut batch);
         if result.is_err() {
@@ -483,7 +503,13 @@ impl IoSpace {
             }
 
             let at = (vaddr + (have << PAGE_SHIFT)) as usize;
-            match pin::find(mm, at, mapping.pages - have, mapping.write, &mut batch.pages)? {
+            match pin::find(
+                mm,
+                at,
+                mapping.pages - have,
+                mapping.write,
+                &mut batch.pages,
+            )? {
                 Found::Frames(extent) => self.push(mapping, batch, huge, extent)?,
                 Found::Pages(count) => {
                     let iova = mapping.iova + (have << PAGE_SHIFT);
@@ -529,7 +555,10 @@ impl IoSpace {
         huge: bool,
         extent: Extent,
     ) -> Result {
-        let merged = batch.runs.last_mut().is_some_and(|last| last.merge(&extent));
+        let merged = batch
+            .runs
+            .last_mut()
+            .is_some_and(|last| last.merge(&extent));
         if !merged {
             if batch.runs.len() >= MAP_BATCH as usize {
                 self.flush(mapping, batch, huge, false)?;
@@ -541,16 +570,15 @@ impl IoSpace {
     }
 
     /// Maps what is pending: everything if `all`, else without the last run, which may still grow.
-    fn flush(
-        &self,
-        mapping: &mut IoMapping,
-        batch: &mut Batch,
-        huge: bool,
-        all: bool,
-    ) -> Result {
-        let count = if all { batch.runs.len() } else { batch.runs.len().saturating_sub(1) };
+    fn flush(&self, mapping: &mut IoMapping, batch: &mut Batch, huge: bool, all: bool) -> Result {
+        let count = if all {
+            batch.runs.len()
+        } else {
+            batch.runs.len().saturating_sub(1)
+        };
         let runs = batch.runs.get(..count).unwrap_or(&[]);
-        let iova = mapping.iova + (mapping.done << PAGE_SHIFT);
+        // May wrap to zero if there is nothing to map.
+        let iova = mapping.iova.wrapping_add(mapping.done << PAGE_SHIFT);
         let pages: u64 = runs.iter().map(Extent::pages).sum();
 
         for (index, domain) in self.domains.iter().enumerate() {
@@ -640,8 +668,12 @@ impl IoSpace {
 
     fn unmap_extents(&self, mapping: &IoMapping) {
         let bytes = mapping.done << PAGE_SHIFT;
-        let unmapped =
-            self.domains.iter().map(|domain| domain.unmap(mapping.iova, bytes)).min().unwrap_or(bytes);
+        let unmapped = self
+            .domains
+            .iter()
+            .map(|domain| domain.unmap(mapping.iova, bytes))
+            .min()
+            .unwrap_or(bytes);
         if unmapped != bytes {
             kernel::pr_warn_once!("the IOMMU unmapped less than was mapped\n");
         }
@@ -664,7 +696,8 @@ impl IoSpace {
             return;
         };
         for domain in others {
-            if domain.unmap(mapping.iova, mapping.done << PAGE_SHIFT) >> PAGE_SHIFT != mapping.done {
+            if domain.unmap(mapping.iova, mapping.done << PAGE_SHIFT) >> PAGE_SHIFT != mapping.done
+            {
                 kernel::pr_warn_once!("the IOMMU unmapped less than was mapped\n");
                 return;
             }

@@ -49,3 +49,18 @@ param! {
     /// A parameter that is a number.
     UintParam: "unsigned int" as u32
 }
+
+/// A text that is set when the module is loaded, in a buffer of `N` bytes that it need not fill.
+///
+/// On the C side this is a `char[N]` of `module_param_string()` with permissions 0: nothing writes
+/// to it once the module is being initialized.
+#[repr(transparent)]
+pub struct StringParam<const N: usize>([u8; N]);
+
+impl<const N: usize> StringParam<N> {
+    /// The buffer. The text ends at the first zero byte.
+    #[inline]
+    pub fn get(&self) -> &[u8] {
+        &self.0
+    }
+}

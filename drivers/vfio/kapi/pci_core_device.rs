@@ -7,18 +7,30 @@
 
 use crate::{
     rwsem::RwSem,
-    vfio_device::VfioDevice, //
+    vfio_device::VfioDevice,
+    vma::{
+        Fault,
+        FaultResult,
+        Faults, //
+    },
 };
 use core::{
     marker::PhantomData,
-    pin::Pin, //
+    pin::Pin,
+    ptr::NonNull, //
 };
 use kernel::{
+    bindings,
     pci,
     prelude::*,
+    sync::aref::AlwaysRefCounted,
     types::Opaque, //
 };
 use vfio_bindings as vb;
+
+pub mod bars;
+pub mod regions;
+pub mod set;
 
 /// `struct vfio_pci_core_device`, with the core's own state `S` attached.
 ///
@@ -58,11 +70,12 @@ impl<S> PciCoreDevice<S> {
         unsafe { Self::from_raw(ptr.cast()) }
     }
 
-    /// Gives a device its state.
+    /// Gives a device its state, and initializes what the accessors here need.
     ///
     /// # Safety
     ///
-    /// `ptr` must point to a zeroed device under initialization that nobody else uses.
+    /// `ptr` must point to a device under initialization that nobody else uses, zeroed but for what
+    /// `_vfio_alloc_device()` has set, on top of a PCI function.
     ///
     /// # Errors
     ///
@@ -71,11 +84,24 @@ impl<S> PciCoreDevice<S> {
         ptr: *mut vb::vfio_pci_core_device,
         init: impl PinInit<S, Error>,
     ) -> Result {
+        let dev: *mut vb::vfio_pci_core_device = ptr;
+        // SAFETY: `ptr` is valid for writes by the contract of this function, and its `dev` is set.
+        unsafe {
+            let parent = (*dev).vdev.dev;
+            (*dev).pdev = kernel::container_of!(parent, bindings::pci_dev, dev);
+        }
         let state = KBox::pin_init(init, GFP_KERNEL)?;
         // SAFETY: The state is pinned in the box, and stays there until `detach_state`.
         let state = KBox::into_raw(unsafe { Pin::into_inner_unchecked(state) });
-        // SAFETY: `ptr` is valid for writes by the contract of this function.
-        unsafe { (*ptr).msi_perm = state.cast() };
+        // SAFETY: `ptr` is valid for writes by the contract of this function; name and key are static.
+        unsafe {
+            (*ptr).msi_perm = state.cast();
+            bindings::__init_rwsem(
+                &raw mut (*ptr).memory_lock,
+                c"&vdev->memory_lock".as_char_ptr(),
+                kernel::static_lock_class!().as_ptr(),
+            );
+        }
         Ok(())
     }
 
@@ -128,12 +154,99 @@ impl<S> PciCoreDevice<S> {
         unsafe { (*self.as_raw()).pdev }
     }
 
+    /// Whether the function behind the device has this device as its driver's data.
+    pub fn is_drvdata(&self) -> bool {
+        // SAFETY: The function is valid.
+        let data = unsafe { bindings::dev_get_drvdata(&raw const (*self.pdev_raw()).dev) };
+        core::ptr::eq(data.cast(), self.as_raw())
+    }
+
+    /// Not to suspend the device while nobody uses it.
+    pub fn disable_idle_d3(&self) -> bool {
+        // SAFETY: The driver sets it when it initializes the device, and nobody later.
+        unsafe { vb::vfio_pci_core_device::disable_idle_d3_raw(self.as_raw()) }
+    }
+
+    /// Not to mask INTx at the function, but at the interrupt controller.
+    pub fn nointxmask(&self) -> bool {
+        // SAFETY: As in `disable_idle_d3`.
+        unsafe { vb::vfio_pci_core_device::nointxmask_raw(self.as_raw()) }
+    }
+
+    /// Not to give legacy VGA ranges to the user.
+    pub fn disable_vga(&self) -> bool {
+        // SAFETY: As in `disable_idle_d3`.
+        unsafe { vb::vfio_pci_core_device::disable_vga_raw(self.as_raw()) }
+    }
+
     /// Held for writing while the device's memory is not to be accessed (memory space off, D3,
     /// reset); held for reading by who accesses it.
     #[inline]
     pub fn memory_lock(&self) -> &RwSem<()> {
         // SAFETY: The semaphore is initialized before the state is attached.
         unsafe { RwSem::from_raw(&raw mut (*self.as_raw()).memory_lock) }
+    }
+}
+
+impl<S> PciCoreDevice<S> {
+    /// Tells C drivers which interrupts are in use: an index of SET_IRQS, or the number of indices
+    /// for none.
+    #[inline]
+    pub fn set_irq_type(&self, index: u32) {
+        // CAST: The index is less than ten.
+        let index = index as c_int;
+        // SAFETY: The field is valid, and only written to here.
+        unsafe { (&raw mut (*self.as_raw()).irq_type).write_volatile(index) };
+    }
+
+    /// Which interrupts are in use, as [`Self::set_irq_type`] has it.
+    #[inline]
+    pub fn irq_type(&self) -> u32 {
+        // SAFETY: The field is valid, and only written to in single stores.
+        let index = unsafe { (&raw const (*self.as_raw()).irq_type).read_volatile() };
+        // CAST: It was given as this type.
+        index as u32
+    }
+
+    /// How many MSI vectors were last enabled, as a power of two.
+    #[inline]
+    pub fn msi_qmax(&self) -> u8 {
+        // SAFETY: The field is valid, and only written to in single stores.
+        unsafe { (&raw const (*self.as_raw()).msi_qmax).read_volatile() }
+    }
+
+    /// Sets how many MSI vectors the virtual configuration space says are enabled, as a power of two.
+    #[inline]
+    pub fn set_msi_qmax(&self, log2: u8) {
+        // SAFETY: The field is valid, and only written to here.
+        unsafe { (&raw mut (*self.as_raw()).msi_qmax).write_volatile(log2) };
+    }
+}
+
+/// Who fills in the pages of mappings of the BARs of a device with the state `Self`.
+pub trait DeviceFaults: Sized {
+    /// As [`Faults::fault`](crate::vma::Faults::fault).
+    fn fault(dev: &PciCoreDevice<Self>, fault: Fault<'_>, order: u32) -> FaultResult;
+}
+
+impl<S: DeviceFaults + Send + Sync + 'static> Faults for PciCoreDevice<S> {
+    fn fault(&self, fault: Fault<'_>, order: u32) -> FaultResult {
+        S::fault(self, fault, order)
+    }
+}
+
+// SAFETY: The references counted are those to the embedded `struct device`; when there is none left
+// the device is released, and only that detaches the state and frees the memory.
+unsafe impl<S> AlwaysRefCounted for PciCoreDevice<S> {
+    fn inc_ref(&self) {
+        // SAFETY: The shared reference shows that the count is not zero.
+        unsafe { kernel::bindings::get_device(&raw mut (*self.as_raw()).vdev.device) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        let core = obj.cast::<vb::vfio_pci_core_device>().as_ptr();
+        // SAFETY: The caller gives up one reference that it holds.
+        unsafe { kernel::bindings::put_device(&raw mut (*core).vdev.device) };
     }
 }
 

@@ -99,7 +99,11 @@ pub(crate) fn find(
     if ret > 0 {
         return Ok(Found::Pages((ret as usize).min(count)));
     }
-    let no_pages = if ret == 0 { EFAULT } else { Error::from_errno(ret as i32) };
+    let no_pages = if ret == 0 {
+        EFAULT
+    } else {
+        Error::from_errno(ret as i32)
+    };
 
     // SAFETY: `mm` is valid and its lock is held.
     let vaddr = unsafe { vb::vfio_helper_untagged_addr_remote(mm.as_raw(), vaddr) };
@@ -120,7 +124,9 @@ pub(crate) fn find(
             return Err(EFAULT);
         }
         // The entry maps a naturally aligned block: up to its end the frames follow each other.
-        let rest = (!mask >> PAGE_SHIFT).wrapping_sub(frame & (!mask >> PAGE_SHIFT)).wrapping_add(1);
+        let rest = (!mask >> PAGE_SHIFT)
+            .wrapping_sub(frame & (!mask >> PAGE_SHIFT))
+            .wrapping_add(1);
         return Ok(Found::Frames(Extent::new(frame, want.min(rest), false)));
     }
 }
@@ -141,7 +147,11 @@ unsafe fn follow_frame(
     vaddr: usize,
     write: bool,
 ) -> Result<(u64, u64)> {
-    let mut args = bindings::follow_pfnmap_args { vma, address: vaddr, ..Default::default() };
+    let mut args = bindings::follow_pfnmap_args {
+        vma,
+        address: vaddr,
+        ..Default::default()
+    };
     // SAFETY: By the contract of this function.
     let mut ret = unsafe { bindings::follow_pfnmap_start(&raw mut args) };
     if ret != 0 {
@@ -151,9 +161,7 @@ unsafe fn follow_frame(
         }
         let mut unlocked = false;
         // SAFETY: By the contract of this function. The lock is held again on return.
-        ret = unsafe {
-            bindings::fixup_user_fault(mm.as_raw(), vaddr, flags, &raw mut unlocked)
-        };
+        ret = unsafe { bindings::fixup_user_fault(mm.as_raw(), vaddr, flags, &raw mut unlocked) };
         if unlocked {
             return Err(EAGAIN);
         }
@@ -205,7 +213,11 @@ impl PinnedPage {
         };
         let page = NonNull::new(page).ok_or(EFAULT)?;
         // INVARIANT: As found. Reserved pages are not freed to the page allocator.
-        Ok(Self { page, pinned, write })
+        Ok(Self {
+            page,
+            pinned,
+            write,
+        })
     }
 
     /// The C page, for drivers. Valid while this exists.

@@ -37,6 +37,8 @@ unsafe impl<const MAGIC: usize> Sync for PseudoFs<MAGIC> {}
 
 impl<const MAGIC: usize> PseudoFs<MAGIC> {
     /// A file system called `name`.
+    // `as_char_ptr` cannot be called in a `const fn`.
+    #[allow(clippy::disallowed_methods)]
     pub const fn new(name: &'static CStr, owner: &'static ThisModule) -> Self {
         Self {
             fs_type: UnsafeCell::new(bindings::file_system_type {
@@ -51,6 +53,9 @@ impl<const MAGIC: usize> PseudoFs<MAGIC> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Only for the kernel to call, with a valid context.
     unsafe extern "C" fn init_fs_context(fc: *mut bindings::fs_context) -> ffi::c_int {
         // SAFETY: Called with a valid context.
         match unsafe { vb::init_pseudo(fc, MAGIC as ffi::c_ulong) }.is_null() {

@@ -77,6 +77,10 @@ uapi! {
     vfio_device_feature_mig_state { device_state: u32, data_fd: i32 }
     vfio_device_feature_migration { flags: u64 }
     vfio_info_cap_header { id: u16, version: u16, next: u32 }
+    vfio_device_info_cap_pci_atomic_comp { header: vfio_info_cap_header, flags: u32, reserved: u32 }
+    vfio_device_ioeventfd { argsz: u32, flags: u32, offset: u64, data: u64, fd: i32, reserved: u32 }
+    vfio_device_low_power_entry_with_wakeup { wakeup_eventfd: i32, reserved: u32 }
+    vfio_region_info_cap_type { header: vfio_info_cap_header, type_: u32, subtype: u32 }
     vfio_iommu_type1_info { argsz: u32, flags: u32, iova_pgsizes: u64, cap_offset: u32, pad: u32 }
     vfio_iommu_type1_dma_map { argsz: u32, flags: u32, vaddr: u64, iova: u64, size: u64 }
     vfio_bitmap { pgsize: u64, size: u64, data: *mut u64 }
@@ -104,6 +108,7 @@ uapi_argsz! {
     vfio_device_info,
     vfio_region_info,
     vfio_irq_info,
+    vfio_device_ioeventfd,
     vfio_iommu_type1_info,
     vfio_iommu_type1_dma_map,
     DmaUnmap,
@@ -146,5 +151,8 @@ uapi_head! {
 /// The number of the VFIO ioctl `VFIO_BASE + offset`. None has a size encoded.
 #[inline]
 pub const fn ioctl(offset: u32) -> u32 {
-    kernel::ioctl::_IO(vfio_bindings::VFIO_TYPE as u32, vfio_bindings::VFIO_BASE + offset)
+    kernel::ioctl::_IO(
+        vfio_bindings::VFIO_TYPE as u32,
+        vfio_bindings::VFIO_BASE + offset,
+    )
 }

@@ -4,8 +4,13 @@
 //!
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h), `struct vfio_device`
 
+use crate::uuid::Uuid;
 use kernel::{
+    bindings,
     device::Device,
+    error::to_result,
+    prelude::*,
+    str::CStr,
     types::Opaque, //
 };
 use vfio_bindings as vb;
@@ -45,6 +50,103 @@ impl VfioDevice {
         // SAFETY: `dev` is set once, by `_vfio_alloc_device()`, to a device that outlives this one
         // (it is its parent in the device model).
         unsafe { Device::from_raw((*self.as_raw()).dev) }
+    }
+
+    /// The name of the bus driver; `None` if it gave none.
+    pub fn driver_name(&self) -> Option<&CStr> {
+        // SAFETY: The operations are valid as long as the device, and the name is static.
+        unsafe {
+            let name = (*(*self.as_raw()).ops).name;
+            (!name.is_null()).then(|| CStr::from_char_ptr(name))
+        }
+    }
+
+    /// Whether the migration and dirty logging operations of the driver, if any, are complete.
+    pub fn has_complete_ops(&self) -> bool {
+        // SAFETY: The operations are valid as long as the device, and set before it is registered.
+        unsafe {
+            let vdev = self.as_raw();
+            let migration = (*vdev).mig_ops.as_ref().is_none_or(|ops| {
+                ops.migration_get_state.is_some()
+                    && ops.migration_set_state.is_some()
+                    && ops.migration_get_data_size.is_some()
+                    && (*vdev).migration_flags & vb::VFIO_MIGRATION_STOP_COPY != 0
+            });
+            let logging = (*vdev).log_ops.as_ref().is_none_or(|ops| {
+                ops.log_start.is_some()
+                    && ops.log_stop.is_some()
+                    && ops.log_read_and_clear.is_some()
+            });
+            migration && logging
+        }
+    }
+
+    /// Asks the bus driver whether the token, or having none, lets the user open the device.
+    ///
+    /// # Errors
+    ///
+    /// That of the driver.
+    pub fn match_token(&self, token: Option<&Uuid>) -> Result {
+        // SAFETY: The operations are valid as long as the device.
+        let Some(match_token) = (unsafe { (*(*self.as_raw()).ops).match_token_uuid }) else {
+            return Ok(());
+        };
+        let token = token.map(|b| bindings::uuid_t { b: *b });
+        let token = token
+            .as_ref()
+            .map_or(core::ptr::null(), core::ptr::from_ref);
+        // SAFETY: The device is valid, and the token is null or valid for the call.
+        to_result(unsafe { match_token(self.as_raw(), token) })
+    }
+
+    /// Whether the device was opened through its own character device rather than its group.
+    pub fn is_cdev_opened(&self) -> bool {
+        #[cfg(CONFIG_VFIO_DEVICE_CDEV)]
+        // SAFETY: The device is valid.
+        return unsafe { vb::vfio_device::cdev_opened_raw(self.as_raw()) };
+        #[cfg(not(CONFIG_VFIO_DEVICE_CDEV))]
+        false
+    }
+
+    /// Makes the device known to user space.
+    ///
+    /// # Safety
+    ///
+    /// The device must be ready to be opened, and not registered.
+    ///
+    /// # Errors
+    ///
+    /// That of `vfio_register_group_dev()`.
+    #[inline]
+    pub unsafe fn register(&self) -> Result {
+        // SAFETY: By the contract of this function.
+        to_result(unsafe { vb::vfio_register_group_dev(self.as_raw()) })
+    }
+
+    /// Ends a registration, and waits until nobody has the device open.
+    ///
+    /// # Safety
+    ///
+    /// The device must be registered.
+    #[inline]
+    pub unsafe fn unregister(&self) {
+        // SAFETY: By the contract of this function.
+        unsafe { vb::vfio_unregister_group_dev(self.as_raw()) };
+    }
+
+    /// Removes what user space has mapped of the range `start..start + len` of the device's files,
+    /// private copies included. The next access faults. May sleep.
+    pub fn unmap_range(&self, start: u64, len: u64) {
+        // SAFETY: `inode` is set by `_vfio_alloc_device()` and lives as long as the device; so does
+        // its mapping. Any range will do: it is only compared with those of mappings.
+        unsafe {
+            bindings::unmap_mapping_range(
+                (*(*self.as_raw()).inode).i_mapping,
+                start as bindings::loff_t,
+                len as bindings::loff_t,
+                1,
+            )
+        };
     }
 }
 

@@ -281,6 +281,10 @@ impl State {
     }
 
     /// Called with the lock of the eventfd's queue held and interrupts off.
+    ///
+    /// # Safety
+    ///
+    /// `wait` must be in a [`State`] and in the queue of its eventfd.
     unsafe extern "C" fn wake_up(
         wait: *mut bindings::wait_queue_entry,
         _mode: ffi::c_uint,
@@ -316,6 +320,9 @@ impl State {
         0
     }
 
+    /// # Safety
+    ///
+    /// `pt` must be in a [`State`].
     unsafe extern "C" fn queue_proc(
         _file: *mut bindings::file,
         queue: *mut bindings::wait_queue_head,
@@ -328,6 +335,9 @@ impl State {
         }
     }
 
+    /// # Safety
+    ///
+    /// `work` must be in a [`State`] that is in no slot.
     unsafe extern "C" fn shutdown(work: *mut bindings::work_struct) {
         // SAFETY: `work` is in a handler that is in no slot, so this is the only use of it once the
         // entry is out of the queue and `inject` ran.
@@ -345,6 +355,9 @@ impl State {
         }
     }
 
+    /// # Safety
+    ///
+    /// `work` must be in a [`State`].
     unsafe extern "C" fn inject(work: *mut bindings::work_struct) {
         // SAFETY: `work` is in a handler, which waits for this before it goes.
         unsafe {
@@ -355,6 +368,9 @@ impl State {
         }
     }
 
+    /// # Safety
+    ///
+    /// `work` must be in a [`State`].
     unsafe extern "C" fn flush_inject(work: *mut bindings::work_struct) {
         // SAFETY: As in `inject`.
         unsafe {

@@ -39,7 +39,9 @@ pub fn check_bitmap(size: u64, pgsize: u64, bitmap_size: u64) -> Result {
 
 /// Sets `count` bits from `start` on; ignores what is outside.
 pub fn set_bits(words: &mut [u64], start: u64, count: u64) {
-    let end = start.saturating_add(count).min((words.len() as u64).saturating_mul(BITS));
+    let end = start
+        .saturating_add(count)
+        .min((words.len() as u64).saturating_mul(BITS));
     let mut bit = start;
     while bit < end {
         let offset = bit % BITS;
@@ -57,7 +59,8 @@ pub fn set_bits(words: &mut [u64], start: u64, count: u64) {
 pub struct Placement {
     /// The word where it starts.
     pub word: u64,
-    /// By how many bits it is moved up there; those below belong to others.
+    /// By how many bits it is moved up there. If any, those below belong to others, and the first
+    /// word is added to what is there.
     pub shift: u32,
     /// How many words are written.
     pub words: u64,
@@ -85,10 +88,5 @@ impl Placement {
             None => 0,
         };
         (at(index) << self.shift) | below
-    }
-
-    /// The bits of the first word that belong to others.
-    pub const fn kept(&self) -> u64 {
-        (1u64 << self.shift) - 1
     }
 }

@@ -18,7 +18,10 @@ impl Extent {
     /// The `pages` pages from frame number `pfn` on.
     pub const fn new(pfn: u64, pages: u64, pinned: bool) -> Self {
         let pinned = if pinned { PINNED } else { 0 };
-        Self { frame: (pfn & !PINNED) | pinned, pages }
+        Self {
+            frame: (pfn & !PINNED) | pinned,
+            pages,
+        }
     }
 
     /// The frame number of the first page.

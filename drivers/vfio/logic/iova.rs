@@ -19,7 +19,10 @@ pub struct IovaRange {
 
 impl IovaRange {
     /// All addresses.
-    pub const ALL: Self = Self { start: 0, last: u64::MAX };
+    pub const ALL: Self = Self {
+        start: 0,
+        last: u64::MAX,
+    };
 
     /// The range of `size` bytes from `start`; `None` if it is empty or wraps.
     pub const fn new(start: u64, size: u64) -> Option<Self> {
@@ -77,9 +80,14 @@ pub fn usable<E: From<Errno>>(
     let mut pos = Some(window.start);
     while let Some(start) = pos {
         // Whatever covers `start` moves it on; then the next region above bounds the range.
-        let covering = reserved.clone().find(|r| r.start <= start && start <= r.last);
+        let covering = reserved
+            .clone()
+            .find(|r| r.start <= start && start <= r.last);
         if let Some(region) = covering {
-            pos = region.last.checked_add(1).filter(|next| *next <= window.last);
+            pos = region
+                .last
+                .checked_add(1)
+                .filter(|next| *next <= window.last);
             continue;
         }
         let next = reserved
@@ -122,13 +130,19 @@ pub fn check_aperture(
         return Err(errno::EINVAL);
     }
     if aperture.start > first.start {
-        let below = IovaRange { start: first.start, last: aperture.start.saturating_sub(1) };
+        let below = IovaRange {
+            start: first.start,
+            last: aperture.start.saturating_sub(1),
+        };
         if mapped(below) {
             return Err(errno::EINVAL);
         }
     }
     if aperture.last < last.last {
-        let above = IovaRange { start: aperture.last.saturating_add(1), last: last.last };
+        let above = IovaRange {
+            start: aperture.last.saturating_add(1),
+            last: last.last,
+        };
         if mapped(above) {
             return Err(errno::EINVAL);
         }

@@ -8,6 +8,7 @@
 #![cfg_attr(not(CONFIG_RUST), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod dirty;
 pub mod dma;
 pub mod errno;
@@ -15,8 +16,15 @@ pub mod extent;
 pub mod feature;
 pub mod group;
 pub mod info_cap;
+pub mod io;
 pub mod iova;
 pub mod iova_ranges;
+pub mod irq;
+pub mod irq_intx;
 pub mod irq_set;
 pub mod migration;
+pub mod pci;
+pub mod pci_driver;
+pub mod region;
 pub mod type1_info;
+pub mod vf_token;

@@ -85,7 +85,10 @@ pub fn write_chain(out: &mut [u8], pgsizes: u64, avail: u32, ranges: &[IovaRange
     w.put(&smallest_page(pgsizes).to_ne_bytes())?;
     w.put(&DIRTY_BITMAP_BYTES_MAX.to_ne_bytes())?;
 
-    w.header(CAP_DMA_AVAIL, (!ranges.is_empty()).then_some(DMA_AVAIL_BYTES))?;
+    w.header(
+        CAP_DMA_AVAIL,
+        (!ranges.is_empty()).then_some(DMA_AVAIL_BYTES),
+    )?;
     w.put(&avail.to_ne_bytes())?;
     w.put(&0u32.to_ne_bytes())?;
 

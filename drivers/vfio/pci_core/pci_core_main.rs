@@ -7,6 +7,24 @@
 
 use kernel::prelude::*;
 
+#[allow(unsafe_code)]
+mod abi;
+mod config;
+mod device;
+mod hot_reset;
+mod info;
+mod intrs;
+mod ioeventfd;
+mod memory;
+mod mmap;
+mod open;
+mod power;
+mod rdwr;
+mod region;
+mod reset;
+mod sriov;
+mod state;
+
 module! {
     type: Module,
     name: "vfio-pci-core",
@@ -18,7 +36,10 @@ module! {
 struct Module;
 
 impl kernel::Module for Module {
+    #[allow(unsafe_code)]
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        // SAFETY: Nothing was called before, and this is called once.
+        unsafe { abi::init() };
         Ok(Self)
     }
 }

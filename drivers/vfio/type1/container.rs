@@ -21,8 +21,7 @@ use crate::{
     unmap, //
 };
 use kernel::{
-    new_condvar,
-    new_mutex,
+    new_condvar, new_mutex,
     page::PAGE_MASK,
     prelude::*,
     rbtree::RBTree,
@@ -131,7 +130,11 @@ impl Container {
 
     /// Whether all domains enforce cache coherency.
     pub(crate) fn is_coherent(&self) -> bool {
-        self.space.read().domains().iter().all(|domain| domain.is_coherent())
+        self.space
+            .read()
+            .domains()
+            .iter()
+            .all(|domain| domain.is_coherent())
     }
 }
 
@@ -142,13 +145,17 @@ impl State {
 
     /// The first address of the lowest mapping that overlaps `range`.
     pub(crate) fn first_overlap(&self, range: &IovaRange) -> Option<u64> {
-        let overlapping = |(iova, dma): (&u64, &Dma)| dma.range(*iova).overlaps(range).then_some(*iova);
+        let overlapping =
+            |(iova, dma): (&u64, &Dma)| dma.range(*iova).overlaps(range).then_some(*iova);
         match self.dmas.cursor_lower_bound(&range.start) {
             Some(cursor) => cursor
                 .peek_prev()
                 .and_then(overlapping)
                 .or_else(|| overlapping(cursor.current())),
-            None => self.dmas.cursor_back().and_then(|cursor| overlapping(cursor.current())),
+            None => self
+                .dmas
+                .cursor_back()
+                .and_then(|cursor| overlapping(cursor.current())),
         }
     }
 
@@ -159,7 +166,10 @@ impl State {
 
     /// The mapping that the address `iova` belongs to, and its first address.
     pub(crate) fn dma_at(&mut self, iova: u64) -> Option<(u64, &mut Dma)> {
-        let start = self.first_overlap(&IovaRange { start: iova, last: iova })?;
+        let start = self.first_overlap(&IovaRange {
+            start: iova,
+            last: iova,
+        })?;
         self.dmas.get_mut(&start).map(|dma| (start, dma))
     }
 

@@ -236,7 +236,9 @@ impl Dma {
     }
 
     fn mark_pins_dirty(&mut self, shift: u32) {
-        let Self { pins, dirty, io, .. } = self;
+        let Self {
+            pins, dirty, io, ..
+        } = self;
         if let Some(bits) = dirty {
             for at in pins.keys() {
                 dirty::set_bits(bits, at.wrapping_sub(io.iova()) >> shift, 1);
@@ -278,7 +280,8 @@ impl Dma {
         let kept = if place.shift == 0 {
             0
         } else {
-            target.reader(size_of::<u64>()).read::<u64>()? & place.kept()
+            // The whole word, as ever: user space may count on its bits staying.
+            target.reader(size_of::<u64>()).read::<u64>()?
         };
 
         let mut writer = target.writer((place.words * 8) as usize);

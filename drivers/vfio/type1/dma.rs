@@ -24,6 +24,7 @@ use vfio_logic::{
 };
 
 /// Whose memory is mapped, and who answers for it being locked.
+#[derive(Clone)]
 pub(crate) struct Owner {
     /// The leader of the thread group that mapped it: its limit counts.
     task: ARef<Task>,
@@ -129,7 +130,12 @@ impl Dma {
 
     /// The pages of what is requested, before there are any.
     pub(crate) fn empty_io(request: &MapRequest) -> IoMapping {
-        IoMapping::new(request.range.start, request.size, request.read, request.write)
+        IoMapping::new(
+            request.range.start,
+            request.size,
+            request.read,
+            request.write,
+        )
     }
 
     /// The number of bytes.
@@ -140,12 +146,18 @@ impl Dma {
     /// The addresses of the device, where `iova` is the first.
     pub(crate) fn range(&self, iova: u64) -> IovaRange {
         // What is mapped is not empty and does not wrap.
-        IovaRange { start: iova, last: iova + (self.size() - 1) }
+        IovaRange {
+            start: iova,
+            last: iova + (self.size() - 1),
+        }
     }
 
     /// How many pages that drivers have pinned count as locked.
     pub(crate) fn pins_accountable(&self) -> u64 {
-        self.pins.values().filter(|pin| pin.page.is_accountable()).count() as u64
+        self.pins
+            .values()
+            .filter(|pin| pin.page.is_accountable())
+            .count() as u64
     }
 
     /// Accounts `pages` instead of what is accounted now, which is at least that.

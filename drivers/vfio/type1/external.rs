@@ -88,7 +88,11 @@ impl Container {
                 return Err(e);
             }
         }
-        if let Some(g) = state.groups.iter_mut().find(|g| g.group.as_raw() == group.as_raw()) {
+        if let Some(g) = state
+            .groups
+            .iter_mut()
+            .find(|g| g.group.as_raw() == group.as_raw())
+        {
             g.pinned_scope = true;
         }
         Ok(())
@@ -121,7 +125,10 @@ impl Container {
         let mut done = 0;
         while done < len {
             let at = iova.checked_add(done as u64).ok_or(EINVAL)?;
-            let here = IovaRange { start: at, last: at };
+            let here = IovaRange {
+                start: at,
+                last: at,
+            };
             while state.is_filling(&here) {
                 self.changed.wait(&mut state);
             }
@@ -222,10 +229,20 @@ impl Dma {
     ///
     /// As for [`IoSpace::fill`]; a part may be mapped and accounted then.
     pub(crate) fn pin_all(&mut self, space: &IoSpace, mm: &MmWithUser, huge: bool) -> Result {
-        let Self { io, owner, locked, pins, vaddr, .. } = self;
+        let Self {
+            io,
+            owner,
+            locked,
+            pins,
+            vaddr,
+            ..
+        } = self;
         space.fill(io, mm, *vaddr, huge, |iova, pages| {
             // What drivers have pinned is accounted already.
-            let range = IovaRange { start: iova, last: iova + ((pages << PAGE_SHIFT) - 1) };
+            let range = IovaRange {
+                start: iova,
+                last: iova + ((pages << PAGE_SHIFT) - 1),
+            };
             let already = pins
                 .iter()
                 .filter(|(at, pin)| {

@@ -53,7 +53,11 @@ impl Container {
         if state.vaddr_invalid != 0 {
             return Err(EBUSY);
         }
-        if state.groups.iter().any(|g| g.group.as_raw() == group.as_raw()) {
+        if state
+            .groups
+            .iter()
+            .any(|g| g.group.as_raw() == group.as_raw())
+        {
             return Err(EINVAL);
         }
         state.groups.reserve(1, GFP_KERNEL_ACCOUNT)?;
@@ -66,7 +70,11 @@ impl Container {
             state.update_page_sizes(&space);
         }
         // An emulated device has nothing but pinned pages to dirty.
-        let group = Group { group: ARef::from(group), emulated, pinned_scope: emulated };
+        let group = Group {
+            group: ARef::from(group),
+            emulated,
+            pinned_scope: emulated,
+        };
         // There is room.
         let _ = state.groups.push_within_capacity(group);
         Ok(())
@@ -142,7 +150,10 @@ impl Container {
     pub(crate) fn detach(&self, devices: &DeviceList, group: &IommuGroup) {
         let mut space = self.space.write();
         let mut state = self.state.lock();
-        let found = state.groups.iter().position(|g| g.group.as_raw() == group.as_raw());
+        let found = state
+            .groups
+            .iter()
+            .position(|g| g.group.as_raw() == group.as_raw());
         let Some(Ok(left)) = found.map(|index| state.groups.remove(index)) else {
             return;
         };
@@ -153,7 +164,11 @@ impl Container {
                 unmap::remove_all(&space, &mut state);
             }
         } else if let Some(index) = space.detach(group) {
-            if space.domains().get(index).is_some_and(|d| d.groups().is_empty()) {
+            if space
+                .domains()
+                .get(index)
+                .is_some_and(|d| d.groups().is_empty())
+            {
                 if space.domains().len() == 1 {
                     if state.groups.is_empty() {
                         kernel::warn_on!(!devices.is_empty());
@@ -179,7 +194,10 @@ impl Container {
 
 impl State {
     fn update_page_sizes(&mut self, space: &IoSpace) {
-        let all = space.domains().iter().fold(u64::MAX, |sizes, d| sizes & d.page_sizes());
+        let all = space
+            .domains()
+            .iter()
+            .fold(u64::MAX, |sizes, d| sizes & d.page_sizes());
         self.page_sizes = visible_page_sizes(all, kernel::page::PAGE_SIZE as u64);
     }
 
@@ -212,7 +230,9 @@ fn usable_ranges(
     let mut ranges = KVec::new();
     iova::usable(
         Iterator::chain(space.domains().iter().map(PagingDomain::aperture), aperture),
-        all.iter().filter(|r| r.kind != ReservedKind::DirectRelaxable).map(|r| r.range),
+        all.iter()
+            .filter(|r| r.kind != ReservedKind::DirectRelaxable)
+            .map(|r| r.range),
         |range| ranges.push(range, GFP_KERNEL_ACCOUNT).map_err(Error::from),
     )?;
     Ok(ranges)
@@ -223,7 +243,10 @@ fn software_msi_base(reserved: &[ReservedRegion]) -> Option<u64> {
     if reserved.iter().any(|r| r.kind == ReservedKind::Msi) {
         return None;
     }
-    reserved.iter().rfind(|r| r.kind == ReservedKind::SoftwareMsi).map(|r| r.range.start)
+    reserved
+        .iter()
+        .rfind(|r| r.kind == ReservedKind::SoftwareMsi)
+        .map(|r| r.range.start)
 }
 
 /// Maps everything in the newest domain; pins it first where only emulated devices were there.

@@ -37,8 +37,7 @@ impl Container {
     /// there already; `ENOSPC` if there are too many mappings; `ENOMEM` over the limit of locked
     /// memory or without memory; `EINTR` when killed; others from the IOMMU driver.
     pub(crate) fn map_dma(&self, arg: UserArg) -> Result {
-        let map: vfio_iommu_type1_dma_map =
-            arg.read_argsz(size_of::<vfio_iommu_type1_dma_map>())?;
+        let map: vfio_iommu_type1_dma_map = arg.read_argsz(size_of::<vfio_iommu_type1_dma_map>())?;
         let request = MapRequest::parse(map.flags, map.vaddr, map.iova, map.size)?;
 
         // The domains stay until the end.
@@ -46,15 +45,14 @@ impl Container {
         if request.update_vaddr {
             return self.update_vaddr(&request);
         }
-        if self.reserve(&request)? {
-            self.fill(&space, &request)
-        } else {
-            Ok(())
+        match self.reserve(&request)? {
+            Some(owner) => self.fill(&space, &request, &owner),
+            None => Ok(()),
         }
     }
 
-    /// Puts the mapping into the tree; tells whether its pages are to be pinned and mapped.
-    fn reserve(&self, request: &MapRequest) -> Result<bool> {
+    /// Puts the mapping into the tree. Returns its owner if its pages are to be pinned and mapped.
+    fn reserve(&self, request: &MapRequest) -> Result<Option<Owner>> {
         let mut state = self.state.lock();
         request.check_alignment(state.page_sizes)?;
         loop {
@@ -78,7 +76,8 @@ impl Container {
 
         let task = current!();
         let mm = task.mm().ok_or(ENODEV)?;
-        let mut dma = Dma::new(request, Owner::current(mm), state.physical);
+        let owner = Owner::current(mm);
+        let mut dma = Dma::new(request, owner.clone(), state.physical);
         if !state.physical && state.tracking {
             dma.start_tracking(state.page_sizes)?;
         }
@@ -86,26 +85,24 @@ impl Container {
         // There is none with this key, as nothing overlaps.
         state.dmas.insert(node);
         state.available -= 1;
-        if state.physical {
-            state.filling += 1;
+        if !state.physical {
+            return Ok(None);
         }
-        Ok(state.physical)
+        state.filling += 1;
+        Ok(Some(owner))
     }
 
     /// Pins and maps the pages of a mapping that was reserved, without the lock.
-    fn fill(&self, space: &IoSpace, request: &MapRequest) -> Result {
+    fn fill(&self, space: &IoSpace, request: &MapRequest, owner: &Owner) -> Result {
         let task = current!();
         let mut io = Dma::empty_io(request);
         let mut locked = 0;
         let result = match task.mm() {
-            Some(mm) => {
-                let owner = Owner::current(mm);
-                space.fill(&mut io, mm, request.vaddr, use_huge_pages(), |_, pages| {
-                    owner.account(mm, pages)?;
-                    locked += pages;
-                    Ok(())
-                })
-            }
+            Some(mm) => space.fill(&mut io, mm, request.vaddr, use_huge_pages(), |_, pages| {
+                owner.account(mm, pages)?;
+                locked += pages;
+                Ok(())
+            }),
             None => Err(ENODEV),
         };
         if result.is_err() {

@@ -36,6 +36,8 @@ struct Type1Module {
 
 impl kernel::Module for Type1Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self { _registration: Registration::new()? })
+        Ok(Self {
+            _registration: Registration::new()?,
+        })
     }
 }

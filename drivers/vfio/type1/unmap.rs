@@ -94,7 +94,11 @@ impl Container {
             self.changed.wait(&mut state);
         };
 
-        let mut taken = Taken { dmas: RBTree::new(), count: 0, bytes: 0 };
+        let mut taken = Taken {
+            dmas: RBTree::new(),
+            count: 0,
+            bytes: 0,
+        };
         let mut retries = 0;
         let mut last_pinned = None;
         let result = loop {
@@ -162,7 +166,10 @@ impl Container {
         let mut count = 0;
         let in_range = |iova: &u64| first <= *iova && *iova <= range.last;
         let dmas = &mut state.dmas;
-        if dmas.iter().any(|(iova, dma)| in_range(iova) && dma.vaddr_invalid) {
+        if dmas
+            .iter()
+            .any(|(iova, dma)| in_range(iova) && dma.vaddr_invalid)
+        {
             return Err(EINVAL);
         }
         for (_, dma) in dmas.iter_mut().filter(|(iova, _)| in_range(iova)) {
@@ -181,9 +188,15 @@ impl State {
     /// `EINVAL` if a mapping is partly in `range`.
     pub(crate) fn check_bisection(&self, range: &IovaRange) -> Result {
         for end in [range.start, range.last] {
-            let at = IovaRange { start: end, last: end };
+            let at = IovaRange {
+                start: end,
+                last: end,
+            };
             if let Some(start) = self.first_overlap(&at) {
-                let cut = self.dmas.get(&start).is_some_and(|dma| bisects(range, &dma.range(start)));
+                let cut = self
+                    .dmas
+                    .get(&start)
+                    .is_some_and(|dma| bisects(range, &dma.range(start)));
                 if cut {
                     return Err(EINVAL);
                 }

@@ -2,7 +2,9 @@
 /*
  * Random MAP/UNMAP/DIRTY/GET_INFO calls on a type1 container, from a seed.
  *
- * usage: type1_stress <group> <steps> <seed> [v1]
+ * usage: type1_stress <group> <steps> <seed> [v1|v2] [user|root] [<group>...]
+ *
+ * Further groups join and leave the container now and then.
  *
  * Prints a line for each step: the call, its result, its errno, what it wrote
  * back and how much memory is locked.  Two implementations are compared by
@@ -98,8 +100,9 @@ static uint64_t random_size(void)
 
 int main(int argc, char **argv)
 {
+	int more[16], nmore = argc > 6 ? argc - 6 : 0;
 	int container, group, ret, i, v1 = argc > 4 && !strcmp(argv[4], "v1");
-	struct rlimit lim = { 40 << 20, 40 << 20 };
+	struct rlimit lim = { 6 << 20, 6 << 20 };
 	char path[64];
 	char *mem, *ro;
 	long steps = atol(argv[2]);
@@ -128,7 +131,11 @@ int main(int argc, char **argv)
 	}
 	/* Root without CAP_IPC_LOCK has a limit. */
 	setrlimit(RLIMIT_MEMLOCK, &lim);
-	if (argc > 5 && setresuid(65534, 65534, 65534))
+	for (i = 6; i < argc; i++) {
+		snprintf(path, sizeof(path), "/dev/vfio/%s", argv[i]);
+		more[i - 6] = open(path, O_RDWR);
+	}
+	if (argc > 5 && !strcmp(argv[5], "user") && setresuid(65534, 65534, 65534))
 		return 2;
 	for (i = 0; i < 14; i++)
 		printf("extension %d %d\n", i,
@@ -148,6 +155,15 @@ int main(int argc, char **argv)
 		uint64_t big[64] = { 0 };
 		struct vfio_iommu_type1_info *info = (void *)big;
 
+		if (nmore && !below(20)) {
+			int n = below(nmore), in = below(2);
+
+			ret = in ? ioctl(more[n], VFIO_GROUP_SET_CONTAINER, &container)
+				 : ioctl(more[n], VFIO_GROUP_UNSET_CONTAINER);
+			printf("%d %s %d = %d %d lck %ld\n", i, in ? "join" : "leave", n, ret,
+			       ret ? errno : 0, locked_kib());
+			continue;
+		}
 		switch (below(16)) {
 		case 0 ... 6:
 			map.flags = below(16) ? below(3) + 1 : below(16);
@@ -204,9 +220,11 @@ int main(int argc, char **argv)
 			get->bitmap.data = (void *)bits;
 			memset(bits, 0x5a, sizeof(bits));
 			ret = ioctl(container, VFIO_IOMMU_DIRTY_PAGES, dirty);
-			printf("%d dirty %x %llx %llx = %d %d bits %x\n", i, dirty->flags,
-			       get->iova, get->size, ret, ret ? errno : 0,
-			       hash(bits, sizeof(bits)));
+			printf("%d dirty %x %llx %llx = %d %d bits %x %llx %llx %llx\n",
+			       i, dirty->flags, get->iova, get->size, ret,
+			       ret ? errno : 0, hash(bits, sizeof(bits)),
+			       (unsigned long long)bits[0], (unsigned long long)bits[1],
+			       (unsigned long long)bits[2]);
 			break;
 		case 14:
 			info->argsz = below(4) ? sizeof(big) : below(160);

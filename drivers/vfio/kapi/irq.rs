@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Interrupt lines and their handlers, requested and freed at run time.
+//!
+//! C header: [`include/linux/interrupt.h`](srctree/include/linux/interrupt.h)
+
+use core::{
+    fmt::Write,
+    marker::PhantomPinned, //
+};
+use kernel::{
+    bindings,
+    error::to_result,
+    fmt,
+    irq::IrqReturn,
+    prelude::*, //
+};
+
+/// An interrupt, by the number Linux gave it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Line(u32);
+
+impl Line {
+    pub(crate) fn new(irq: u32) -> Self {
+        Self(irq)
+    }
+
+    /// The number.
+    #[inline]
+    pub fn get(self) -> u32 {
+        self.0
+    }
+
+    /// Stops the interrupt at its controller, without waiting for handlers. Any context.
+    #[inline]
+    pub fn disable_nosync(self) {
+        // SAFETY: May be called with any number.
+        unsafe { bindings::disable_irq_nosync(self.0) };
+    }
+
+    /// Takes back one [`Self::disable_nosync`]. The kernel warns if there was none. Any context in
+    /// which the interrupt's bus lock need not sleep, which is so for INTx.
+    #[inline]
+    pub fn enable(self) {
+        // SAFETY: May be called with any number.
+        unsafe { bindings::enable_irq(self.0) };
+    }
+}
+
+/// Whom a line is shared with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Any number of handlers.
+    Shared,
+    /// Nobody; to be enabled at once.
+    Exclusive,
+    /// Nobody. The handler will stop the line at its controller, so that is to happen at once and
+    /// not only when the next interrupt arrives.
+    ExclusiveMasked {
+        /// Whether the line is to start out enabled.
+        enabled: bool,
+    },
+}
+
+/// What handles an interrupt.
+pub trait Handler: Send + Sync + 'static {
+    /// Called at each interrupt, in hard interrupt context: must not sleep or allocate.
+    fn handle(&self) -> IrqReturn;
+}
+
+/// Space for a name in `/proc/interrupts`. Longer ones are cut.
+struct Name {
+    bytes: [u8; Self::LEN],
+    len: usize,
+}
+
+impl Name {
+    const LEN: usize = 64;
+
+    fn new(text: fmt::Arguments<'_>) -> Self {
+        let mut name = Self {
+            bytes: [0; Self::LEN],
+            len: 0,
+        };
+        // Fails when the name is cut.
+        let _ = name.write_fmt(text);
+        name
+    }
+}
+
+impl Write for Name {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        // The last byte stays zero.
+        let space = self
+            .bytes
+            .get_mut(self.len..Self::LEN - 1)
+            .ok_or(core::fmt::Error)?;
+        let n = space.len().min(text.len());
+        for (to, from) in space.iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
+        self.len += n;
+        if n == text.len() {
+            Ok(())
+        } else {
+            Err(core::fmt::Error)
+        }
+    }
+}
+
+/// A handler installed on a line; removed when dropped, after waiting until it no longer runs.
+///
+/// # Invariants
+///
+/// The handler is installed, with a pointer to the object as its argument.
+#[pin_data(PinnedDrop)]
+pub struct Irq<H: Handler> {
+    handler: H,
+    name: Name,
+    line: Line,
+    sharing: Sharing,
+    // The kernel has pointers to the object and the name, and uses them on other processors.
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+impl<H: Handler> Irq<H> {
+    /// Installs `handler` on `line`; it may run before this returns. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there is a handler that does not share the line, or one and this does not;
+    /// `ENOMEM`; what else `request_irq()` fails with.
+    pub fn request(
+        line: Line,
+        sharing: Sharing,
+        name: fmt::Arguments<'_>,
+        handler: H,
+    ) -> Result<Pin<KBox<Self>>> {
+        let name = Name::new(name);
+        KBox::try_pin_init(
+            try_pin_init!(&this in Self {
+                handler,
+                name,
+                line,
+                sharing,
+                _pin: PhantomPinned,
+                // INVARIANT: This is what the invariant says; the fields before are initialized.
+                _: {
+                    let this = this.as_ptr();
+                    // SAFETY: The fields before are initialized, and the object is pinned.
+                    unsafe { Self::install(*line, *sharing, this)? };
+                },
+            }? Error),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Installs the handler of `this`.
+    ///
+    /// # Safety
+    ///
+    /// All fields of `this` must be initialized, and stay so and where they are until `free_irq`.
+    unsafe fn install(line: Line, sharing: Sharing, this: *mut Self) -> Result {
+        let flags = match sharing {
+            Sharing::Shared => bindings::IRQF_SHARED,
+            Sharing::ExclusiveMasked { enabled: false } => bindings::IRQF_NO_AUTOEN,
+            Sharing::Exclusive | Sharing::ExclusiveMasked { enabled: true } => 0,
+        };
+        Self::set_unlazy(line, sharing, true);
+        // SAFETY: `this` and the name in it, which ends in a zero byte, stay valid until `free_irq`
+        // by the contract of this function; `callback` takes a pointer to `this`.
+        let ret = to_result(unsafe {
+            bindings::request_irq(
+                line.0,
+                Some(Self::callback),
+                // CAST: Lossless, no platform has a shorter `unsigned long`.
+                flags as c_ulong,
+                (&raw const (*this).name.bytes).cast(),
+                this.cast(),
+            )
+        });
+        if ret.is_err() {
+            Self::set_unlazy(line, sharing, false);
+        }
+        ret
+    }
+
+    fn set_unlazy(line: Line, sharing: Sharing, on: bool) {
+        if let Sharing::ExclusiveMasked { .. } = sharing {
+            // CAST: Lossless, no platform has a shorter `unsigned long`.
+            let flag = bindings::IRQ_DISABLE_UNLAZY as c_ulong;
+            let (clear, set) = if on { (0, flag) } else { (flag, 0) };
+            // SAFETY: May be called with any number.
+            unsafe { bindings::irq_modify_status(line.0, clear, set) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// For the kernel only, to which `install` gave it.
+    unsafe extern "C" fn callback(_irq: c_int, this: *mut c_void) -> bindings::irqreturn_t {
+        // SAFETY: `this` is what `install` gave, valid and shared until `free_irq` returns.
+        let this = unsafe { &*this.cast::<Self>() };
+        bindings::irqreturn(this.handler.handle() as u32)
+    }
+}
+
+#[pinned_drop]
+impl<H: Handler> PinnedDrop for Irq<H> {
+    fn drop(self: Pin<&mut Self>) {
+        let this = core::ptr::from_ref(&*self);
+        // SAFETY: By the type invariant the handler is installed with this argument.
+        unsafe { bindings::free_irq(self.line.0, this.cast_mut().cast()) };
+        Self::set_unlazy(self.line, self.sharing, false);
+    }
+}

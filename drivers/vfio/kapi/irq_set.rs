@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The argument of `VFIO_DEVICE_SET_IRQS`.
+//!
+//! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h)
+
+use crate::uaccess::UserArg;
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+use vfio_bindings as vb;
+
+/// What comes before the data.
+pub struct Header(vb::vfio_irq_set);
+
+impl Header {
+    /// The size in bytes; the data follows.
+    pub const SIZE: usize = core::mem::offset_of!(vb::vfio_irq_set, data);
+
+    /// Reads it, unchecked.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`.
+    pub fn read(arg: UserArg) -> Result<Self> {
+        let mut reader = arg.reader(Self::SIZE);
+        // In the order of the fields.
+        Ok(Self(vb::vfio_irq_set {
+            argsz: reader.read()?,
+            flags: reader.read()?,
+            index: reader.read()?,
+            start: reader.read()?,
+            count: reader.read()?,
+            ..Default::default()
+        }))
+    }
+
+    /// Checks it by the rules of `vfio.ko` for an index with `max` interrupts, of `indices` indices;
+    /// gives the length of the data in bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    #[inline]
+    pub fn check(&self, max: u32, indices: u32) -> Result<usize> {
+        let mut header = vb::vfio_irq_set {
+            argsz: self.0.argsz,
+            flags: self.0.flags,
+            index: self.0.index,
+            start: self.0.start,
+            count: self.0.count,
+            ..Default::default()
+        };
+        let mut len = 0;
+        // SAFETY: Both pointers are valid for the call, which looks at the header only.
+        to_result(unsafe {
+            vb::vfio_set_irqs_validate_and_prepare(
+                &mut header,
+                max.try_into()?,
+                indices.try_into()?,
+                &mut len,
+            )
+        })?;
+        Ok(len)
+    }
+
+    /// What is to be done, and of what kind the data is.
+    pub fn flags(&self) -> u32 {
+        self.0.flags
+    }
+
+    /// Which interrupts.
+    pub fn index(&self) -> u32 {
+        self.0.index
+    }
+
+    /// The first interrupt of the index.
+    pub fn start(&self) -> u32 {
+        self.0.start
+    }
+
+    /// The number of interrupts.
+    pub fn count(&self) -> u32 {
+        self.0.count
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel knows about a PCI function.
+//!
+//! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h), `struct pci_dev`
+
+use super::raw;
+use kernel::{
+    bindings,
+    pci, //
+};
+use vfio_logic::config::bars::Resource;
+
+/// The function is virtual (SR-IOV).
+#[inline]
+pub fn is_virtfn(pdev: &pci::Device) -> bool {
+    // SAFETY: The device is valid; the bit is set before the device is added.
+    unsafe { bindings::pci_dev::is_virtfn_raw(raw(pdev)) != 0 }
+}
+
+/// The function has no memory enable bit in its command register.
+#[inline]
+pub fn no_command_memory(pdev: &pci::Device) -> bool {
+    // SAFETY: The device is valid; the bit is set before the device is added.
+    unsafe { bindings::pci_dev::no_command_memory_raw(raw(pdev)) != 0 }
+}
+
+/// The kernel's vendor and device ID of the function, which configuration space of a VF lacks.
+#[inline]
+pub fn ids(pdev: &pci::Device) -> (u16, u16) {
+    let raw = raw(pdev);
+    // SAFETY: The device is valid; the fields are set before the device is added.
+    unsafe { ((*raw).vendor, (*raw).device) }
+}
+
+/// Whether there is an interrupt line for INTx that can be requested.
+#[inline]
+pub fn has_irq(pdev: &pci::Device) -> bool {
+    // SAFETY: The device is valid. The kernel writes the field in one store.
+    let irq = unsafe { (&raw const (*raw(pdev)).irq).read_volatile() };
+    irq != 0 && irq != bindings::IRQ_NOTCONNECTED
+}
+
+/// Whether the function is in a power state in which it answers accesses to its memory (D0 to D2).
+#[inline]
+pub fn is_awake(pdev: &pci::Device) -> bool {
+    // `PCI_D3hot`, a macro with a cast that bindgen does not take.
+    const D3HOT: bindings::pci_power_t = 3;
+    // SAFETY: The device is valid. The kernel writes the field in one store.
+    unsafe { (&raw const (*raw(pdev)).current_state).read_volatile() < D3HOT }
+}
+
+/// What is behind BAR number `index`; 6 is the expansion ROM. Nothing beyond.
+pub fn resource(pdev: &pci::Device, index: usize) -> Resource {
+    if index > bindings::PCI_ROM_RESOURCE as usize {
+        return Resource::default();
+    }
+    // SAFETY: The device is valid, and has a resource of this number. These fields do not change while
+    // a driver is bound.
+    let (start, end, flags) = unsafe {
+        let resource = (&raw const (*raw(pdev)).resource)
+            .cast::<bindings::resource>()
+            .add(index);
+        ((*resource).start, (*resource).end, (*resource).flags)
+    };
+    let has = |flag: u32| flags & flag as usize != 0;
+    Resource {
+        start,
+        len: match end {
+            0 => 0,
+            end => end.wrapping_sub(start).wrapping_add(1),
+        },
+        io: has(bindings::IORESOURCE_IO),
+        prefetch: has(bindings::IORESOURCE_PREFETCH),
+        is_64bit: has(bindings::IORESOURCE_MEM_64),
+    }
+}
+
+/// The size of the copy of the expansion ROM that firmware left in memory, or 0.
+pub fn shadow_rom_len(pdev: &pci::Device) -> usize {
+    let raw = raw(pdev);
+    // SAFETY: The device is valid; the fields are set before the device is added.
+    let (rom, len) = unsafe { ((*raw).rom, (*raw).romlen) };
+    if rom != 0 {
+        len
+    } else {
+        0
+    }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The devices that a hot reset resets together: one *device set*.
+//!
+//! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h), `struct vfio_device_set`
+
+use super::PciCoreDevice;
+use crate::pci::{
+    raw,
+    reset, //
+};
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ops::Deref, //
+};
+use kernel::{
+    bindings,
+    error::to_result,
+    pci,
+    prelude::*,
+    types::NotThreadSafe, //
+};
+use vfio_bindings as vb;
+
+impl<S> PciCoreDevice<S> {
+    /// Puts the device into the set of those that are hot reset with it; alone if `alone`.
+    ///
+    /// # Safety
+    ///
+    /// The device must be in no set.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    #[inline]
+    pub unsafe fn assign_set(&self, alone: bool) -> Result {
+        let pdev = self.pdev_raw();
+        // SAFETY: The function is valid, and so are its bus and slot.
+        let id = unsafe {
+            match reset::scope(self.pdev()) {
+                _ if alone => self.as_raw().cast(),
+                Some(reset::Scope::Slot) => (*pdev).slot.cast(),
+                _ => (*pdev).bus.cast(),
+            }
+        };
+        // SAFETY: The device is valid and in no set by the contract of this function.
+        to_result(unsafe { vb::vfio_assign_device_set(self.vfio().as_raw(), id) })
+    }
+
+    /// Takes the lock of the set that the device is in, which must have been assigned.
+    #[inline]
+    pub fn lock_set(&self) -> SetGuard<'_, S> {
+        // SAFETY: The set is assigned at registration and lives as long as devices are in it.
+        unsafe {
+            let set = (*self.vfio().as_raw()).dev_set;
+            bindings::mutex_lock(&raw mut (*set).lock);
+            SetGuard(LockedSet {
+                set,
+                _not_send: NotThreadSafe,
+                _devices: PhantomData,
+            })
+        }
+    }
+
+    /// The set that the device is in, for one who is called with its lock held.
+    ///
+    /// # Safety
+    ///
+    /// The caller of this thread holds the lock, and goes on to for as long as the result exists.
+    #[inline]
+    pub unsafe fn locked_set(&self) -> HeldSet<'_, S> {
+        // SAFETY: As in `lock_set`.
+        let set = unsafe { (*self.vfio().as_raw()).dev_set };
+        HeldSet(ManuallyDrop::new(SetGuard(LockedSet {
+            set,
+            _not_send: NotThreadSafe,
+            _devices: PhantomData,
+        })))
+    }
+}
+
+/// A device set whose lock is held.
+///
+/// # Invariants
+///
+/// The lock is held by this thread. All devices of the set are `PciCoreDevice<S>`: it is keyed by a
+/// slot, a bus or one such device, which only [`PciCoreDevice::assign_set`] does.
+pub struct LockedSet<'a, S> {
+    set: *mut vb::vfio_device_set,
+    _not_send: NotThreadSafe,
+    _devices: PhantomData<&'a PciCoreDevice<S>>,
+}
+
+/// Shows that the lock of a device set is held; releases it when dropped.
+pub struct SetGuard<'a, S>(LockedSet<'a, S>);
+
+/// Shows that the caller holds the lock of a device set.
+pub struct HeldSet<'a, S>(ManuallyDrop<SetGuard<'a, S>>);
+
+impl<'a, S> Deref for SetGuard<'a, S> {
+    type Target = LockedSet<'a, S>;
+
+    #[inline]
+    fn deref(&self) -> &LockedSet<'a, S> {
+        &self.0
+    }
+}
+
+impl<'a, S> Deref for HeldSet<'a, S> {
+    type Target = LockedSet<'a, S>;
+
+    #[inline]
+    fn deref(&self) -> &LockedSet<'a, S> {
+        &self.0 .0
+    }
+}
+
+impl<S> Drop for SetGuard<'_, S> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: The lock was taken by `lock_set`.
+        unsafe { bindings::mutex_unlock(&raw mut (*self.0.set).lock) };
+    }
+}
+
+impl<S> LockedSet<'_, S> {
+    /// The devices in the set, in the order of registration.
+    pub fn devices(&self) -> Devices<'_, S> {
+        // SAFETY: The lock is held, so the list does not change.
+        let head = unsafe { &raw mut (*self.set).device_list };
+        Devices {
+            head,
+            // SAFETY: As above.
+            next: unsafe { (*head).next },
+            _devices: PhantomData,
+        }
+    }
+
+    /// How often devices of the set are open, all together.
+    #[inline]
+    pub fn open_count(&self) -> u32 {
+        // SAFETY: The lock is held.
+        unsafe { vb::vfio_device_set_open_count(self.set) }
+    }
+
+    /// Whether a function is behind a device of the set.
+    #[inline]
+    pub fn contains(&self, pdev: &pci::Device) -> bool {
+        // SAFETY: The lock is held; the function is valid and only compared.
+        unsafe { !vb::vfio_find_device_in_devset(self.set, &raw mut (*raw(pdev)).dev).is_null() }
+    }
+}
+
+/// The devices of a set.
+pub struct Devices<'a, S> {
+    head: *mut bindings::list_head,
+    next: *mut bindings::list_head,
+    _devices: PhantomData<&'a PciCoreDevice<S>>,
+}
+
+impl<'a, S: 'a> Iterator for Devices<'a, S> {
+    type Item = &'a PciCoreDevice<S>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if core::ptr::eq(self.next, self.head) {
+            return None;
+        }
+        let entry = self.next;
+        // SAFETY: The lock is held for `'a`, so the list does not change and its devices stay. They are
+        // `PciCoreDevice<S>` by the invariant of `LockedSet`, and leave the set before they lose
+        // their state.
+        unsafe {
+            self.next = (*entry).next;
+            let vdev = kernel::container_of!(entry, vb::vfio_device, dev_set_list);
+            Some(PciCoreDevice::from_vfio_raw(vdev))
+        }
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a read or write of many bytes becomes accesses to device memory or ports.
+
+use core::ops::Range;
+
+/// The number of bytes of one access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Width {
+    /// One byte.
+    One = 1,
+    /// Two bytes.
+    Two = 2,
+    /// Four bytes.
+    Four = 4,
+    /// Eight bytes.
+    Eight = 8,
+}
+
+impl Width {
+    /// The number of bytes.
+    pub const fn bytes(self) -> usize {
+        self as usize
+    }
+
+    /// The largest width of no more than `bytes`.
+    pub const fn at_most(bytes: u64) -> Self {
+        match bytes {
+            8.. => Self::Eight,
+            4.. => Self::Four,
+            2.. => Self::Two,
+            _ => Self::One,
+        }
+    }
+
+    /// The width of exactly `bytes`.
+    pub const fn exactly(bytes: u32) -> Option<Self> {
+        Some(match bytes {
+            1 => Self::One,
+            2 => Self::Two,
+            4 => Self::Four,
+            8 => Self::Eight,
+            _ => return None,
+        })
+    }
+}
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// One access of this width.
+    Access(Width),
+    /// So many bytes are not accessible: reads give ones, writes are dropped.
+    Hole(usize),
+}
+
+/// The first step of `count` bytes (at least one) from `pos` on. An access is naturally aligned, no
+/// wider than `max`, and does not touch `hole`.
+pub fn step(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Step {
+    let limit = |n: u64| usize::try_from(n).map_or(count, |n| count.min(n));
+    let accessible = if pos < hole.start {
+        limit(hole.start - pos)
+    } else if pos >= hole.end {
+        count
+    } else {
+        return Step::Hole(limit(hole.end - pos));
+    };
+    let width = [Width::Eight, Width::Four, Width::Two]
+        .into_iter()
+        .find(|w| *w <= max && accessible >= w.bytes() && pos % w.bytes() as u64 == 0)
+        .unwrap_or(Width::One);
+    Step::Access(width)
+}
+
+/// Whether an access of `width` at `pos` touches `hole`, or does not fit into `size` bytes.
+pub fn is_outside(pos: u64, width: Width, size: u64, hole: &Range<u64>) -> bool {
+    match pos.checked_add(width.bytes() as u64) {
+        Some(end) => end > size || (!hole.is_empty() && pos < hole.end && hole.start < end),
+        None => true,
+    }
+}

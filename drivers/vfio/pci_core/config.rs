@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Configuration space as the user sees it.
+//!
+//! What the user may see and do is decided in [`vfio_logic::config`]; here it is done.
+//!
+//! Order: `write_lock`, `memory_lock`. User memory is copied with neither held, since it may be a BAR
+//! of this very device, the page fault of which takes `memory_lock`.
+
+mod function;
+
+use crate::state::{
+    Device,
+    State, //
+};
+use core::pin::Pin;
+use function::Hardware;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+use vfio_kapi::{
+    pci::{
+        config,
+        config_shadow::{
+            ConfigShadow,
+            HasConfigShadow, //
+        },
+        facts, //
+    },
+    uaccess::UserArg, //
+};
+use vfio_logic::config::{
+    access::Access,
+    emulation::{
+        Emulation,
+        State as EmulationState, //
+    },
+    regs::header,
+    shadow::Shadow, //
+};
+
+/// What there is to configuration space per device.
+#[pin_data]
+pub(crate) struct Config {
+    shadow: ConfigShadow,
+    state: EmulationState,
+    /// Held over a write, which may take several steps in the emulation and the hardware.
+    #[pin]
+    write_lock: Mutex<()>,
+}
+
+impl Config {
+    /// That of a device that nobody has opened yet.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            shadow: ConfigShadow::new()?,
+            state: EmulationState::default(),
+            write_lock <- new_mutex!((), "vfio_pci_config"),
+        })
+    }
+}
+
+impl HasConfigShadow for State {
+    fn config_shadow(self: Pin<&Self>) -> &ConfigShadow {
+        &self.get_ref().config.shadow
+    }
+}
+
+/// What is kept for the device.
+fn config(dev: &Device) -> &Config {
+    &dev.state().get_ref().config
+}
+
+/// The emulated bytes, as many as the device has.
+fn shadow(dev: &Device) -> Shadow<'_> {
+    let shadow = &config(dev).shadow;
+    let size = config::size(dev.pdev());
+    let (data, owners) = (shadow.data().as_slice(), shadow.owners().as_slice());
+    Shadow::new(data.get(..size).unwrap_or(data), owners)
+}
+
+/// The emulation.
+fn emulation(dev: &Device) -> Emulation<'_, Hardware<'_>> {
+    Emulation {
+        state: &config(dev).state,
+        shadow: shadow(dev),
+        function: Hardware(dev),
+    }
+}
+
+/// Prepares configuration space for a new user. The device must be enabled, in D0.
+///
+/// # Errors
+///
+/// That of an access to the device; nothing is left to be undone.
+///
+/// C function: `vfio_config_init()`.
+pub(crate) fn init(dev: &Device) -> Result {
+    emulation(dev).init()?;
+    dev.publish_config_shadow();
+    Ok(())
+}
+
+/// Ends what [`init`] began; there is no user any more.
+///
+/// C function: `vfio_config_free()`.
+pub(crate) fn free(dev: &Device) {
+    dev.retract_config_shadow();
+}
+
+/// Reads or writes `count` bytes at `pos` of the file, in or out of the region of configuration space.
+///
+/// # Errors
+///
+/// `EFAULT` if there is no such register or user memory cannot be accessed, and that of a failed
+/// access to hardware. What came before in the same call has been done.
+///
+/// C function: `vfio_pci_config_rw()`.
+pub(crate) fn rw(dev: &Device, buf: UserArg, count: usize, pos: u64, write: bool) -> Result<usize> {
+    const OFFSET_MASK: u64 = vfio_logic::region::offset(1) - 1;
+
+    let mut pos = i64::try_from(pos & OFFSET_MASK)?;
+    let mut done = 0;
+    while done < count {
+        let step = rw_single(dev, buf.offset(done), count - done, pos, write)?;
+        done += step;
+        pos = pos.checked_add(step.try_into()?).ok_or(EFAULT)?;
+    }
+    Ok(done)
+}
+
+/// Reads or writes the first piece of `count` bytes at `pos` of configuration space, as many as are in
+/// one register and one capability; their number is returned.
+///
+/// # Errors
+///
+/// As for [`rw`].
+///
+/// C function: `vfio_pci_config_rw_single()`.
+pub(crate) fn rw_single(
+    dev: &Device,
+    buf: UserArg,
+    count: usize,
+    pos: i64,
+    write: bool,
+) -> Result<usize> {
+    let access = Access::first(&shadow(dev), pos, count)?;
+    let done = access.width.bytes();
+    let mut bytes = [0; 4];
+
+    if write {
+        if access.drops_writes() {
+            return Ok(done);
+        }
+        let part = bytes.get_mut(..done).ok_or(EFAULT)?;
+        buf.reader(done).read_slice(part)?;
+        let _guard = config(dev).write_lock.lock();
+        emulation(dev).write(&access, u32::from_le_bytes(bytes))?;
+    } else {
+        bytes = emulation(dev).read(&access)?.to_le_bytes();
+        buf.writer(done)
+            .write_slice(bytes.get(..done).ok_or(EFAULT)?)?;
+    }
+    Ok(done)
+}
+
+/// Whether accesses to the memory of the device are answered.
+///
+/// The memory enable bit of a VF is in its physical function, so the user's says nothing. Takes no
+/// lock; the answer holds for as long as the caller has `memory_lock`.
+///
+/// C function: `__vfio_pci_memory_enabled()`.
+pub(crate) fn memory_enabled(dev: &Device) -> bool {
+    let pdev = dev.pdev();
+    let command = shadow(dev).word(header::COMMAND);
+    facts::is_awake(pdev)
+        && (facts::no_command_memory(pdev) || command & header::COMMAND_MEMORY != 0)
+}
+
+/// The INTx pin that the user sees: 1 for INTA#, 0 for none.
+pub(crate) fn interrupt_pin(dev: &Device) -> u8 {
+    shadow(dev).byte(header::INTERRUPT_PIN)
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a device tells of itself, and the interrupts that the user sets.
+
+use crate::{
+    config,
+    intrs,
+    state::Device, //
+};
+use kernel::{
+    bindings,
+    ffi::c_int,
+    prelude::*, //
+};
+use vfio_kapi::{
+    irq_set,
+    pci::{
+        self,
+        config as hw, //
+    },
+    uaccess::UserArg,
+    uapi::{
+        vfio_device_info,
+        vfio_device_info_cap_pci_atomic_comp,
+        vfio_irq_info, //
+    },
+};
+use vfio_logic::{
+    pci::{
+        irq,
+        irq_flags,
+        msi_vectors,
+        MsixTable,
+        ATOMIC_COMPLETERS, //
+    },
+    region::NUM_REGIONS, //
+};
+
+/// `VFIO_DEVICE_FLAGS_RESET`
+const FLAG_RESET: u32 = 1 << 0;
+/// `VFIO_DEVICE_FLAGS_PCI`
+const FLAG_PCI: u32 = 1 << 1;
+/// `VFIO_DEVICE_FLAGS_CAPS`
+const FLAG_CAPS: u32 = 1 << 7;
+/// `VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP`
+const CAP_ATOMIC_COMP: u16 = 5;
+
+/// The size of the part of `struct vfio_device_info` that has always been there.
+const DEVICE_INFO_MINSZ: usize = core::mem::offset_of!(vfio_device_info, cap_offset);
+
+/// `VFIO_DEVICE_GET_INFO`
+///
+/// # Errors
+///
+/// `EFAULT`; `EINVAL` if the argument is too short.
+pub(crate) fn device(dev: &Device, arg: UserArg) -> Result {
+    let mut info: vfio_device_info = arg.read_argsz(DEVICE_INFO_MINSZ)?;
+    let argsz = info.argsz as usize;
+    let added = u32::try_from(dev.regions().len())?;
+
+    info.flags = FLAG_PCI;
+    if dev.state().reset_works.get() {
+        info.flags |= FLAG_RESET;
+    }
+    info.num_regions = NUM_REGIONS.saturating_add(added);
+    info.num_irqs = irq::NUM;
+
+    if let Some(cap) = atomic_cap(dev) {
+        const START: usize = size_of::<vfio_device_info>();
+        const END: usize = START + size_of::<vfio_device_info_cap_pci_atomic_comp>();
+        info.flags |= FLAG_CAPS;
+        // CAST: The sizes are small.
+        if argsz < END {
+            info.argsz = END as u32;
+        } else {
+            arg.offset(START).write(&cap)?;
+            info.cap_offset = START as u32;
+        }
+    }
+    arg.write_prefix(&info, argsz)
+}
+
+/// The capability that tells which AtomicOps the root port completes; `None` if it completes none.
+///
+/// Asking lets the function send them: for this the user needs not do more than ask, in C as well.
+fn atomic_cap(dev: &Device) -> Option<vfio_device_info_cap_pci_atomic_comp> {
+    let pdev = pci::physfn(dev.pdev());
+    let own = pci::device_capabilities2(pdev);
+    let flags = ATOMIC_COMPLETERS
+        .into_iter()
+        .filter(|(cap, _)| own & cap != 0 && pci::enable_atomic_ops_to_root(pdev, *cap).is_ok())
+        .fold(0, |flags, (_, flag)| flags | flag);
+    (flags != 0).then(|| {
+        let mut cap = vfio_device_info_cap_pci_atomic_comp::default();
+        cap.header.id = CAP_ATOMIC_COMP;
+        cap.header.version = 1;
+        cap.flags = flags;
+        cap
+    })
+}
+
+/// The number of interrupts of an index.
+fn irq_count(dev: &Device, index: u32) -> u32 {
+    let pdev = dev.pdev();
+    let read = |cap: Option<u16>, register: u32| {
+        // CAST: Registers are at small offsets.
+        hw::read_word(pdev, cap?.checked_add(register as u16)?).ok()
+    };
+    match index {
+        irq::INTX => u32::from(config::interrupt_pin(dev) != 0),
+        irq::MSI => read(pci::msi_capability(pdev), bindings::PCI_MSI_FLAGS).map_or(0, msi_vectors),
+        irq::MSIX => read(pci::msix_capability(pdev), bindings::PCI_MSIX_FLAGS)
+            .map_or(0, |control| MsixTable::decode(control, 0).vectors.into()),
+        irq::ERR | irq::REQ => 1,
+        _ => 0,
+    }
+}
+
+/// `VFIO_DEVICE_GET_IRQ_INFO`
+///
+/// # Errors
+///
+/// `EFAULT`; `EINVAL` if the argument is too short or there is no such interrupt.
+pub(crate) fn irq(dev: &Device, arg: UserArg) -> Result {
+    let mut info: vfio_irq_info = arg.read_argsz(size_of::<vfio_irq_info>())?;
+    info.flags = irq_flags(info.index, pci::has_dynamic_msix(dev.pdev()))?;
+    info.count = irq_count(dev, info.index);
+    arg.write(&info)
+}
+
+/// `VFIO_DEVICE_SET_IRQS`
+///
+/// # Errors
+///
+/// `EFAULT`, `ENOMEM`; those of `vfio_set_irqs_validate_and_prepare()` and [`intrs::set_irqs`].
+pub(crate) fn set_irqs(dev: &Device, arg: UserArg) -> Result<c_int> {
+    let header = irq_set::Header::read(arg)?;
+    let max = irq_count(dev, header.index());
+    let len = header.check(max, irq::NUM)?;
+
+    let mut data = KVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?;
+    data.resize(len, 0u8, GFP_KERNEL_ACCOUNT)?;
+    arg.offset(irq_set::Header::SIZE)
+        .reader(len)
+        .read_slice(&mut data)?;
+    intrs::set_irqs(
+        dev,
+        header.flags(),
+        header.index(),
+        header.start(),
+        header.count(),
+        &data,
+    )
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Power states of a device, by the user's own doing and by runtime power management.
+//!
+//! A device that nobody has open is suspended (unless `disable_idle_d3`). The user of an open device
+//! may bring it into D3hot by its power management capability, or let runtime power management
+//! suspend it (*low power*): its usage count is then lent to the kernel until he wants the device back.
+//!
+//! Order: `memory_lock`, [`Power::inner`].
+
+use crate::{
+    config, intrs, memory,
+    state::{
+        Device,
+        Flag, //
+    },
+};
+use kernel::{
+    bindings,
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+use vfio_kapi::{
+    eventfd::EventFd,
+    pci::{
+        self, config as hw,
+        reset::{
+            self,
+            SavedState, //
+        },
+    },
+    runtime_pm,
+    uaccess::UserArg,
+    uapi::vfio_device_low_power_entry_with_wakeup, //
+};
+use vfio_logic::pci::{
+    feature,
+    irq,
+    FeatureOp,
+    FEATURE_SET, //
+};
+
+/// `PCI_D0`, a macro with a cast that bindgen does not take.
+pub(crate) const D0: bindings::pci_power_t = 0;
+/// `PCI_D3hot`
+pub(crate) const D3HOT: bindings::pci_power_t = 3;
+
+/// What there is to power management per device.
+#[pin_data]
+pub(crate) struct Power {
+    /// The user lent the usage count. Changed with `memory_lock` held for writing.
+    pub(crate) engaged: Flag,
+    /// There are virtual functions, so the device has to stay in D0.
+    pub(crate) sriov_active: Flag,
+    /// The device loses its configuration on the way from D3hot to D0.
+    loses_config: Flag,
+    /// INTx was masked because the device was suspended.
+    intx_masked: Flag,
+    #[pin]
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    /// The configuration before D3hot, if it gets lost.
+    saved: Option<SavedState>,
+    /// Whom to tell that the device was woken up by somebody else than its user.
+    wake: Option<EventFd>,
+}
+
+impl Power {
+    /// That of a device that is not registered yet.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            engaged: Flag::new(),
+            sriov_active: Flag::new(),
+            loses_config: Flag::new(),
+            intx_masked: Flag::new(),
+            inner <- new_mutex!(Inner { saved: None, wake: None }, "vfio_pci_power"),
+        })
+    }
+}
+
+/// What is kept for the device.
+fn power(dev: &Device) -> &Power {
+    &dev.state().get_ref().power
+}
+
+/// Finds out how the device behaves.
+pub(crate) fn probe(dev: &Device) {
+    let control = pci::pm_capability(dev.pdev())
+        .and_then(|cap| cap.checked_add(bindings::PCI_PM_CTRL as u16))
+        .and_then(|offset| hw::read_word(dev.pdev(), offset).ok());
+    let keeps = bindings::PCI_PM_CTRL_NO_SOFT_RESET as u16;
+    power(dev)
+        .loses_config
+        .set(control.is_some_and(|control| control & keeps == 0));
+}
+
+/// Brings the device into `state`. For any but D0 `memory_lock` must be held for writing.
+///
+/// # Errors
+///
+/// `EBUSY` for a physical function with virtual functions; otherwise that of
+/// `pci_set_power_state()`.
+pub(crate) fn set_state(dev: &Device, state: bindings::pci_power_t) -> Result {
+    let (pdev, power) = (dev.pdev(), power(dev));
+
+    if state > D0 && power.sriov_active.get() {
+        return Err(EBUSY);
+    }
+    let before = pci::power_state(pdev);
+    let loses = power.loses_config.get();
+    let save = loses && before < D3HOT && state >= D3HOT;
+    let restore = loses && before >= D3HOT && state <= D0;
+    if save {
+        reset::save_state(pdev);
+    }
+
+    pci::set_power_state(pdev, state)?;
+
+    let mut inner = power.inner.lock();
+    // The device may not have gone there because of a quirk.
+    if save && pci::power_state(pdev) >= D3HOT {
+        inner.saved = SavedState::store(pdev);
+    } else if restore {
+        if let Some(saved) = inner.saved.take() {
+            saved.load(pdev)?;
+            reset::restore_state(pdev);
+        }
+    }
+    Ok(())
+}
+
+/// Brings the device into `state`, after removing the user's mappings where that makes its memory
+/// inaccessible.
+///
+/// # Errors
+///
+/// As for [`set_state`].
+pub(crate) fn lock_and_set_state(dev: &Device, state: bindings::pci_power_t) -> Result {
+    let _guard = if state >= D3HOT {
+        memory::zap_and_lock(dev)
+    } else {
+        dev.memory_lock().write()
+    };
+    set_state(dev, state)
+}
+
+/// `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`: lends the usage count, with an eventfd to be told by if
+/// `with_wakeup`.
+///
+/// # Errors
+///
+/// `EINVAL` if it is lent already; those of the feature ioctl and of the eventfd.
+pub(crate) fn entry(
+    dev: &Device,
+    flags: u32,
+    arg: UserArg,
+    len: usize,
+    with_wakeup: bool,
+) -> Result {
+    let minsz = if with_wakeup {
+        size_of::<vfio_device_low_power_entry_with_wakeup>()
+    } else {
+        0
+    };
+    if feature(flags, len, FEATURE_SET, minsz)? == FeatureOp::Probe {
+        return Ok(());
+    }
+    let wake = if with_wakeup {
+        let entry: vfio_device_low_power_entry_with_wakeup = arg.read()?;
+        if entry.wakeup_eventfd < 0 {
+            return Err(EINVAL);
+        }
+        Some(EventFd::from_fd(entry.wakeup_eventfd)?)
+    } else {
+        None
+    };
+
+    let power = power(dev);
+    let _guard = memory::zap_and_lock(dev);
+    if power.engaged.get() {
+        return Err(EINVAL);
+    }
+    power.engaged.set(true);
+    power.inner.lock().wake = wake;
+    // The caller holds a count over the ioctl: the device suspends when that is put.
+    runtime_pm::put_noidle(dev.pdev().as_ref());
+    Ok(())
+}
+
+/// `VFIO_DEVICE_FEATURE_LOW_POWER_EXIT`: takes the usage count back, if it is lent.
+///
+/// # Errors
+///
+/// Those of the feature ioctl.
+pub(crate) fn exit(dev: &Device, flags: u32, len: usize) -> Result {
+    if feature(flags, len, FEATURE_SET, 0)? != FeatureOp::Probe {
+        take_back(dev);
+    }
+    Ok(())
+}
+
+/// Takes the usage count back, if it is lent.
+pub(crate) fn take_back(dev: &Device) {
+    let _guard = dev.memory_lock().write();
+    take_back_locked(dev);
+}
+
+/// As [`take_back`], with `memory_lock` held for writing.
+fn take_back_locked(dev: &Device) {
+    let power = power(dev);
+    if power.engaged.get() {
+        power.engaged.set(false);
+        runtime_pm::get_noresume(dev.pdev().as_ref());
+        power.inner.lock().wake = None;
+    }
+}
+
+/// The device is about to be suspended.
+pub(crate) fn suspend(dev: &Device) {
+    {
+        let _guard = dev.memory_lock().write();
+        // The user may have brought the device into D3hot. From D0 the PCI core suspends it, and
+        // saves its configuration before.
+        let _ = set_state(dev, D0);
+    }
+    // An INTx that the user himself masked stays so on resume.
+    power(dev)
+        .intx_masked
+        .set(dev.irq_type() == irq::INTX && intrs::intx_mask(dev));
+}
+
+/// The device was resumed.
+pub(crate) fn resume(dev: &Device) {
+    {
+        let _guard = dev.memory_lock().write();
+        let wake = power(dev).inner.lock().wake.take();
+        if let Some(wake) = wake {
+            // It was somebody else: the user is told, and the device stays awake.
+            wake.signal();
+            take_back_locked(dev);
+        }
+    }
+    if power(dev).intx_masked.get() {
+        intrs::intx_unmask(dev);
+    }
+}
+
+/// Whether the device's memory may be mapped: it answers, and is not about to be suspended. One that
+/// has `memory_lock` gets an answer that lasts.
+pub(crate) fn is_accessible(dev: &Device) -> bool {
+    !power(dev).engaged.get() && config::memory_enabled(dev)
+}
