@@ -9,8 +9,14 @@ mkdir -p $OUT
 transcript() {
 	which=$1 run=$2 name=$3 section=$4
 	shift 4
-	timeout -s KILL 300 vfio_transcript "$section" $(for dev in "$@"; do bdf "$dev"; done) \
-		>$OUT/"$which.$run.$name" 2>&1 || echo "exit status $?" >>$OUT/"$which.$run.$name"
+	program "$which" "$run" "$name" vfio_transcript "$section" $(for dev in "$@"; do bdf "$dev"; done)
+}
+
+# program WHICH RUN NAME COMMAND...: the same with another program that prints what it was answered.
+program() {
+	output=$OUT/$1.$2.$3
+	shift 3
+	timeout -s KILL 300 "$@" >"$output" 2>&1 || echo "exit status $?" >>"$output"
 }
 
 # one_set WHICH: everything, on the modules that are loaded.
@@ -25,11 +31,16 @@ one_set() {
 		transcript "$1" $run dirty dirty igb
 		transcript "$1" $run limits limits edu
 		transcript "$1" $run maps-random maps-random edu
+		for how in "v2 root" "v1 root" "v2 user"; do
+			# shellcheck disable=SC2086
+			program "$1" $run "type1-stress-${how% *}-${how#* }" type1_stress "$(group edu)" 2000 $run $how "$(group igb)"
+		done
 		for dev in edu igb e1000e nvme virtio-net ivshmem; do
 			[ $run = 1 ] || [ $dev = edu ] || [ $dev = igb ] || continue
 			transcript "$1" $run device-$dev device $dev
 			transcript "$1" $run config-$dev config $dev
 			transcript "$1" $run config-random-$dev config-random $dev
+			[ $run = 2 ] || program "$1" $run config-bits-$dev config_conformance -n 200 "$(bdf $dev)"
 			transcript "$1" $run irqs-$dev irqs $dev
 			transcript "$1" $run irqs-random-$dev irqs-random $dev
 			transcript "$1" $run reset-$dev reset $dev

@@ -40,6 +40,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--sh", help="shell text to run instead of a suite")
     parser.add_argument("--script", type=Path, help="as --sh, from a file")
     parser.add_argument("--no-log", action="store_true", help="with --sh: do not print a kernel log that is clean")
+    parser.add_argument("--allow", default="", help="with --sh: expression for kernel messages that are wanted")
     parser.add_argument("--load", action="store_true", help="with --sh: vfio_load first")
     parser.add_argument("--file", action="append", default=[], metavar="HOST:GUEST", help="put a file into the guest")
     parser.add_argument("--cmdline", default="", help="more kernel command line")
@@ -76,7 +77,7 @@ def shell(options: argparse.Namespace, work: Path) -> int:
     print("# modules: " + " ".join(f"{n}={w}" for n, w in selection.items()), flush=True)
 
     def out(line: str) -> None:
-        if not line.startswith("VM-END "):
+        if not line.startswith("VM-"):
             print(line, flush=True)
 
     outcome = qemu.boot(
@@ -89,7 +90,7 @@ def shell(options: argparse.Namespace, work: Path) -> int:
         on_line=out,
         on_console=out if options.verbose else lambda line: None,
     )
-    bad = kernellog.problems(outcome.kernel_log or outcome.console)
+    bad = kernellog.problems(outcome.kernel_log or outcome.console, options.allow)
     quiet = options.verbose or (options.no_log and outcome.status == 0 and not bad)
     if outcome.kernel_log and not quiet:
         print("# kernel log from the end of the boot on:")
