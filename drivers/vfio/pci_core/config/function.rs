@@ -6,7 +6,6 @@ use crate::{
     intrs,
     memory,
     power,
-    reset,
     state::Device, //
 };
 use kernel::{
@@ -18,6 +17,7 @@ use vfio_kapi::pci::{
     config,
     facts,
     pcie,
+    reset,
     vpd, //
 };
 use vfio_logic::{
@@ -100,7 +100,10 @@ impl Function for Hardware<'_> {
     }
 
     fn reset(&self) {
-        let _ = reset::function(self.0);
+        let _guard = memory::zap_and_lock(self.0);
+        // Not as DEVICE_RESET does, which takes the function to D0 before, with what it had when it
+        // left: one that is reset in D3hot by its own register has lost that.
+        let _ = reset::try_function(self.0.pdev());
     }
 
     fn intx_disabled(&self) -> bool {
