@@ -33,7 +33,6 @@ int vfio_helper_pm_runtime_resume(struct device *dev);
 int vfio_helper_pm_runtime_resume_and_get(struct device *dev);
 unsigned int vfio_helper_pmd_order(void);
 unsigned int vfio_helper_pud_order(void);
-void vfio_helper_rewrite_msi_msg(unsigned int irq);
 void vfio_helper_vma_set_io(struct vm_area_struct *vma);
 
 #endif /* _VFIO_HELPERS_H */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/io.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
-#include <linux/msi.h>
 #include <linux/nospec.h>
 #include <linux/pci.h>
 #include <linux/pm_runtime.h>
@@ -107,14 +106,6 @@ unsigned int vfio_helper_pmd_order(void)
 unsigned int vfio_helper_pud_order(void)
 {
 	return PUD_ORDER;
-}
-
-void vfio_helper_rewrite_msi_msg(unsigned int irq)
-{
-	struct msi_msg msg;
-
-	get_cached_msi_msg(irq, &msg);
-	pci_write_msi_msg(irq, &msg);
 }
 
 void vfio_helper_vma_set_io(struct vm_area_struct *vma)

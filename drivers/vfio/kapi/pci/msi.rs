@@ -115,8 +115,13 @@ impl Vectors {
     /// `EINVAL` if the vector is not allocated.
     pub fn rewrite_message(&self, index: u32) -> Result {
         let line = self.line(index)?;
+        // The kernel crate's type of this name has no fields, and so no room for them.
+        const _: () = assert!(size_of::<vb::msi_msg>() >= 12);
+        let mut msg = pin_init::zeroed::<vb::msi_msg>();
         // SAFETY: The interrupt is that of a vector, which stays allocated for as long as `self`.
-        unsafe { vb::vfio_helper_rewrite_msi_msg(line.get()) };
+        unsafe { vb::get_cached_msi_msg(line.get(), &mut msg) };
+        // SAFETY: As above.
+        unsafe { vb::pci_write_msi_msg(line.get(), &mut msg) };
         Ok(())
     }
 }
