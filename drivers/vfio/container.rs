@@ -81,7 +81,10 @@ pub(crate) fn register() -> Result<MiscDevice> {
 /// # Errors
 ///
 /// `EINVAL` if it is there already, or wants only half of what it can hear of devices; `ENOMEM`.
-pub(crate) fn register_backend(backend: IommuBackend, is: impl Fn(&IommuBackend) -> bool) -> Result {
+pub(crate) fn register_backend(
+    backend: IommuBackend,
+    is: impl Fn(&IommuBackend) -> bool,
+) -> Result {
     if backend.wants_devices().is_none() {
         pr_warn!("IOMMU backend with only one of register_device and unregister_device\n");
         return Err(EINVAL);

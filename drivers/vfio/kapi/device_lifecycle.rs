@@ -29,12 +29,10 @@ use kernel::{
         Allocator,
         NumaNode, //
     },
-    bindings,
-    container_of,
+    bindings, container_of,
     device::Device,
     error::to_result,
-    ffi,
-    new_spinlock,
+    ffi, new_spinlock,
     prelude::*,
     sync::{
         Arc,
@@ -59,16 +57,12 @@ impl OwnedDevice {
     /// # Errors
     ///
     /// `EINVAL` if it is smaller than what VFIO needs, `ENOMEM`.
-    pub fn alloc(
-        size: usize,
-        parent: &Device,
-        ops: &'static vb::vfio_device_ops,
-    ) -> Result<Self> {
+    pub fn alloc(size: usize, parent: &Device, ops: &'static vb::vfio_device_ops) -> Result<Self> {
         if size < size_of::<vb::vfio_device>() {
             return Err(EINVAL);
         }
-        let layout = Layout::from_size_align(size, align_of::<vb::vfio_device>())
-            .map_err(|_| EINVAL)?;
+        let layout =
+            Layout::from_size_align(size, align_of::<vb::vfio_device>()).map_err(|_| EINVAL)?;
         let memory = KVmalloc::alloc(layout, GFP_KERNEL | __GFP_ZERO, NumaNode::NO_NODE)?;
         let raw: NonNull<vb::vfio_device> = memory.cast();
         // SAFETY: New memory, large enough.
@@ -531,10 +525,7 @@ impl<G> Draining<G> {
         while self.wait(u16::MAX.into(), true) != Wait::Done {}
         // SAFETY: Nobody uses the device, so nobody uses the state but under the set's lock; it is a
         // boxed `State<G>`.
-        let state = unsafe {
-            KBox::from_raw(self.device().set_state::<G>(core::ptr::null_mut()))
-        };
+        let state = unsafe { KBox::from_raw(self.device().set_state::<G>(core::ptr::null_mut())) };
         KBox::into_inner(state).group
     }
 }
-

@@ -113,7 +113,8 @@ impl IommuGroup {
         unsafe extern "C" fn visit<R>(dev: *mut bindings::device, data: *mut c_void) -> i32 {
             // SAFETY: `dev` is a device of the group, which stays during the call; `data` is the
             // `Search` below, which nobody else uses meanwhile.
-            let (dev, search) = unsafe { (Device::from_raw(dev), &mut *data.cast::<Search<'_, R>>()) };
+            let (dev, search) =
+                unsafe { (Device::from_raw(dev), &mut *data.cast::<Search<'_, R>>()) };
             search.1 = (search.0)(dev);
             search.1.is_some().into()
         }

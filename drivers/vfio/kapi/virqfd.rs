@@ -12,8 +12,7 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    bindings,
-    container_of,
+    bindings, container_of,
     error::from_err_ptr,
     ffi,
     fs::LocalFile,
@@ -47,8 +46,7 @@ impl SerialQueue {
     /// `ENOMEM`.
     pub fn new(name: &'static CStr) -> Result<Self> {
         // SAFETY: The name is a string.
-        let queue =
-            unsafe { vb::vfio_helper_create_singlethread_workqueue(name.as_char_ptr()) };
+        let queue = unsafe { vb::vfio_helper_create_singlethread_workqueue(name.as_char_ptr()) };
         NonNull::new(queue).map(Self).ok_or(ENOMEM)
     }
 
@@ -165,10 +163,7 @@ impl Virqfds {
             vb::vfio_helper_init_work(&raw mut (*inner).shutdown, Some(State::shutdown));
             vb::vfio_helper_init_work(&raw mut (*inner).inject, Some(State::inject));
             vb::vfio_helper_init_work(&raw mut (*inner).flush_inject, Some(State::flush_inject));
-            vb::vfio_helper_init_waitqueue_func_entry(
-                &raw mut (*inner).wait,
-                Some(State::wake_up),
-            );
+            vb::vfio_helper_init_waitqueue_func_entry(&raw mut (*inner).wait, Some(State::wake_up));
             vb::vfio_helper_init_poll_funcptr(&raw mut (*inner).pt, Some(State::queue_proc));
         }
         {
