@@ -253,7 +253,7 @@ impl UnregisteredDevice {
             }
         }
         // INVARIANT: The count is 1, and that is ours.
-        Ok(Registration(Registered(self.0.cast())))
+        Ok(Registration(ManuallyDrop::new(Registered(self.0.cast()))))
     }
 }
 
@@ -426,7 +426,7 @@ pub unsafe fn put_registration(device: *mut vb::vfio_device) {
 /// The registration itself: what is there from registration to unregistration, once.
 ///
 /// Dropping it leaves the device registered for good; end it with [`Self::retire`].
-pub struct Registration<G>(Registered<G>);
+pub struct Registration<G>(ManuallyDrop<Registered<G>>);
 
 impl<G> Registration<G> {
     /// The device.
@@ -436,10 +436,11 @@ impl<G> Registration<G> {
 
     /// Removes the device from sysfs and begins to wait for its users.
     pub fn retire(self) -> Draining<G> {
-        let device = self.0 .0;
+        let registered = ManuallyDrop::into_inner(self.0);
+        let device = registered.0;
         // SAFETY: The device was added on registration, and this happens once.
-        unsafe { bindings::device_del(&raw mut (*self.0.as_raw()).device) };
-        drop(self);
+        unsafe { bindings::device_del(&raw mut (*registered.as_raw()).device) };
+        drop(registered);
         Draining {
             device,
             drained: false,
