@@ -33,7 +33,7 @@ use vfio_kapi::{
         IommuBackend, //
     },
     vfio_device::VfioDevice,
-    virqfd::NewVirqfd, //
+    virqfds::NewVirqfd, //
 };
 use vfio_logic::{
     group::max_pinned,

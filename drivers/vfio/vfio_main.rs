@@ -26,7 +26,7 @@ use vfio_kapi::{
     chrdev::ClassRegistration,
     misc::MiscDevice,
     print,
-    virqfd::SerialQueue, //
+    virqfds::SerialQueue, //
 };
 
 #[allow(unsafe_code)]

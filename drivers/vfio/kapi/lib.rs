@@ -33,4 +33,4 @@ pub mod task;
 pub mod uaccess;
 pub mod uapi;
 pub mod vfio_device;
-pub mod virqfd;
+pub mod virqfds;
