@@ -33,7 +33,7 @@ use vfio_kapi::{
         IommuBackend, //
     },
     vfio_device::VfioDevice,
-    virqfd::NewVirqfd, //
+    virqfds::NewVirqfd, //
 };
 use vfio_logic::{
     group::max_pinned,
@@ -150,7 +150,9 @@ unsafe fn register(device: *mut vb::vfio_device, kind: GroupKind) -> ffi::c_int 
 ///
 /// `device` must come from `_vfio_alloc_device`, not be registered, and nobody else may register it.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn vfio_register_group_dev(device: *mut vb::vfio_device) -> ffi::c_int {
+pub(crate) unsafe extern "C" fn vfio_register_group_dev(
+    device: *mut vb::vfio_device,
+) -> ffi::c_int {
     // SAFETY: By the contract of the C function.
     unsafe { register(device, GroupKind::Iommu) }
 }
@@ -189,7 +191,9 @@ pub(crate) unsafe extern "C" fn vfio_unregister_group_dev(device: *mut vb::vfio_
 ///
 /// `device` must be allocated.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn vfio_device_try_get_registration(device: *mut vb::vfio_device) -> bool {
+pub(crate) unsafe extern "C" fn vfio_device_try_get_registration(
+    device: *mut vb::vfio_device,
+) -> bool {
     // SAFETY: By the contract of the C function.
     unsafe { device_lifecycle::try_get_registration(device) }
 }
@@ -309,7 +313,9 @@ pub(crate) unsafe extern "C" fn vfio_file_is_valid(file: *mut bindings::file) ->
     // SAFETY: The file is valid.
     unsafe {
         group_of(file).is_some()
-            || device_file::FOPS.data_of(File::from_raw_file(file)).is_some()
+            || device_file::FOPS
+                .data_of(File::from_raw_file(file))
+                .is_some()
     }
 }
 
@@ -397,7 +403,9 @@ pub(crate) unsafe extern "C" fn vfio_register_iommu_driver(
 ///
 /// None: `ops` is only compared.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn vfio_unregister_iommu_driver(ops: *const vb::vfio_iommu_driver_ops) {
+pub(crate) unsafe extern "C" fn vfio_unregister_iommu_driver(
+    ops: *const vb::vfio_iommu_driver_ops,
+) {
     container::unregister_backend(|backend| backend.is(ops));
 }
 
@@ -449,7 +457,10 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
     let device = unsafe { CoreDevice::<Group>::from_raw(device) };
     let valid = usize::try_from(npage)
         .is_ok_and(|count| count > 0 && count <= max_pinned(kernel::page::PAGE_SIZE));
-    if let Some(translation) = device.translation().filter(|_| valid && device.wants_unmaps()) {
+    if let Some(translation) = device
+        .translation()
+        .filter(|_| valid && device.wants_unmaps())
+    {
         translation.unpin_pages(iova, npage);
     }
 }

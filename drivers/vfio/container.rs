@@ -29,6 +29,7 @@ use vfio_kapi::{
         FileOps, //
     },
     iommu_backend::{
+        Attachment,
         GroupKind,
         IommuBackend,
         OpenBackend, //
@@ -81,7 +82,10 @@ pub(crate) fn register() -> Result<MiscDevice> {
 /// # Errors
 ///
 /// `EINVAL` if it is there already, or wants only half of what it can hear of devices; `ENOMEM`.
-pub(crate) fn register_backend(backend: IommuBackend, is: impl Fn(&IommuBackend) -> bool) -> Result {
+pub(crate) fn register_backend(
+    backend: IommuBackend,
+    is: impl Fn(&IommuBackend) -> bool,
+) -> Result {
     if backend.wants_devices().is_none() {
         pr_warn!("IOMMU backend with only one of register_device and unregister_device\n");
         return Err(EINVAL);
@@ -118,14 +122,16 @@ pub(crate) struct Container {
 }
 
 struct State {
-    groups: KVec<Attached>,
+    groups: KVec<Member>,
     backend: Option<Arc<OpenBackend>>,
 }
 
 /// A group in a container.
-struct Attached {
+struct Member {
     group: ARef<IommuGroup>,
     kind: GroupKind,
+    /// There is one if the container has a backend. Goes before the ownership.
+    attachment: Option<Attachment>,
     _ownership: Option<DmaOwnership>,
 }
 
@@ -142,13 +148,19 @@ impl State {
     }
 
     /// Attaches all groups, or none.
-    fn attach_all(&self, backend: &OpenBackend) -> Result {
-        for (done, attached) in self.groups.iter().enumerate() {
-            if let Err(err) = backend.attach_group(&attached.group, attached.kind) {
-                for attached in self.groups.iter().take(done).rev() {
-                    backend.detach_group(&attached.group);
+    fn attach_all(&mut self, backend: &Arc<OpenBackend>) -> Result {
+        for at in 0..self.groups.len() {
+            let Some(member) = self.groups.get_mut(at) else {
+                break;
+            };
+            match Attachment::new(backend, &member.group, member.kind) {
+                Ok(attachment) => member.attachment = Some(attachment),
+                Err(err) => {
+                    for member in self.groups.iter_mut().take(at).rev() {
+                        member.attachment = None;
+                    }
+                    return Err(err);
                 }
-                return Err(err);
             }
         }
         Ok(())
@@ -185,13 +197,15 @@ impl Container {
             GroupKind::Iommu => Some(DmaOwnership::claim(group)?),
             GroupKind::Emulated | GroupKind::NoIommu => None,
         };
-        if let Some(backend) = &state.backend {
-            backend.attach_group(group, kind)?;
-        }
+        let attachment = match &state.backend {
+            Some(backend) => Some(Attachment::new(backend, group, kind)?),
+            None => None,
+        };
         state.groups.push(
-            Attached {
+            Member {
                 group: group.clone(),
                 kind,
+                attachment,
                 _ownership: ownership,
             },
             GFP_KERNEL_ACCOUNT,
@@ -205,15 +219,11 @@ impl Container {
         let Some(at) = state
             .groups
             .iter()
-            .position(|attached| core::ptr::eq(&*attached.group, group))
+            .position(|member| core::ptr::eq(&*member.group, group))
         else {
             return;
         };
-        if let Some(backend) = &state.backend {
-            backend.detach_group(group);
-        }
-        let attached = state.groups.remove(at).ok();
-        drop(attached);
+        drop(state.groups.remove(at).ok());
         if state.groups.is_empty() {
             let backend = state.backend.take();
             // Unmapping everything may take long.
@@ -256,8 +266,9 @@ impl Container {
                 continue;
             }
             let opened = backend.open(kind).and_then(|opened| {
+                let opened = Arc::new(opened, GFP_KERNEL_ACCOUNT)?;
                 state.attach_all(&opened)?;
-                Ok(Arc::new(opened, GFP_KERNEL_ACCOUNT)?)
+                Ok(opened)
             });
             match opened {
                 Ok(opened) => {

@@ -15,13 +15,13 @@ use vfio_kapi::{
     interval_tree::IntervalTree,
     uaccess::UserArg,
     uapi::{
-        DeviceFeature,
         vfio_device_feature_dma_logging_control,
         vfio_device_feature_dma_logging_range,
         vfio_device_feature_dma_logging_report,
         vfio_device_feature_mig_data_size,
         vfio_device_feature_mig_state,
         vfio_device_feature_migration, //
+        DeviceFeature,
     },
 };
 use vfio_logic::{

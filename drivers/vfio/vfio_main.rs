@@ -26,7 +26,7 @@ use vfio_kapi::{
     chrdev::ClassRegistration,
     misc::MiscDevice,
     print,
-    virqfd::SerialQueue, //
+    virqfds::SerialQueue, //
 };
 
 #[allow(unsafe_code)]
@@ -64,8 +64,8 @@ impl kernel::Module for Vfio {
         device::init()?;
         virqfd::init()?;
 
-        let container = container::register()
-            .inspect_err(|_| pr_err!("misc device register failed\n"))?;
+        let container =
+            container::register().inspect_err(|_| pr_err!("misc device register failed\n"))?;
         let group_class = group::CLASS.register()?;
         let group_numbers = group::Numbers::new()?;
         let virqfds = virqfd::Started::new(Arc::new(

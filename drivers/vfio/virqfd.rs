@@ -8,7 +8,7 @@ use kernel::{
 };
 use vfio_kapi::{
     module_static::ModuleStatic,
-    virqfd::{
+    virqfds::{
         SerialQueue,
         Virqfds, //
     },

@@ -29,12 +29,10 @@ use kernel::{
         Allocator,
         NumaNode, //
     },
-    bindings,
-    container_of,
+    bindings, container_of,
     device::Device,
     error::to_result,
-    ffi,
-    new_spinlock,
+    ffi, new_spinlock,
     prelude::*,
     sync::{
         Arc,
@@ -59,16 +57,12 @@ impl OwnedDevice {
     /// # Errors
     ///
     /// `EINVAL` if it is smaller than what VFIO needs, `ENOMEM`.
-    pub fn alloc(
-        size: usize,
-        parent: &Device,
-        ops: &'static vb::vfio_device_ops,
-    ) -> Result<Self> {
+    pub fn alloc(size: usize, parent: &Device, ops: &'static vb::vfio_device_ops) -> Result<Self> {
         if size < size_of::<vb::vfio_device>() {
             return Err(EINVAL);
         }
-        let layout = Layout::from_size_align(size, align_of::<vb::vfio_device>())
-            .map_err(|_| EINVAL)?;
+        let layout =
+            Layout::from_size_align(size, align_of::<vb::vfio_device>()).map_err(|_| EINVAL)?;
         let memory = KVmalloc::alloc(layout, GFP_KERNEL | __GFP_ZERO, NumaNode::NO_NODE)?;
         let raw: NonNull<vb::vfio_device> = memory.cast();
         // SAFETY: New memory, large enough.
@@ -259,7 +253,7 @@ impl UnregisteredDevice {
             }
         }
         // INVARIANT: The count is 1, and that is ours.
-        Ok(Registration(Registered(self.0.cast())))
+        Ok(Registration(ManuallyDrop::new(Registered(self.0.cast()))))
     }
 }
 
@@ -432,7 +426,7 @@ pub unsafe fn put_registration(device: *mut vb::vfio_device) {
 /// The registration itself: what is there from registration to unregistration, once.
 ///
 /// Dropping it leaves the device registered for good; end it with [`Self::retire`].
-pub struct Registration<G>(Registered<G>);
+pub struct Registration<G>(ManuallyDrop<Registered<G>>);
 
 impl<G> Registration<G> {
     /// The device.
@@ -442,10 +436,11 @@ impl<G> Registration<G> {
 
     /// Removes the device from sysfs and begins to wait for its users.
     pub fn retire(self) -> Draining<G> {
-        let device = self.0 .0;
+        let registered = ManuallyDrop::into_inner(self.0);
+        let device = registered.0;
         // SAFETY: The device was added on registration, and this happens once.
-        unsafe { bindings::device_del(&raw mut (*self.0.as_raw()).device) };
-        drop(self);
+        unsafe { bindings::device_del(&raw mut (*registered.as_raw()).device) };
+        drop(registered);
         Draining {
             device,
             drained: false,
@@ -531,10 +526,7 @@ impl<G> Draining<G> {
         while self.wait(u16::MAX.into(), true) != Wait::Done {}
         // SAFETY: Nobody uses the device, so nobody uses the state but under the set's lock; it is a
         // boxed `State<G>`.
-        let state = unsafe {
-            KBox::from_raw(self.device().set_state::<G>(core::ptr::null_mut()))
-        };
+        let state = unsafe { KBox::from_raw(self.device().set_state::<G>(core::ptr::null_mut())) };
         KBox::into_inner(state).group
     }
 }
-

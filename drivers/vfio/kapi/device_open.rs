@@ -257,7 +257,10 @@ impl VfioDevice {
     pub fn show_path(&self, m: &SeqFile) {
         // SAFETY: The parent outlives this device.
         let path = unsafe {
-            bindings::kobject_get_path(&raw const (*(*self.as_raw()).dev).kobj, bindings::GFP_KERNEL)
+            bindings::kobject_get_path(
+                &raw const (*(*self.as_raw()).dev).kobj,
+                bindings::GFP_KERNEL,
+            )
         };
         if path.is_null() {
             return;
@@ -394,20 +397,14 @@ impl<G: DeviceGroup> Opened<G> {
     pub fn migration(&self) -> Option<Migration<'_>> {
         // SAFETY: The operations are set before registration, and constant.
         let ops = unsafe { (*self.as_raw()).mig_ops.as_ref() }?;
-        Some(Migration {
-            device: self,
-            ops,
-        })
+        Some(Migration { device: self, ops })
     }
 
     /// The logging of what the device writes by DMA, if it can.
     pub fn dma_log(&self) -> Option<DmaLog<'_>> {
         // SAFETY: The operations are set before registration, and constant.
         let ops = unsafe { (*self.as_raw()).log_ops.as_ref() }?;
-        Some(DmaLog {
-            device: self,
-            ops,
-        })
+        Some(DmaLog { device: self, ops })
     }
 }
 

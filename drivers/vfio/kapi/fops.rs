@@ -182,9 +182,7 @@ impl<T: FileOps> FileOperations<T> {
 
     const fn new(
         opens: Opens,
-        open: Option<
-            unsafe extern "C" fn(*mut bindings::inode, *mut bindings::file) -> ffi::c_int,
-        >,
+        open: Option<unsafe extern "C" fn(*mut bindings::inode, *mut bindings::file) -> ffi::c_int>,
     ) -> Self {
         Self {
             fops: bindings::file_operations {
@@ -192,8 +190,16 @@ impl<T: FileOps> FileOperations<T> {
                 open,
                 release: Some(Self::release),
                 read: if T::HAS_READ { Some(Self::read) } else { None },
-                write: if T::HAS_WRITE { Some(Self::write) } else { None },
-                unlocked_ioctl: if T::HAS_IOCTL { Some(Self::ioctl) } else { None },
+                write: if T::HAS_WRITE {
+                    Some(Self::write)
+                } else {
+                    None
+                },
+                unlocked_ioctl: if T::HAS_IOCTL {
+                    Some(Self::ioctl)
+                } else {
+                    None
+                },
                 compat_ioctl: if T::HAS_IOCTL {
                     bindings::compat_ptr_ioctl
                 } else {
@@ -261,9 +267,8 @@ impl<T: FileOps> FileOperations<T> {
         // SAFETY: A character device is being opened, so the inode refers to its `cdev`, which the
         // kernel holds a reference to during this call. Only `CharDevice<T::Node>` takes operations
         // of this kind.
-        let node = unsafe {
-            crate::chrdev::node_of_cdev::<T::Node>((*inode).__bindgen_anon_5.i_cdev)
-        };
+        let node =
+            unsafe { crate::chrdev::node_of_cdev::<T::Node>((*inode).__bindgen_anon_5.i_cdev) };
         // SAFETY: `file` is being opened, so nobody else uses it.
         unsafe { Self::finish_open(file, T::open(node)) }
     }
@@ -283,9 +288,7 @@ impl<T: FileOps> FileOperations<T> {
     /// # Safety
     ///
     /// `file` must be an open file of this kind, for `'a`.
-    unsafe fn borrow<'a>(
-        file: *mut bindings::file,
-    ) -> <T::Ptr as ForeignOwnable>::Borrowed<'a> {
+    unsafe fn borrow<'a>(file: *mut bindings::file) -> <T::Ptr as ForeignOwnable>::Borrowed<'a> {
         // SAFETY: By the type invariant and the contract of this function.
         unsafe { T::Ptr::borrow((*file).private_data) }
     }
@@ -372,4 +375,3 @@ impl NewFile {
         self.0
     }
 }
-

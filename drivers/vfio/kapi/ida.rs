@@ -40,9 +40,8 @@ impl Ida {
     /// `ENOSPC` if there is none, `ENOMEM`.
     pub fn alloc_max(&self, max: u32) -> Result<u32> {
         // SAFETY: The IDA is initialized.
-        let id = unsafe {
-            bindings::ida_alloc_range(self.inner.get(), 0, max, bindings::GFP_KERNEL)
-        };
+        let id =
+            unsafe { bindings::ida_alloc_range(self.inner.get(), 0, max, bindings::GFP_KERNEL) };
         to_result(id)?;
         Ok(id.unsigned_abs())
     }

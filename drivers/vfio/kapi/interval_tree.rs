@@ -45,8 +45,7 @@ impl IntervalTree {
             return Err(EINVAL);
         }
         // SAFETY: The tree is valid.
-        let found =
-            unsafe { bindings::interval_tree_iter_first(self.as_raw(), start, last) };
+        let found = unsafe { bindings::interval_tree_iter_first(self.as_raw(), start, last) };
         if !found.is_null() {
             return Err(EINVAL);
         }
@@ -100,9 +99,8 @@ impl BorrowedTree {
 
     fn nodes(&self) -> impl Iterator<Item = Node> + '_ {
         // SAFETY: The tree is valid.
-        let mut next = unsafe {
-            bindings::interval_tree_iter_first(self.0.as_ptr(), 0, usize::MAX)
-        };
+        let mut next =
+            unsafe { bindings::interval_tree_iter_first(self.0.as_ptr(), 0, usize::MAX) };
         core::iter::from_fn(move || {
             let node = NonNull::new(next)?;
             // SAFETY: The node is in the tree.
@@ -125,7 +123,10 @@ impl BorrowedTree {
     /// Makes one range of the ranges `index` and `index + 1`, and of what is between them. It stays
     /// in the first one's node; the other one leaves the tree. Answers whether there are both.
     pub fn merge_with_next(&mut self, index: usize) -> bool {
-        let (Some(first), Some(next)) = (self.node(index), index.checked_add(1).and_then(|next| self.node(next))) else {
+        let (Some(first), Some(next)) = (
+            self.node(index),
+            index.checked_add(1).and_then(|next| self.node(next)),
+        ) else {
             return false;
         };
         let (root, first, next) = (self.0.as_ptr(), first.0.as_ptr(), next.0.as_ptr());

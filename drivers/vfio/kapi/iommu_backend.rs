@@ -185,25 +185,6 @@ impl OpenBackend {
             _ => Err(i32::try_from(ret).map_or(EINVAL, Error::from_errno)),
         }
     }
-
-    /// Lets the devices of a group use the address space.
-    ///
-    /// # Errors
-    ///
-    /// Those of the backend.
-    pub fn attach_group(&self, group: &IommuGroup, kind: GroupKind) -> Result {
-        let attach = self.ops().attach_group.ok_or(ENODEV)?;
-        // SAFETY: Both are valid; the backend looks after groups that it has.
-        to_result(unsafe { attach(self.data, group.as_raw(), kind.as_raw()) })
-    }
-
-    /// Undoes [`Self::attach_group`].
-    pub fn detach_group(&self, group: &IommuGroup) {
-        if let Some(detach) = self.ops().detach_group {
-            // SAFETY: Both are valid; the backend ignores groups that it does not have.
-            unsafe { detach(self.data, group.as_raw()) };
-        }
-    }
 }
 
 impl Drop for OpenBackend {
@@ -211,6 +192,49 @@ impl Drop for OpenBackend {
         if let Some(release) = self.ops().release {
             // SAFETY: The instance is valid by the type invariant, and nobody uses it any more.
             unsafe { release(self.data) };
+        }
+    }
+}
+
+/// A group whose devices may use an address space; they may not any more when it is dropped.
+///
+/// # Invariants
+///
+/// The group is attached to the backend, by this.
+pub struct Attachment {
+    backend: Arc<OpenBackend>,
+    // Backends keep the pointer.
+    group: ARef<IommuGroup>,
+}
+
+impl Attachment {
+    /// Lets the devices of a group use the address space.
+    ///
+    /// # Errors
+    ///
+    /// Those of the backend.
+    pub fn new(
+        backend: &Arc<OpenBackend>,
+        group: &ARef<IommuGroup>,
+        kind: GroupKind,
+    ) -> Result<Self> {
+        let attach = backend.ops().attach_group.ok_or(ENODEV)?;
+        // SAFETY: Both are valid, and the group stays so while it is attached; the backend looks after
+        // groups that it has already.
+        to_result(unsafe { attach(backend.data, group.as_raw(), kind.as_raw()) })?;
+        // INVARIANT: Attached just now.
+        Ok(Self {
+            backend: backend.clone(),
+            group: group.clone(),
+        })
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if let Some(detach) = self.backend.ops().detach_group {
+            // SAFETY: The group is attached by the type invariant.
+            unsafe { detach(self.backend.data, self.group.as_raw()) };
         }
     }
 }

@@ -45,6 +45,15 @@ impl IommuGroup {
         unsafe { &*ptr.cast() }
     }
 
+    /// The group that a device is in, if it is in one.
+    pub fn of(dev: &Device) -> Option<ARef<Self>> {
+        // SAFETY: The device is valid, and transparent over the C structure.
+        let group =
+            unsafe { bindings::iommu_group_get(core::ptr::from_ref(dev).cast_mut().cast()) };
+        // SAFETY: The function returned a reference, if any, which passes to the result.
+        Some(unsafe { ARef::from_raw(NonNull::new(group)?.cast()) })
+    }
+
     /// The C group, for calls into the kernel.
     #[inline]
     pub fn as_raw(&self) -> *mut bindings::iommu_group {
@@ -55,14 +64,6 @@ impl IommuGroup {
     pub fn id(&self) -> i32 {
         // SAFETY: The group is valid by the type invariant.
         unsafe { bindings::iommu_group_id(self.as_raw()) }
-    }
-
-    /// The group that `dev` is in, if any.
-    pub fn of(dev: &Device) -> Option<ARef<Self>> {
-        // SAFETY: The device is valid; the function answers with a reference or null.
-        let group = NonNull::new(unsafe { bindings::iommu_group_get(dev_raw(dev)) })?;
-        // SAFETY: The reference is ours.
-        Some(unsafe { ARef::from_raw(group.cast()) })
     }
 
     /// Makes a group of no IOMMU, for devices that need one only for user space to find them.
@@ -113,7 +114,8 @@ impl IommuGroup {
         unsafe extern "C" fn visit<R>(dev: *mut bindings::device, data: *mut c_void) -> i32 {
             // SAFETY: `dev` is a device of the group, which stays during the call; `data` is the
             // `Search` below, which nobody else uses meanwhile.
-            let (dev, search) = unsafe { (Device::from_raw(dev), &mut *data.cast::<Search<'_, R>>()) };
+            let (dev, search) =
+                unsafe { (Device::from_raw(dev), &mut *data.cast::<Search<'_, R>>()) };
             search.1 = (search.0)(dev);
             search.1.is_some().into()
         }

@@ -86,7 +86,8 @@ impl KvmLink {
         let put = Symbol::get(PUT)?;
         let get = Symbol::get(GET)?;
         // SAFETY: The type of the function, by `linux/kvm_host.h`.
-        let get_kvm = unsafe { core::mem::transmute::<NonNull<core::ffi::c_void>, GetKvm>(get.addr) };
+        let get_kvm =
+            unsafe { core::mem::transmute::<NonNull<core::ffi::c_void>, GetKvm>(get.addr) };
         let link = self.kvm.lock();
         let kvm = NonNull::new(link.0)?;
         // SAFETY: The machine stays allocated while the lock is held.
@@ -111,7 +112,8 @@ impl Kvm {
     /// Hands the references over: to the fields `kvm` and `put_kvm` of a device.
     pub(crate) fn into_raw(self) -> (*mut vb::kvm, PutKvm) {
         // SAFETY: The type of the function, by `linux/kvm_host.h`.
-        let put = unsafe { core::mem::transmute::<NonNull<core::ffi::c_void>, PutKvm>(self.put.addr) };
+        let put =
+            unsafe { core::mem::transmute::<NonNull<core::ffi::c_void>, PutKvm>(self.put.addr) };
         let kvm = self.kvm.as_ptr();
         core::mem::forget(self);
         (kvm, put)

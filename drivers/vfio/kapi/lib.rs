@@ -49,5 +49,5 @@ pub mod uuid;
 pub mod vfio_device;
 pub mod vfio_file;
 pub mod virqfd;
-pub mod virqfd_client;
+pub mod virqfds;
 pub mod vma;

@@ -49,10 +49,7 @@ impl MiscDevice {
     /// # Errors
     ///
     /// `EBUSY` if the number is taken, `ENOMEM`, or `EINVAL` if `fops` is not for misc devices.
-    pub fn register<T: FileOps>(
-        fops: &'static FileOperations<T>,
-        node: &MiscNode,
-    ) -> Result<Self> {
+    pub fn register<T: FileOps>(fops: &'static FileOperations<T>, node: &MiscNode) -> Result<Self> {
         if fops.opens() != Opens::Misc {
             return Err(EINVAL);
         }

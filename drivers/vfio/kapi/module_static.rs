@@ -9,10 +9,10 @@ use core::{
 use kernel::{
     prelude::*,
     sync::atomic::{
+        Acquire, //
         Atomic,
         Relaxed,
         Release,
-        Acquire, //
     },
 };
 

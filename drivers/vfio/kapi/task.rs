@@ -15,7 +15,11 @@ pub fn comm() -> Comm {
     let task = kernel::current!().as_ptr();
     // SAFETY: The running task is valid. A task may be renamed meanwhile; what is read is then part
     // of either name.
-    let comm: [c_char; 16] = unsafe { (&raw const (*task).comm).cast::<[c_char; 16]>().read_volatile() };
+    let comm: [c_char; 16] = unsafe {
+        (&raw const (*task).comm)
+            .cast::<[c_char; 16]>()
+            .read_volatile()
+    };
     Comm(comm.map(|byte| byte as u8))
 }
 

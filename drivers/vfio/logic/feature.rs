@@ -76,7 +76,10 @@ pub fn log_range(iova: u64, length: u64, page_size: u64) -> Result<(usize, usize
         return Err(EINVAL);
     }
     let end = iova.checked_add(length).ok_or(EOVERFLOW)?;
-    let last = end.checked_sub(1).filter(|last| *last >= iova).ok_or(EINVAL)?;
+    let last = end
+        .checked_sub(1)
+        .filter(|last| *last >= iova)
+        .ok_or(EINVAL)?;
     let address = |value| usize::try_from(value).map_err(|_| EOVERFLOW);
     address(end)?;
     Ok((address(iova)?, address(last)?))

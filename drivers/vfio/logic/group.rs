@@ -62,7 +62,9 @@ impl Group {
     /// `EINVAL` if it is in none, `EBUSY` if devices are open.
     pub fn detach(&self) -> Result {
         match self {
-            Self { attached: false, .. } => Err(EINVAL),
+            Self {
+                attached: false, ..
+            } => Err(EINVAL),
             Self { users: 1.., .. } => Err(EBUSY),
             _ => Ok(()),
         }

@@ -22,7 +22,7 @@ use vfio_kapi::{
     pci,
     uaccess::UserArg,
     uapi::vfio_device_ioeventfd,
-    virqfd_client::{
+    virqfd::{
         Target,
         Virqfd, //
     },

@@ -29,7 +29,7 @@ use vfio_kapi::{
         Sharing, //
     },
     pci::intx,
-    virqfd_client::{
+    virqfd::{
         Target,
         Virqfd, //
     },
