@@ -143,34 +143,49 @@ static const struct vfio_device_ops emu_ops = {
 	.dma_unmap = emu_dma_unmap,
 };
 
-static int __init emu_module_init(void)
+static int emu_probe(struct platform_device *pdev)
 {
 	int ret;
 
-	pdev = platform_device_register_simple("vfio-test-emulated", -1, NULL, 0);
-	if (IS_ERR(pdev))
-		return PTR_ERR(pdev);
 	emulated = vfio_alloc_device(emulated, vdev, &pdev->dev, &emu_ops);
-	if (IS_ERR(emulated)) {
-		ret = PTR_ERR(emulated);
-		goto out;
-	}
+	if (IS_ERR(emulated))
+		return PTR_ERR(emulated);
 	ret = vfio_register_emulated_iommu_dev(&emulated->vdev);
-	if (ret) {
+	if (ret)
 		vfio_put_device(&emulated->vdev);
-		goto out;
+	return ret;
+}
+
+static void emu_remove(struct platform_device *pdev)
+{
+	vfio_unregister_group_dev(&emulated->vdev);
+	vfio_put_device(&emulated->vdev);
+}
+
+static struct platform_driver emu_driver = {
+	.probe = emu_probe,
+	.remove = emu_remove,
+	.driver.name = "vfio-test-emulated",
+};
+
+static int __init emu_module_init(void)
+{
+	int ret = platform_driver_register(&emu_driver);
+
+	if (ret)
+		return ret;
+	pdev = platform_device_register_simple("vfio-test-emulated", -1, NULL, 0);
+	if (IS_ERR(pdev)) {
+		platform_driver_unregister(&emu_driver);
+		return PTR_ERR(pdev);
 	}
 	return 0;
-out:
-	platform_device_unregister(pdev);
-	return ret;
 }
 
 static void __exit emu_module_exit(void)
 {
-	vfio_unregister_group_dev(&emulated->vdev);
-	vfio_put_device(&emulated->vdev);
 	platform_device_unregister(pdev);
+	platform_driver_unregister(&emu_driver);
 }
 
 module_init(emu_module_init);
