@@ -4,7 +4,9 @@
 . /vm/suite/run.sh
 ktap_begin
 if command -v vfio-edu >/dev/null; then
-	t edu main_job
+	for dev in edu edu-port; do
+		t "$dev" main_job "$dev"
+	done
 else
 	skip edu "samples/edu was not built"
 fi

@@ -89,6 +89,8 @@ PC_DEVICES = (
         behind_port(6, "pcie-pci-bridge", "pci") + ("-device", "edu,bus=pci,addr=0x1"),
     ),
     Device("twin-b", "0000:07:02.0", "8086:100e", ("-device", "e1000,bus=pci,addr=0x2"), "e1000"),
+    # The edu on the root bus cannot be reset; this one can, by its port.
+    Device("edu-port", "0000:08:00.0", "1234:11e8", behind_port(7, "edu", "eduport")),
 )
 
 HUGE_PAGES = "hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=16"
