@@ -147,10 +147,10 @@ fn resource(pdev: &pci::Device, bar: u32) -> Option<(u64, u64, u32)> {
     let res = unsafe { &raw const (*raw(pdev)).resource[bar as usize] };
     // SAFETY: As above.
     let (start, end, flags) = unsafe { ((*res).start, (*res).end, (*res).flags) };
-    let len = if start == 0 && end == 0 {
-        0
-    } else {
-        end.wrapping_sub(start).wrapping_add(1)
+    // As `pci_resource_len()` has it.
+    let len = match end {
+        0 => 0,
+        end => end.wrapping_sub(start).wrapping_add(1),
     };
     Some((start, len, flags as u32))
 }

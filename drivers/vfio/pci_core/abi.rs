@@ -36,7 +36,11 @@ use kernel::{
         c_void, //
     },
     prelude::*,
-    str::CStr, //
+    str::CStr,
+    sync::atomic::{
+        AtomicFlag,
+        Relaxed, //
+    }, //
 };
 use vfio_bindings as vb;
 use vfio_kapi::{
@@ -110,14 +114,15 @@ same_as_c! {
     vfio_pci_dma_buf_iommufd_map,
 }
 
-/// Initializes what is not initialized at compile time.
-///
-/// # Safety
-///
-/// Must be called exactly once, before everything else.
-pub(crate) unsafe fn init() {
-    // SAFETY: By the contract of this function.
-    unsafe { sriov::PFS.init() };
+/// Initializes what is not initialized at compile time. For the module's `init`.
+pub(crate) fn init() {
+    static DONE: AtomicFlag = AtomicFlag::new(false);
+
+    if !DONE.xchg(true, Relaxed) {
+        // SAFETY: The flag makes sure that this happens once. Nothing of this module is called before
+        // its `init`, so nobody has used the lock yet.
+        unsafe { sriov::PFS.init() };
+    }
 }
 
 /// What a driver's `init` calls first.

@@ -42,7 +42,8 @@ pub(crate) fn zap_and_lock(dev: &Device) -> Guard<'_> {
 /// the command register is put back when dropped.
 pub(crate) struct MemoryEnabled<'a> {
     dev: &'a Device,
-    command: u16,
+    /// What to put back; `None` if the function could not be asked.
+    command: Option<u16>,
     // Dropped after `drop` put the command register back.
     _guard: Guard<'a>,
 }
@@ -51,21 +52,22 @@ pub(crate) struct MemoryEnabled<'a> {
 ///
 /// Mappings of the user stay: this only makes more accessible than was.
 pub(crate) fn memory_lock_and_enable(dev: &Device) -> MemoryEnabled<'_> {
-    let _guard = dev.memory_lock().write();
-    // A function that does not answer reads as all ones, as on the bus: nothing to turn on.
-    let command = config::read_word(dev.pdev(), config::COMMAND).unwrap_or(!0);
-    if command & COMMAND_MEMORY == 0 {
+    let guard = dev.memory_lock().write();
+    let command = config::read_word(dev.pdev(), config::COMMAND).ok();
+    if let Some(command) = command.filter(|command| command & COMMAND_MEMORY == 0) {
         let _ = config::write_word(dev.pdev(), config::COMMAND, command | COMMAND_MEMORY);
     }
     MemoryEnabled {
         dev,
         command,
-        _guard,
+        _guard: guard,
     }
 }
 
 impl Drop for MemoryEnabled<'_> {
     fn drop(&mut self) {
-        let _ = config::write_word(self.dev.pdev(), config::COMMAND, self.command);
+        if let Some(command) = self.command {
+            let _ = config::write_word(self.dev.pdev(), config::COMMAND, command);
+        }
     }
 }

@@ -36,10 +36,8 @@ module! {
 struct Module;
 
 impl kernel::Module for Module {
-    #[allow(unsafe_code)]
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        // SAFETY: Nothing was called before, and this is called once.
-        unsafe { abi::init() };
+        abi::init();
         Ok(Self)
     }
 }

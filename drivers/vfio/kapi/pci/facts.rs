@@ -46,30 +46,19 @@ pub fn has_irq(pdev: &pci::Device) -> bool {
 pub fn is_awake(pdev: &pci::Device) -> bool {
     // `PCI_D3hot`, a macro with a cast that bindgen does not take.
     const D3HOT: bindings::pci_power_t = 3;
-    // SAFETY: The device is valid. The kernel writes the field in one store.
-    unsafe { (&raw const (*raw(pdev)).current_state).read_volatile() < D3HOT }
+    super::power_state(pdev) < D3HOT
 }
 
 /// What is behind BAR number `index`; 6 is the expansion ROM. Nothing beyond.
 pub fn resource(pdev: &pci::Device, index: usize) -> Resource {
-    if index > bindings::PCI_ROM_RESOURCE as usize {
+    let found = u32::try_from(index).ok();
+    let Some((start, len, flags)) = found.and_then(|index| super::resource(pdev, index)) else {
         return Resource::default();
-    }
-    // SAFETY: The device is valid, and has a resource of this number. These fields do not change while
-    // a driver is bound.
-    let (start, end, flags) = unsafe {
-        let resource = (&raw const (*raw(pdev)).resource)
-            .cast::<bindings::resource>()
-            .add(index);
-        ((*resource).start, (*resource).end, (*resource).flags)
     };
-    let has = |flag: u32| flags & flag as usize != 0;
+    let has = |flag: u32| flags & flag != 0;
     Resource {
         start,
-        len: match end {
-            0 => 0,
-            end => end.wrapping_sub(start).wrapping_add(1),
-        },
+        len,
         io: has(bindings::IORESOURCE_IO),
         prefetch: has(bindings::IORESOURCE_PREFETCH),
         is_64bit: has(bindings::IORESOURCE_MEM_64),
@@ -78,12 +67,5 @@ pub fn resource(pdev: &pci::Device, index: usize) -> Resource {
 
 /// The size of the copy of the expansion ROM that firmware left in memory, or 0.
 pub fn shadow_rom_len(pdev: &pci::Device) -> usize {
-    let raw = raw(pdev);
-    // SAFETY: The device is valid; the fields are set before the device is added.
-    let (rom, len) = unsafe { ((*raw).rom, (*raw).romlen) };
-    if rom != 0 {
-        len
-    } else {
-        0
-    }
+    super::rom::shadow_len(pdev).unwrap_or(0)
 }
