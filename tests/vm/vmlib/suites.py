@@ -122,6 +122,8 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
         environment={"MACHINE": machine.name, "SUITE": suite.name, **dict(suite.environment)},
     )
     printer = Printer(live)
+    if not live:
+        print(f"# {name}: running, at most {options.timeout or suite.timeout:.0f} s", flush=True)
     printer.line(f"# {name}: {suite.about}; modules: " + " ".join(f"{n}={w}" for n, w in selection.items()))
     outcome = qemu.boot(
         machine,
