@@ -59,10 +59,10 @@ impl FileOps for DeviceFile {
         }
         let _power = device.power().map_err(|err| {
             vfio_kapi::ratelimited!(dev_info!(
-                    device.parent(),
-                    "vfio: runtime resume failed {}\n",
-                    err.to_errno()
-                ));
+                device.parent(),
+                "vfio: runtime resume failed {}\n",
+                err.to_errno()
+            ));
             EIO
         })?;
         match cmd {

@@ -259,11 +259,11 @@ impl Group {
         let _: Option<()> = iommu_group.find_device(|device| {
             if !self.has_device(device) && vfio_kapi::iommu_group::uses_dma(device) {
                 vfio_kapi::ratelimited!(dev_warn!(
-                        device,
-                        "vfio: group {} is not viable: this device is bound to driver {}\n",
-                        id,
-                        vfio_kapi::iommu_group::driver_name(device),
-                    ));
+                    device,
+                    "vfio: group {} is not viable: this device is bound to driver {}\n",
+                    id,
+                    vfio_kapi::iommu_group::driver_name(device),
+                ));
             }
             None
         });

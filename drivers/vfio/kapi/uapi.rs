@@ -97,7 +97,8 @@ pub struct DeviceFeature {
     pub flags: u32,
 }
 
-const _: () = assert!(size_of::<DeviceFeature>() == size_of::<vfio_bindings::vfio_device_feature>());
+const _: () =
+    assert!(size_of::<DeviceFeature>() == size_of::<vfio_bindings::vfio_device_feature>());
 
 // SAFETY: Two integers of 4 bytes, without padding.
 unsafe impl Uapi for DeviceFeature {}

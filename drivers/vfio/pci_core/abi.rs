@@ -36,11 +36,7 @@ use kernel::{
         c_void, //
     },
     prelude::*,
-    str::CStr,
-    sync::atomic::{
-        AtomicFlag,
-        Relaxed, //
-    }, //
+    str::CStr, //
 };
 use vfio_bindings as vb;
 use vfio_kapi::{
@@ -112,17 +108,6 @@ same_as_c! {
     vfio_pci_core_fill_phys_vec,
     vfio_pci_core_get_dmabuf_phys,
     vfio_pci_dma_buf_iommufd_map,
-}
-
-/// Initializes what is not initialized at compile time. For the module's `init`.
-pub(crate) fn init() {
-    static DONE: AtomicFlag = AtomicFlag::new(false);
-
-    if !DONE.xchg(true, Relaxed) {
-        // SAFETY: The flag makes sure that this happens once. Nothing of this module is called before
-        // its `init`, so nobody has used the lock yet.
-        unsafe { sriov::PFS.init() };
-    }
 }
 
 /// What a driver's `init` calls first.

@@ -24,6 +24,7 @@ use kernel::{
     },
 };
 use vfio_kapi::{
+    module_static::ModuleStatic,
     pci::{
         self,
         bus_notifier::{
@@ -102,9 +103,16 @@ pub(crate) struct Pf {
     token: Arc<VfToken>,
 }
 
-kernel::sync::global_lock! {
-    // SAFETY: Initialized when the module is, before there is a device.
-    pub(crate) unsafe(uninit) static PFS: Mutex<KVec<Pf>> = KVec::new();
+/// All of them. Each leaves when its device is unregistered, so none is left when the module goes.
+static PFS: ModuleStatic<Mutex<KVec<Pf>>> = ModuleStatic::new();
+
+/// Prepares the module's own data, before there is a device.
+///
+/// # Errors
+///
+/// `EBUSY` if this was done before.
+pub(crate) fn init_module() -> Result {
+    PFS.init(new_mutex!(KVec::new(), "vfio_pci_sriov_pfs"))
 }
 
 fn is(pf: &Pf, pdev: &PciDevice) -> bool {
@@ -128,7 +136,7 @@ pub(crate) fn init(dev: &Device) -> Result {
     if facts::is_virtfn(pdev) {
         // If the physical function is found now, it stays until this device is gone: it waits for that
         // before it removes its virtual functions.
-        let pfs = PFS.lock();
+        let pfs = PFS.get().lock();
         let pf = pfs.iter().find(|pf| is(pf, pci::physfn(pdev)));
         *this.pf_token.lock() = pf.map(|pf| pf.token.clone());
         return Ok(());
@@ -216,13 +224,13 @@ pub(crate) fn configure(dev: &Device, count: c_int) -> Result<c_int> {
             runtime_pm::put(pdev.as_ref());
         }
         power.sriov_active.set(false);
-        PFS.lock().retain(|pf| !is(pf, pdev));
+        PFS.get().lock().retain(|pf| !is(pf, pdev));
         return Ok(0);
     }
 
     let token = of(dev).token.as_ref().ok_or(ENOSYS)?;
     {
-        let mut pfs = PFS.lock();
+        let mut pfs = PFS.get().lock();
         if pfs.iter().any(|pf| is(pf, pdev)) {
             return Err(EINVAL);
         }
@@ -236,7 +244,7 @@ pub(crate) fn configure(dev: &Device, count: c_int) -> Result<c_int> {
     }
     enable(dev, count).inspect_err(|_| {
         power.sriov_active.set(false);
-        PFS.lock().retain(|pf| !is(pf, pdev));
+        PFS.get().lock().retain(|pf| !is(pf, pdev));
     })?;
     Ok(count)
 }
