@@ -41,10 +41,10 @@ use vfio_logic::pci::{
     FEATURE_SET, //
 };
 
-/// `PCI_D0`, a macro with a cast that bindgen does not take.
-pub(crate) const D0: bindings::pci_power_t = 0;
-/// `PCI_D3hot`
-pub(crate) const D3HOT: bindings::pci_power_t = 3;
+pub(crate) use vfio_kapi::pci::{
+    D0,
+    D3HOT, //
+};
 
 /// What there is to power management per device.
 #[pin_data]
