@@ -29,6 +29,7 @@ use vfio_kapi::{
         self,
         bus_notifier::{
             self,
+            BoundDriver,
             BusEvents,
             BusNotifier, //
         },
@@ -189,22 +190,17 @@ impl BusEvents for Watch {
         }
     }
 
-    fn bound(&self, pdev: &PciDevice) {
-        if !self.is_ours(pdev) {
+    fn bound(&self, pdev: &PciDevice, driver: &BoundDriver) {
+        if !self.is_ours(pdev) || driver.is_driver_of(&self.pf) {
             return;
         }
-        let pf_driver = bus_notifier::with_driver(&self.pf, |id, _| id);
-        bus_notifier::with_driver(pdev, |id, driver| {
-            if pf_driver.is_some_and(|pf_driver| pf_driver != id) {
-                dev_warn!(
-                    self.pf,
-                    "VF {} bound to driver {} while PF bound to driver {}\n",
-                    pci::name(pdev).to_str().unwrap_or("?"),
-                    driver.to_str().unwrap_or("?"),
-                    self.driver.to_str().unwrap_or("?")
-                );
-            }
-        });
+        dev_warn!(
+            self.pf,
+            "VF {} bound to driver {} while PF bound to driver {}\n",
+            pci::name(pdev).to_str().unwrap_or("?"),
+            driver.name().to_str().unwrap_or("?"),
+            self.driver.to_str().unwrap_or("?")
+        );
     }
 }
 
