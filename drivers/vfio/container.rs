@@ -32,7 +32,8 @@ use vfio_kapi::{
         Attachment,
         GroupKind,
         IommuBackend,
-        OpenBackend, //
+        OpenBackend,
+        Translation, //
     },
     iommu_group::{
         DmaOwnership,
@@ -131,7 +132,7 @@ struct Member {
     group: ARef<IommuGroup>,
     kind: GroupKind,
     /// There is one if the container has a backend. Goes before the ownership.
-    attachment: Option<Attachment>,
+    attachment: Option<Arc<Attachment>>,
     _ownership: Option<DmaOwnership>,
 }
 
@@ -233,8 +234,18 @@ impl Container {
     }
 
     /// The backend, once user space chose it.
-    pub(crate) fn backend(&self) -> Option<Arc<OpenBackend>> {
+    fn backend(&self) -> Option<Arc<OpenBackend>> {
         self.state.read().backend.clone()
+    }
+
+    /// Where the devices of a member do DMA, once user space chose a backend.
+    pub(crate) fn translation(&self, group: &IommuGroup) -> Option<Translation> {
+        let state = self.state.read();
+        let member = state
+            .groups
+            .iter()
+            .find(|member| core::ptr::eq(&*member.group, group))?;
+        Some(Translation::through(member.attachment.as_ref()?))
     }
 
     fn check_extension(&self, extension: usize) -> Result<isize> {
