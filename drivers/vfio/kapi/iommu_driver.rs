@@ -70,10 +70,19 @@ pub struct Access {
     pub write: bool,
 }
 
+/// A promise of a backend to drivers of emulated devices, which get plain pointers to pages.
+///
+/// # Safety
+///
+/// What [`PageSlots::set`] was called with in a successful [`IommuDriver::pin_pages`] must be kept, not
+/// dropped, until [`IommuDriver::unpin_pages`] has taken it back as often, or the drivers were told of
+/// the unmapping by [`DeviceList::notify_unmap`], or the container is released.
+pub unsafe trait KeepsPages {}
+
 /// A backend; an instance is what one container has of it.
 ///
 /// All methods may sleep.
-pub trait IommuDriver: Send + Sync + Sized + 'static {
+pub trait IommuDriver: KeepsPages + Send + Sync + Sized + 'static {
     /// The name, as in `vfio-iommu-type1`.
     const NAME: &'static CStr;
 
@@ -164,7 +173,8 @@ impl PageSlots<'_> {
         self.0.is_empty()
     }
 
-    /// Tells the driver of `page`, which has to exist until the driver has unpinned it.
+    /// Tells the driver of `page`, which has to exist until the driver has unpinned it; see
+    /// [`KeepsPages`].
     #[inline]
     pub fn set(&mut self, index: usize, page: &PinnedPage) {
         if let Some(slot) = self.0.get_mut(index) {
@@ -386,8 +396,8 @@ impl<T: IommuDriver> Adapter<T> {
         group_iommu_domain: None,
     });
 
-    const fn ops() -> &'static vb::vfio_iommu_driver_ops {
-        &<Self as StaticOps>::OPS.0
+    const fn ops() -> &'static Ops {
+        <Self as StaticOps>::OPS
     }
 
     /// # Safety
@@ -588,7 +598,12 @@ impl<T: IommuDriver> StaticOps for Adapter<T> {
 }
 
 /// Makes a backend known to `vfio.ko`, until dropped.
-pub struct Registration<T: IommuDriver>(PhantomData<T>);
+///
+/// # Invariants
+///
+/// The table is registered. It is kept because `vfio.ko` knows it by its address, and a constant
+/// may have several.
+pub struct Registration<T: IommuDriver>(&'static Ops, PhantomData<T>);
 
 impl<T: IommuDriver> Registration<T> {
     /// Registers the backend.
@@ -598,17 +613,19 @@ impl<T: IommuDriver> Registration<T> {
     /// `EINVAL` if it is registered already, `ENOMEM`.
     #[inline]
     pub fn new() -> Result<Self> {
+        let ops = Adapter::<T>::ops();
         // SAFETY: The table is static and its functions keep to the contract of the header.
-        to_result(unsafe { vb::vfio_register_iommu_driver(Adapter::<T>::ops()) })?;
-        Ok(Self(PhantomData))
+        to_result(unsafe { vb::vfio_register_iommu_driver(&ops.0) })?;
+        // INVARIANT: Just registered.
+        Ok(Self(ops, PhantomData))
     }
 }
 
 impl<T: IommuDriver> Drop for Registration<T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: Registered by `new`. Containers that use it hold a reference to the module, so
-        // there are none when the module goes.
-        unsafe { vb::vfio_unregister_iommu_driver(Adapter::<T>::ops()) };
+        // SAFETY: Registered by the type invariant. Containers that use it hold a reference to the
+        // module, so there are none when the module goes.
+        unsafe { vb::vfio_unregister_iommu_driver(&self.0 .0) };
     }
 }
