@@ -51,7 +51,6 @@ use vfio_kapi::{
 use vfio_logic::group as rules;
 
 const GET_API_VERSION: u32 = uapi::ioctl(0);
-const CHECK_EXTENSION: u32 = uapi::ioctl(1);
 const SET_IOMMU: u32 = uapi::ioctl(2);
 
 const API_VERSION: isize = 0;
@@ -250,7 +249,7 @@ impl Container {
 
     fn check_extension(&self, extension: usize) -> Result<isize> {
         if let Some(backend) = self.backend() {
-            return backend.ioctl(CHECK_EXTENSION, extension);
+            return backend.ioctl(uapi::CHECK_EXTENSION, extension);
         }
         let mut answer = 0;
         for backend in BACKENDS.get().lock().iter().rev() {
@@ -306,7 +305,7 @@ impl FileOps for Container {
     fn ioctl(container: ArcBorrow<'_, Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
             GET_API_VERSION => Ok(API_VERSION),
-            CHECK_EXTENSION => container.check_extension(arg),
+            uapi::CHECK_EXTENSION => container.check_extension(arg),
             SET_IOMMU => container.set_iommu(arg),
             _ => container.backend().ok_or(EINVAL)?.ioctl(cmd, arg),
         }

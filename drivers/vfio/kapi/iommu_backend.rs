@@ -122,7 +122,13 @@ impl LiveBackend {
     pub fn check_extension(&self, extension: usize) -> isize {
         self.ops().ioctl.map_or(0, |ioctl| {
             // SAFETY: This ioctl takes a number and no instance.
-            unsafe { ioctl(core::ptr::null_mut(), crate::uapi::ioctl(1), extension) }
+            unsafe {
+                ioctl(
+                    core::ptr::null_mut(),
+                    crate::uapi::CHECK_EXTENSION,
+                    extension,
+                )
+            }
         })
     }
 

@@ -447,7 +447,7 @@ impl<T: IommuDriver> Adapter<T> {
             // SAFETY: By the contract of this function; C keeps the instance during the call.
             Some(unsafe { Self::hosted(data) })
         };
-        if cmd == crate::uapi::ioctl(1) {
+        if cmd == crate::uapi::CHECK_EXTENSION {
             return T::check_extension(hosted.map(|h| &h.driver), arg) as c_long;
         }
         let result = hosted

@@ -48,7 +48,7 @@ use vfio_kapi::{
         RuntimePm, //
     },
     uaccess::UserArg,
-    uuid,
+    uapi, uuid,
     vma::{
         Fault,
         FaultResult,
@@ -119,7 +119,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_init_dev(vdev: *mut vb::vfio_devic
         unsafe { Device::attach_state(core, State::new()) }?;
         // SAFETY: The state was just attached.
         let dev = unsafe { Device::from_raw(core) };
-        dev.set_irq_type(vfio_logic::pci::irq::NUM);
+        dev.set_irq_type(vfio_logic::irq::NUM);
         if let Err(e) = pci::init_p2pdma(dev.pdev()) {
             // SAFETY: The device will not be used: its driver's `init` fails.
             unsafe { Device::detach_state(core) };
@@ -257,7 +257,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_ioctl(
     let dev = unsafe { Device::from_vfio_raw(vdev) };
     let arg = UserArg::new(arg);
     let done = |result: Result| result.map(|()| 0);
-    let result = match cmd.wrapping_sub(FIRST_IOCTL) {
+    let result = match cmd.wrapping_sub(uapi::ioctl(0)) {
         7 => done(info::device(dev, arg)),
         9 => done(info::irq(dev, arg)),
         10 => info::set_irqs(dev, arg),
@@ -269,9 +269,6 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_ioctl(
     };
     from_result(|| result) as c_long
 }
-
-/// `_IO(VFIO_TYPE, VFIO_BASE)`
-const FIRST_IOCTL: u32 = (b';' as u32) << 8 | 100;
 
 /// The features of a device, as far as `vfio.ko` does not do them.
 #[no_mangle]

@@ -34,11 +34,13 @@ use vfio_kapi::{
     uaccess::UserArg,
     uapi::vfio_device_low_power_entry_with_wakeup, //
 };
-use vfio_logic::pci::{
-    feature,
-    irq,
-    FeatureOp,
-    FEATURE_SET, //
+use vfio_logic::{
+    feature::{
+        request,
+        Request,
+        SET, //
+    },
+    irq, //
 };
 
 pub(crate) use vfio_kapi::pci::{
@@ -165,7 +167,7 @@ pub(crate) fn entry(
     } else {
         0
     };
-    if feature(flags, len, FEATURE_SET, minsz)? == FeatureOp::Probe {
+    if request(flags, len, SET, minsz)? == Request::Probe {
         return Ok(());
     }
     let wake = if with_wakeup {
@@ -196,7 +198,7 @@ pub(crate) fn entry(
 ///
 /// Those of the feature ioctl.
 pub(crate) fn exit(dev: &Device, flags: u32, len: usize) -> Result {
-    if feature(flags, len, FEATURE_SET, 0)? != FeatureOp::Probe {
+    if request(flags, len, SET, 0)? != Request::Probe {
         take_back(dev);
     }
     Ok(())

@@ -337,15 +337,15 @@ pub(crate) fn set_token(
     arg: vfio_kapi::uaccess::UserArg,
     len: usize,
 ) -> Result {
-    use vfio_logic::pci::{
-        feature,
-        FeatureOp,
-        FEATURE_SET, //
+    use vfio_logic::feature::{
+        request,
+        Request,
+        SET, //
     };
 
     let token = of(dev).token.as_ref().ok_or(ENOTTY)?;
     // Reading it is not possible: it may be that of a former user.
-    if feature(flags, len, FEATURE_SET, size_of::<Uuid>())? == FeatureOp::Probe {
+    if request(flags, len, SET, size_of::<Uuid>())? == Request::Probe {
         return Ok(());
     }
     let mut uuid = Uuid::default();

@@ -37,9 +37,9 @@ use vfio_logic::{
     iova::IovaRange,
 };
 
-const START: u32 = 1 << 0;
-const STOP: u32 = 1 << 1;
-const GET_BITMAP: u32 = 1 << 2;
+const START: u32 = vfio_kapi::uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
+const STOP: u32 = vfio_kapi::uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP;
+const GET_BITMAP: u32 = vfio_kapi::uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
 
 /// How many words are copied to user space at a time.
 const COPY_WORDS: usize = 32;
