@@ -499,7 +499,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_do_io_rw(
     size_or_errno((|| {
         let off = u64::try_from(off)?;
         let end = off.checked_add(count as u64).ok_or(EINVAL)?;
-        // SAFETY: By the contract of this file; the caller has mapped what he wants to access.
+        // SAFETY: By the contract of this file; the caller has mapped what is accessed.
         let (dev, mmio) = unsafe { (Device::from_raw(core), Mmio::from_raw(io, end)) };
         let io = Io {
             dev,
@@ -522,7 +522,7 @@ macro_rules! io_accessors {
             val: $ty,
             io: *mut c_void,
         ) -> c_int {
-            // SAFETY: By the contract of this file; the caller has mapped what he wants to access.
+            // SAFETY: By the contract of this file; the caller has mapped what is accessed.
             let io = unsafe { one_access(core, test_mem, io, size_of::<$ty>()) };
             from_result(|| {
                 io.access(|io| io.$mmio_write(0, val.to_le_bytes()))?;
@@ -538,7 +538,7 @@ macro_rules! io_accessors {
             val: *mut $ty,
             io: *mut c_void,
         ) -> c_int {
-            // SAFETY: By the contract of this file; the caller has mapped what he wants to access.
+            // SAFETY: By the contract of this file; the caller has mapped what is accessed.
             let io = unsafe { one_access(core, test_mem, io, size_of::<$ty>()) };
             from_result(|| {
                 let bytes = io.access(|io| io.$mmio_read(0))?;

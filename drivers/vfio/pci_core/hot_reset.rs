@@ -2,8 +2,8 @@
 
 //! Resets of all functions of a slot or a bus.
 //!
-//! They are possible only if all of them are VFIO devices, so that nobody else is hit, and done for a
-//! user only if he shows that they are all his.
+//! A hot reset is done only if all functions that it hits are VFIO devices, and if the user proves, by
+//! the files of their groups, to own all of them.
 //!
 //! Order: `dev_set->lock`, `memory_lock` of each device in the set (all but the first are only tried,
 //! because there is no order among them), the kernel's device locks (which are only tried).

@@ -109,7 +109,7 @@ impl Target for BarWrite {
                 self.write(true);
                 false
             }
-            // Somebody changes whether the memory can be accessed: wait for him elsewhere.
+            // Somebody changes whether the memory can be accessed: wait for that elsewhere.
             None => true,
         }
     }

@@ -4,7 +4,8 @@
 //!
 //! A device that nobody has open is suspended (unless `disable_idle_d3`). The user of an open device
 //! may bring it into D3hot by its power management capability, or let runtime power management
-//! suspend it (*low power*): its usage count is then lent to the kernel until he wants the device back.
+//! suspend it (*low power*): its usage count is then lent to the kernel until the user wants the
+//! device back.
 //!
 //! Order: `memory_lock`, [`Power::inner`].
 

@@ -158,7 +158,7 @@ pub(crate) fn init(dev: &Device) -> Result {
     Ok(())
 }
 
-/// Undoes [`init`].
+/// Undoes [`init()`].
 pub(crate) fn uninit(dev: &Device) {
     // Taken out first: dropping it waits for calls in progress.
     let watch = of(dev).watch.lock().take();
@@ -275,7 +275,7 @@ pub(crate) fn user_closed(dev: &Device) {
     }
 }
 
-/// Whether the name that the user gave, with its options, is that of the device, and he may open it.
+/// Whether the name that the user gave, with its options, is that of the device, and the user may open it.
 ///
 /// # Errors
 ///
