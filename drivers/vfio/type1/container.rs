@@ -143,6 +143,12 @@ impl State {
         self.groups.iter().any(|group| group.emulated)
     }
 
+    /// The binary logarithm of the smallest page. Domains that have no page size in common do not
+    /// have one; what is mapped is then one page.
+    pub(crate) fn page_shift(&self) -> u32 {
+        self.page_sizes.trailing_zeros().min(u64::BITS - 1)
+    }
+
     /// The first address of the lowest mapping that overlaps `range`.
     pub(crate) fn first_overlap(&self, range: &IovaRange) -> Option<u64> {
         let overlapping =
@@ -162,6 +168,25 @@ impl State {
     /// Whether there is a mapping in `range`.
     pub(crate) fn is_mapped(&self, range: &IovaRange) -> bool {
         self.first_overlap(range).is_some()
+    }
+
+    /// Calls `f` for the mappings that start in `first..=last`, in order, until it fails.
+    pub(crate) fn for_each_from(
+        &mut self,
+        first: u64,
+        last: u64,
+        mut f: impl FnMut(u64, &mut Dma) -> Result,
+    ) -> Result {
+        let mut next = self.dmas.cursor_lower_bound_mut(&first);
+        while let Some(mut cursor) = next {
+            let (iova, dma) = cursor.current_mut();
+            if *iova > last {
+                break;
+            }
+            f(*iova, dma)?;
+            next = cursor.move_next();
+        }
+        Ok(())
     }
 
     /// The mapping that the address `iova` belongs to, and its first address.
