@@ -86,13 +86,14 @@ impl Container {
         }
 
         let slot = loop {
-            if !state.is_busy(&range) {
-                if let Some(slot) = state.set_busy(range) {
-                    break slot;
-                }
+            if let Some(slot) = state.set_busy(range) {
+                break slot;
             }
             self.changed.wait(&mut state);
         };
+        while state.has_predecessor(&slot) {
+            self.changed.wait(&mut state);
+        }
 
         let mut taken = Taken {
             dmas: RBTree::new(),
