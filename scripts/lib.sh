@@ -21,6 +21,8 @@ die() {
 	exit 1
 }
 
+[ "$ARCH" = amd64 ] || die "ARCH=$ARCH is not supported: only amd64 is, so far"
+
 # key FILE...: names what is made of these files; another content, another name.
 key() {
 	cat "$@" | sha256sum | cut -c1-12

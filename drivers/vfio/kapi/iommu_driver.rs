@@ -15,6 +15,7 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
+    mem::MaybeUninit,
     pin::Pin,
     sync::atomic::{
         AtomicUsize,
@@ -157,8 +158,8 @@ pub trait IommuDriver: KeepsPages + Send + Sync + Sized + 'static {
     }
 }
 
-/// Where a driver wants to have pointers to pinned pages.
-pub struct PageSlots<'a>(&'a mut [*mut bindings::page]);
+/// Where a driver wants to have pointers to pinned pages. It need not have written to it.
+pub struct PageSlots<'a>(&'a mut [MaybeUninit<*mut bindings::page>]);
 
 impl PageSlots<'_> {
     /// The number of slots; at least one.
@@ -178,13 +179,13 @@ impl PageSlots<'_> {
     #[inline]
     pub fn set(&mut self, index: usize, page: &PinnedPage) {
         if let Some(slot) = self.0.get_mut(index) {
-            *slot = page.as_raw();
+            slot.write(page.as_raw());
         }
     }
 
     /// Takes back all that was told.
     pub fn clear(&mut self) {
-        self.0.fill(core::ptr::null_mut());
+        self.0.fill(MaybeUninit::new(core::ptr::null_mut()));
     }
 }
 
@@ -506,7 +507,7 @@ impl<T: IommuDriver> Adapter<T> {
             (
                 Self::hosted(data),
                 IommuGroup::from_raw(group),
-                core::slice::from_raw_parts_mut(pages, npage as usize),
+                core::slice::from_raw_parts_mut(pages.cast(), npage as usize),
             )
         };
         let mut slots = PageSlots(slots);
