@@ -31,7 +31,7 @@ help:
 	@echo '     JOBS=<n>              machines side by side (2);  V=1: the kernel console as well'
 	@echo 'make test-long           the same with the long suites'
 	@echo 'make machines            list machines and suites'
-	@echo 'make check               rustfmt, clippy, unsafe gate, host tests, exported symbols'
+	@echo 'make check               rustfmt, clippy, unsafe gate, host tests, rustdoc, exported symbols'
 	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=amd64] [KDIR=<prepared kernel tree>]'
 	@echo 'make modules_install     into /lib/modules/<release>/updates  [DESTDIR=]'
 	@echo 'make sample              build/$(ARCH)/vfio-edu, the user-space driver'

@@ -112,10 +112,12 @@ pub(crate) unsafe extern "C" fn _vfio_alloc_device(
 ) -> *mut vb::vfio_device {
     // SAFETY: Both are valid; the driver keeps its operations as long as devices with them.
     let (parent, ops) = unsafe { (Device::from_raw(dev), &*ops) };
-    OwnedDevice::alloc(size, parent, ops)
+    // SAFETY: The parent outlives the device, whose size is that which the driver's operations expect.
+    unsafe { OwnedDevice::alloc(size, parent, ops) }
         .and_then(|device| device::set_up(device, parent))
         .map_or_else(Error::to_ptr, |device| {
-            device.publish(&device::CLASS, release_device)
+            // SAFETY: `set_up` has let the driver initialize its part.
+            unsafe { device.publish(&device::CLASS, release_device) }
         })
 }
 
@@ -461,7 +463,8 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
         .translation()
         .filter(|_| valid && device.wants_unmaps())
     {
-        translation.unpin_pages(iova, npage);
+        // SAFETY: The driver has pinned them, and does not use them any more.
+        unsafe { translation.unpin_pages(iova, npage) };
     }
 }
 

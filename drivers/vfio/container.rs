@@ -32,7 +32,8 @@ use vfio_kapi::{
         Attachment,
         GroupKind,
         IommuBackend,
-        OpenBackend, //
+        OpenBackend,
+        Translation, //
     },
     iommu_group::{
         DmaOwnership,
@@ -50,7 +51,6 @@ use vfio_kapi::{
 use vfio_logic::group as rules;
 
 const GET_API_VERSION: u32 = uapi::ioctl(0);
-const CHECK_EXTENSION: u32 = uapi::ioctl(1);
 const SET_IOMMU: u32 = uapi::ioctl(2);
 
 const API_VERSION: isize = 0;
@@ -131,7 +131,7 @@ struct Member {
     group: ARef<IommuGroup>,
     kind: GroupKind,
     /// There is one if the container has a backend. Goes before the ownership.
-    attachment: Option<Attachment>,
+    attachment: Option<Arc<Attachment>>,
     _ownership: Option<DmaOwnership>,
 }
 
@@ -233,13 +233,23 @@ impl Container {
     }
 
     /// The backend, once user space chose it.
-    pub(crate) fn backend(&self) -> Option<Arc<OpenBackend>> {
+    fn backend(&self) -> Option<Arc<OpenBackend>> {
         self.state.read().backend.clone()
+    }
+
+    /// Where the devices of a member do DMA, once user space chose a backend.
+    pub(crate) fn translation(&self, group: &IommuGroup) -> Option<Translation> {
+        let state = self.state.read();
+        let member = state
+            .groups
+            .iter()
+            .find(|member| core::ptr::eq(&*member.group, group))?;
+        Some(Translation::through(member.attachment.as_ref()?))
     }
 
     fn check_extension(&self, extension: usize) -> Result<isize> {
         if let Some(backend) = self.backend() {
-            return backend.ioctl(CHECK_EXTENSION, extension);
+            return backend.ioctl(uapi::CHECK_EXTENSION, extension);
         }
         let mut answer = 0;
         for backend in BACKENDS.get().lock().iter().rev() {
@@ -295,7 +305,7 @@ impl FileOps for Container {
     fn ioctl(container: ArcBorrow<'_, Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
             GET_API_VERSION => Ok(API_VERSION),
-            CHECK_EXTENSION => container.check_extension(arg),
+            uapi::CHECK_EXTENSION => container.check_extension(arg),
             SET_IOMMU => container.set_iommu(arg),
             _ => container.backend().ok_or(EINVAL)?.ioctl(cmd, arg),
         }

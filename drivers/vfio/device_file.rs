@@ -29,7 +29,7 @@ const GET_REGION_INFO: u32 = uapi::ioctl(8);
 const FEATURE: u32 = uapi::ioctl(17);
 const BIND_IOMMUFD: u32 = uapi::ioctl(18);
 
-const REGION_INFO_CAPS: u32 = 1 << 3;
+const REGION_INFO_CAPS: u32 = uapi::VFIO_REGION_INFO_FLAG_CAPS;
 
 /// The operations of a device that was opened by its group.
 pub(crate) static FOPS: FileOperations<DeviceFile> = FileOperations::anon();
@@ -59,10 +59,10 @@ impl FileOps for DeviceFile {
         }
         let _power = device.power().map_err(|err| {
             vfio_kapi::ratelimited!(dev_info!(
-                    device.parent(),
-                    "vfio: runtime resume failed {}\n",
-                    err.to_errno()
-                ));
+                device.parent(),
+                "vfio: runtime resume failed {}\n",
+                err.to_errno()
+            ));
             EIO
         })?;
         match cmd {

@@ -34,13 +34,13 @@ use crate::group::Group;
 
 type Device = Opened<Group>;
 
-const MIGRATION: u32 = 1;
-const MIG_DEVICE_STATE: u32 = 2;
-const DMA_LOGGING_START: u32 = 6;
-const DMA_LOGGING_STOP: u32 = 7;
-const DMA_LOGGING_REPORT: u32 = 8;
-const MIG_DATA_SIZE: u32 = 9;
-const MIG_PRECOPY_INFO_V2: u32 = 12;
+const MIGRATION: u32 = vfio_kapi::uapi::VFIO_DEVICE_FEATURE_MIGRATION;
+const MIG_DEVICE_STATE: u32 = vfio_kapi::uapi::VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE;
+const DMA_LOGGING_START: u32 = vfio_kapi::uapi::VFIO_DEVICE_FEATURE_DMA_LOGGING_START;
+const DMA_LOGGING_STOP: u32 = vfio_kapi::uapi::VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP;
+const DMA_LOGGING_REPORT: u32 = vfio_kapi::uapi::VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT;
+const MIG_DATA_SIZE: u32 = vfio_kapi::uapi::VFIO_DEVICE_FEATURE_MIG_DATA_SIZE;
+const MIG_PRECOPY_INFO_V2: u32 = vfio_kapi::uapi::VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2;
 
 /// The most ranges to log DMA in: as many as fit into a page.
 const MAX_RANGES: usize = PAGE_SIZE / size_of::<vfio_device_feature_dma_logging_range>();

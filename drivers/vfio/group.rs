@@ -259,11 +259,11 @@ impl Group {
         let _: Option<()> = iommu_group.find_device(|device| {
             if !self.has_device(device) && vfio_kapi::iommu_group::uses_dma(device) {
                 vfio_kapi::ratelimited!(dev_warn!(
-                        device,
-                        "vfio: group {} is not viable: this device is bound to driver {}\n",
-                        id,
-                        vfio_kapi::iommu_group::driver_name(device),
-                    ));
+                    device,
+                    "vfio: group {} is not viable: this device is bound to driver {}\n",
+                    id,
+                    vfio_kapi::iommu_group::DriverName(device),
+                ));
             }
             None
         });
@@ -313,14 +313,12 @@ impl DeviceGroup for Group {
     fn begin_use(&self) -> Result<Translation> {
         let mut state = self.state.lock();
         let users = state.users.checked_add(1).ok_or(EBUSY)?;
-        let translation = Translation {
-            backend: state
-                .container
-                .as_ref()
-                .and_then(|container| container.backend())
-                .ok_or(EINVAL)?,
-            group: state.iommu_group.clone().ok_or(ENODEV)?,
-        };
+        let group = state.iommu_group.as_ref().ok_or(ENODEV)?;
+        let translation = state
+            .container
+            .as_ref()
+            .and_then(|container| container.translation(group))
+            .ok_or(EINVAL)?;
         // The group stays in the container from here on.
         state.users = users;
         Ok(translation)

@@ -24,3 +24,8 @@
 #include "vfio.h"
 
 #include <vfio_helpers.h>
+
+/* What bindgen does not take as macros, for their casts. */
+const fmode_t VFIO_CONST_FMODE_PREAD_PWRITE = FMODE_PREAD | FMODE_PWRITE;
+const pci_power_t VFIO_CONST_PCI_D0 = PCI_D0;
+const pci_power_t VFIO_CONST_PCI_D3HOT = PCI_D3hot;

@@ -28,10 +28,8 @@ use kernel::{
     sync::Arc, //
 };
 
-const MINOR_BITS: u32 = 20;
-
 /// The largest minor number.
-pub const MINOR_MAX: u32 = (1 << MINOR_BITS) - 1;
+pub const MINOR_MAX: u32 = (1 << bindings::MINORBITS) - 1;
 
 /// A class of devices: a folder of `/sys/class`, and one of `/dev`. To be put into a `static`.
 #[repr(C)]

@@ -57,7 +57,16 @@ impl OwnedDevice {
     /// # Errors
     ///
     /// `EINVAL` if it is smaller than what VFIO needs, `ENOMEM`.
-    pub fn alloc(size: usize, parent: &Device, ops: &'static vb::vfio_device_ops) -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// `parent` must stay valid until the device is freed, and the functions of `ops` must be callable
+    /// for devices of this size, as the header says.
+    pub unsafe fn alloc(
+        size: usize,
+        parent: &Device,
+        ops: &'static vb::vfio_device_ops,
+    ) -> Result<Self> {
         if size < size_of::<vb::vfio_device>() {
             return Err(EINVAL);
         }
@@ -130,8 +139,11 @@ impl OwnedDevice {
     ///
     /// # Errors
     ///
-    /// Those of the driver.
+    /// `EBUSY` if it has done so; those of the driver.
     pub fn driver_init(&mut self) -> Result {
+        if self.initialized {
+            return Err(EBUSY);
+        }
         // SAFETY: The device is ours, and set up as far as drivers may expect.
         unsafe {
             if let Some(init) = (*(*self.raw.as_ptr()).ops).init {
@@ -145,7 +157,12 @@ impl OwnedDevice {
     /// Hands the device to its driver, as the first reference to `struct device`.
     ///
     /// `release` is called when the last reference is gone.
-    pub fn publish(
+    ///
+    /// # Safety
+    ///
+    /// The driver must have initialized its part. `release` must be callable in that case, and pass the
+    /// device to [`Self::from_released`].
+    pub unsafe fn publish(
         self,
         class: &'static Class,
         release: unsafe extern "C" fn(*mut bindings::device),

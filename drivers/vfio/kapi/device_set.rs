@@ -79,7 +79,7 @@ impl DeviceSets {
     /// # Safety
     ///
     /// The device must not be registered, and nobody else may assign it meanwhile. It must go through
-    /// [`Self::leave`] before it is freed.
+    /// [`Self::leave`] of the same object, and of no other, before it is freed.
     ///
     /// # Errors
     ///

@@ -157,7 +157,7 @@ impl<T: FileOps<Node = ()>> FileOperations<T> {
                 &self.fops,
                 data,
                 bindings::O_RDWR as ffi::c_int,
-                FMODE_PREAD_PWRITE,
+                vb::VFIO_CONST_FMODE_PREAD_PWRITE,
             )
         })
         .inspect_err(|_| {
@@ -170,9 +170,6 @@ impl<T: FileOps<Node = ()>> FileOperations<T> {
         }))
     }
 }
-
-// `FMODE_PREAD | FMODE_PWRITE`, which bindgen cannot see through their casts.
-const FMODE_PREAD_PWRITE: bindings::fmode_t = (1 << 3) | (1 << 4);
 
 impl<T: FileOps> FileOperations<T> {
     /// For files that are opened by a [`CharDevice`](crate::chrdev::CharDevice).

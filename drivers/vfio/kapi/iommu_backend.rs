@@ -95,8 +95,9 @@ impl IommuBackend {
     pub fn get(&self) -> Option<LiveBackend> {
         // SAFETY: The owner is valid while its table is registered.
         let live = unsafe { bindings::try_module_get(self.ops().owner) };
-        // INVARIANT: There is a reference now.
-        live.then_some(LiveBackend(self.0))
+        // INVARIANT: There is a reference now. Not `then_some`, which would make and drop one that there
+        // is not.
+        live.then(|| LiveBackend(self.0))
     }
 }
 
@@ -122,7 +123,13 @@ impl LiveBackend {
     pub fn check_extension(&self, extension: usize) -> isize {
         self.ops().ioctl.map_or(0, |ioctl| {
             // SAFETY: This ioctl takes a number and no instance.
-            unsafe { ioctl(core::ptr::null_mut(), crate::uapi::ioctl(1), extension) }
+            unsafe {
+                ioctl(
+                    core::ptr::null_mut(),
+                    crate::uapi::CHECK_EXTENSION,
+                    extension,
+                )
+            }
         })
     }
 
@@ -212,21 +219,22 @@ impl Attachment {
     ///
     /// # Errors
     ///
-    /// Those of the backend.
+    /// `ENOMEM`; those of the backend.
     pub fn new(
         backend: &Arc<OpenBackend>,
         group: &ARef<IommuGroup>,
         kind: GroupKind,
-    ) -> Result<Self> {
+    ) -> Result<Arc<Self>> {
         let attach = backend.ops().attach_group.ok_or(ENODEV)?;
         // SAFETY: Both are valid, and the group stays so while it is attached; the backend looks after
         // groups that it has already.
         to_result(unsafe { attach(backend.data, group.as_raw(), kind.as_raw()) })?;
         // INVARIANT: Attached just now.
-        Ok(Self {
+        let attachment = Self {
             backend: backend.clone(),
             group: group.clone(),
-        })
+        };
+        Ok(Arc::new(attachment, GFP_KERNEL_ACCOUNT)?)
     }
 }
 
@@ -239,33 +247,25 @@ impl Drop for Attachment {
     }
 }
 
-/// The address space that an open device's DMA goes through.
-pub struct Translation {
-    /// The backend.
-    pub backend: Arc<OpenBackend>,
-    /// The group of the device.
-    pub group: ARef<IommuGroup>,
-}
-
-impl Clone for Translation {
-    fn clone(&self) -> Self {
-        Self {
-            backend: self.backend.clone(),
-            group: self.group.clone(),
-        }
-    }
-}
+/// The address space that an open device's DMA goes through. Keeps the device's group attached.
+#[derive(Clone)]
+pub struct Translation(Arc<Attachment>);
 
 impl Translation {
+    /// That of the devices of the group attached by `attachment`.
+    pub fn through(attachment: &Arc<Attachment>) -> Self {
+        Self(attachment.clone())
+    }
+
     /// Tells the backend of a device that uses it.
     ///
     /// # Safety
     ///
     /// The device must stay allocated until [`Self::unregister_device`].
     pub(crate) unsafe fn register_device(&self, device: &VfioDevice) {
-        if let Some(register) = self.backend.ops().register_device {
+        if let Some(register) = self.0.backend.ops().register_device {
             // SAFETY: Both are valid, and the device stays so by the contract of this function.
-            unsafe { register(self.backend.data, device.as_raw()) };
+            unsafe { register(self.0.backend.data, device.as_raw()) };
         }
     }
 
@@ -275,9 +275,9 @@ impl Translation {
     ///
     /// The device must be registered.
     pub(crate) unsafe fn unregister_device(&self, device: &VfioDevice) {
-        if let Some(unregister) = self.backend.ops().unregister_device {
+        if let Some(unregister) = self.0.backend.ops().unregister_device {
             // SAFETY: By the contract of this function.
-            unsafe { unregister(self.backend.data, device.as_raw()) };
+            unsafe { unregister(self.0.backend.data, device.as_raw()) };
         }
     }
 
@@ -292,13 +292,13 @@ impl Translation {
         prot: ffi::c_int,
         pages: &mut [*mut bindings::page],
     ) -> Result<ffi::c_int> {
-        let pin = self.backend.ops().pin_pages.ok_or(ENOTTY)?;
+        let pin = self.0.backend.ops().pin_pages.ok_or(ENOTTY)?;
         let npage = ffi::c_int::try_from(pages.len()).map_err(|_| E2BIG)?;
         // SAFETY: All are valid, and `pages` has `npage` entries.
         let pinned = unsafe {
             pin(
-                self.backend.data,
-                self.group.as_raw(),
+                self.0.backend.data,
+                self.0.group.as_raw(),
                 iova,
                 npage,
                 prot,
@@ -310,10 +310,14 @@ impl Translation {
     }
 
     /// Undoes [`Self::pin_pages`]. The backend ignores what is not pinned.
-    pub fn unpin_pages(&self, iova: bindings::dma_addr_t, npage: ffi::c_int) {
-        if let Some(unpin) = self.backend.ops().unpin_pages {
-            // SAFETY: The instance is valid.
-            unsafe { unpin(self.backend.data, iova, npage) };
+    ///
+    /// # Safety
+    ///
+    /// Nobody may use the pages any more who counts on their being pinned by the device.
+    pub unsafe fn unpin_pages(&self, iova: bindings::dma_addr_t, npage: ffi::c_int) {
+        if let Some(unpin) = self.0.backend.ops().unpin_pages {
+            // SAFETY: The instance is valid; for the rest by the contract of this function.
+            unsafe { unpin(self.0.backend.data, iova, npage) };
         }
     }
 
@@ -333,8 +337,8 @@ impl Translation {
         len: usize,
         write: bool,
     ) -> Result {
-        let rw = self.backend.ops().dma_rw.ok_or(ENOTTY)?;
+        let rw = self.0.backend.ops().dma_rw.ok_or(ENOTTY)?;
         // SAFETY: The instance is valid, and the buffer by the contract of this function.
-        to_result(unsafe { rw(self.backend.data, iova, data.as_ptr(), len, write) })
+        to_result(unsafe { rw(self.0.backend.data, iova, data.as_ptr(), len, write) })
     }
 }

@@ -15,6 +15,7 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
+    mem::MaybeUninit,
     pin::Pin,
     sync::atomic::{
         AtomicUsize,
@@ -70,10 +71,19 @@ pub struct Access {
     pub write: bool,
 }
 
+/// A promise of a backend to drivers of emulated devices, which get plain pointers to pages.
+///
+/// # Safety
+///
+/// What [`PageSlots::set`] was called with in a successful [`IommuDriver::pin_pages`] must be kept, not
+/// dropped, until [`IommuDriver::unpin_pages`] has taken it back as often, or the drivers were told of
+/// the unmapping by [`DeviceList::notify_unmap`], or the container is released.
+pub unsafe trait KeepsPages {}
+
 /// A backend; an instance is what one container has of it.
 ///
 /// All methods may sleep.
-pub trait IommuDriver: Send + Sync + Sized + 'static {
+pub trait IommuDriver: KeepsPages + Send + Sync + Sized + 'static {
     /// The name, as in `vfio-iommu-type1`.
     const NAME: &'static CStr;
 
@@ -148,8 +158,8 @@ pub trait IommuDriver: Send + Sync + Sized + 'static {
     }
 }
 
-/// Where a driver wants to have pointers to pinned pages.
-pub struct PageSlots<'a>(&'a mut [*mut bindings::page]);
+/// Where a driver wants to have pointers to pinned pages. It need not have written to it.
+pub struct PageSlots<'a>(&'a mut [MaybeUninit<*mut bindings::page>]);
 
 impl PageSlots<'_> {
     /// The number of slots; at least one.
@@ -164,17 +174,18 @@ impl PageSlots<'_> {
         self.0.is_empty()
     }
 
-    /// Tells the driver of `page`, which has to exist until the driver has unpinned it.
+    /// Tells the driver of `page`, which has to exist until the driver has unpinned it; see
+    /// [`KeepsPages`].
     #[inline]
     pub fn set(&mut self, index: usize, page: &PinnedPage) {
         if let Some(slot) = self.0.get_mut(index) {
-            *slot = page.as_raw();
+            slot.write(page.as_raw());
         }
     }
 
     /// Takes back all that was told.
     pub fn clear(&mut self) {
-        self.0.fill(core::ptr::null_mut());
+        self.0.fill(MaybeUninit::new(core::ptr::null_mut()));
     }
 }
 
@@ -386,8 +397,8 @@ impl<T: IommuDriver> Adapter<T> {
         group_iommu_domain: None,
     });
 
-    const fn ops() -> &'static vb::vfio_iommu_driver_ops {
-        &<Self as StaticOps>::OPS.0
+    const fn ops() -> &'static Ops {
+        <Self as StaticOps>::OPS
     }
 
     /// # Safety
@@ -437,7 +448,7 @@ impl<T: IommuDriver> Adapter<T> {
             // SAFETY: By the contract of this function; C keeps the instance during the call.
             Some(unsafe { Self::hosted(data) })
         };
-        if cmd == crate::uapi::ioctl(1) {
+        if cmd == crate::uapi::CHECK_EXTENSION {
             return T::check_extension(hosted.map(|h| &h.driver), arg) as c_long;
         }
         let result = hosted
@@ -496,7 +507,7 @@ impl<T: IommuDriver> Adapter<T> {
             (
                 Self::hosted(data),
                 IommuGroup::from_raw(group),
-                core::slice::from_raw_parts_mut(pages, npage as usize),
+                core::slice::from_raw_parts_mut(pages.cast(), npage as usize),
             )
         };
         let mut slots = PageSlots(slots);
@@ -588,7 +599,12 @@ impl<T: IommuDriver> StaticOps for Adapter<T> {
 }
 
 /// Makes a backend known to `vfio.ko`, until dropped.
-pub struct Registration<T: IommuDriver>(PhantomData<T>);
+///
+/// # Invariants
+///
+/// The table is registered. It is kept because `vfio.ko` knows it by its address, and a constant
+/// may have several.
+pub struct Registration<T: IommuDriver>(&'static Ops, PhantomData<T>);
 
 impl<T: IommuDriver> Registration<T> {
     /// Registers the backend.
@@ -598,17 +614,19 @@ impl<T: IommuDriver> Registration<T> {
     /// `EINVAL` if it is registered already, `ENOMEM`.
     #[inline]
     pub fn new() -> Result<Self> {
+        let ops = Adapter::<T>::ops();
         // SAFETY: The table is static and its functions keep to the contract of the header.
-        to_result(unsafe { vb::vfio_register_iommu_driver(Adapter::<T>::ops()) })?;
-        Ok(Self(PhantomData))
+        to_result(unsafe { vb::vfio_register_iommu_driver(&ops.0) })?;
+        // INVARIANT: Just registered.
+        Ok(Self(ops, PhantomData))
     }
 }
 
 impl<T: IommuDriver> Drop for Registration<T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: Registered by `new`. Containers that use it hold a reference to the module, so
-        // there are none when the module goes.
-        unsafe { vb::vfio_unregister_iommu_driver(Adapter::<T>::ops()) };
+        // SAFETY: Registered by the type invariant. Containers that use it hold a reference to the
+        // module, so there are none when the module goes.
+        unsafe { vb::vfio_unregister_iommu_driver(&self.0 .0) };
     }
 }

@@ -16,11 +16,15 @@ use kernel::{
         from_err_ptr,
         to_result, //
     },
+    fmt,
     prelude::*,
     str::CStr,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        rcu, //
     },
     types::Opaque, //
 };
@@ -160,8 +164,10 @@ fn dev_raw(dev: &Device) -> *mut bindings::device {
 /// have the group. A guess for messages: the driver may go at any time.
 pub fn uses_dma(dev: &Device) -> bool {
     let dev = dev_raw(dev);
-    // SAFETY: The device is valid. Its driver is not freed before it gave up its part of the group,
-    // for which it needs the group's lock; the kernel itself reads the field like this for messages.
+    // A driver is part of a module, whose memory is not freed before an RCU grace period has passed
+    // since it was unbound from its devices.
+    let _rcu = rcu::read_lock();
+    // SAFETY: The device is valid, and so is its driver, if any, in the RCU section.
     unsafe {
         let driver = (&raw const (*dev).driver).read_volatile();
         if driver.is_null() {
@@ -174,11 +180,17 @@ pub fn uses_dma(dev: &Device) -> bool {
     true
 }
 
-/// The name of the driver of `dev`, or of its bus if there is none; for messages.
-pub fn driver_name(dev: &Device) -> &CStr {
-    // SAFETY: The device is valid; the function answers with a string that is there for as long as a
-    // message takes.
-    unsafe { CStr::from_char_ptr(bindings::dev_driver_string(dev_raw(dev))) }
+/// Prints as the name of the driver of a device, or of its bus if there is none.
+pub struct DriverName<'a>(pub &'a Device);
+
+impl fmt::Display for DriverName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As in `uses_dma`.
+        let _rcu = rcu::read_lock();
+        // SAFETY: The device is valid, and so is the name in the RCU section.
+        let name = unsafe { CStr::from_char_ptr(bindings::dev_driver_string(dev_raw(self.0))) };
+        fmt::Display::fmt(name, f)
+    }
 }
 
 /// What the IOMMU can do for a device.

@@ -205,7 +205,7 @@ impl Drop for IoMapping {
 
 /// What one filling works with.
 struct Batch {
-    /// Room for pointers to pages.
+    /// Room for pointers to pages, in its spare capacity.
     pages: KVVec<*mut bindings::page>,
     /// Found but not mapped yet.
     runs: KVec<Extent>,
@@ -462,17 +462,13 @@ impl IoSpace {
         mapping.space = self.id;
         mapping.store = Store::Empty;
 
+        let room = mapping.pages.min(PIN_BATCH) as usize;
         let mut batch = Batch {
-            pages: KVVec::new(),
+            pages: KVVec::with_capacity(room, GFP_KERNEL)?,
             runs: KVec::with_capacity(mapping.pages.min(MAP_BATCH) as usize, GFP_KERNEL)?,
             pending: 0,
             table: ScatterTable::new(),
         };
-        let room = mapping.pages.min(PIN_BATCH) as usize;
-        batch
-            .pages
-            .resize(room, core::ptr::null_mut(), GFP_KERNEL)?;
-
         let result = self.fill_batches(mapping, mm, vaddr, huge, &mut account, &mut batch);
         if result.is_err() {
             for run in batch.runs.iter().filter(|run| run.is_pinned()) {
@@ -508,7 +504,7 @@ impl IoSpace {
                 at,
                 mapping.pages - have,
                 mapping.write,
-                &mut batch.pages,
+                batch.pages.spare_capacity_mut(),
             )? {
                 Found::Frames(extent) => self.push(mapping, batch, huge, extent)?,
                 Found::Pages(count) => {
@@ -516,7 +512,8 @@ impl IoSpace {
                     let mut result = account(iova, count as u64);
                     let mut next = 0;
                     while next < count && result.is_ok() {
-                        // SAFETY: The first `count` pointers are to pages that are pinned.
+                        // SAFETY: The first `count` pointers were written, and are to pages that are
+                        // pinned.
                         let (pfn, pages) = unsafe {
                             let first = batch.pages.as_mut_ptr().add(next);
                             (

@@ -7,7 +7,7 @@
 //!
 //! ```ignore
 //! // abi.rs
-//! extern "C" {
+//! unsafe extern "C" {
 //!     // SAFETY: `params.c` defines it as a `bool`, and only the parameter core writes to it.
 //!     pub(crate) safe static vfio_nointxmask: BoolParam;
 //! }

@@ -215,6 +215,11 @@ pub fn has_dynamic_msix(pdev: &pci::Device) -> bool {
     unsafe { bindings::pci_msix_can_alloc_dyn(raw(pdev)) }
 }
 
+/// The power state in which a function works: `PCI_D0`.
+pub const D0: bindings::pci_power_t = vb::VFIO_CONST_PCI_D0;
+/// The lowest power state in which a function still has power: `PCI_D3hot`.
+pub const D3HOT: bindings::pci_power_t = vb::VFIO_CONST_PCI_D3HOT;
+
 /// Brings the function into a power state. May sleep.
 ///
 /// # Errors

@@ -225,7 +225,7 @@ impl<S> PciCoreDevice<S> {
 
 /// Who fills in the pages of mappings of the BARs of a device with the state `Self`.
 pub trait DeviceFaults: Sized {
-    /// As [`Faults::fault`](crate::vma::Faults::fault).
+    /// As [`Faults::fault`].
     fn fault(dev: &PciCoreDevice<Self>, fault: Fault<'_>, order: u32) -> FaultResult;
 }
 

@@ -5,7 +5,10 @@
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`Documentation/core-api/pin_user_pages.rst`](srctree/Documentation/core-api/pin_user_pages.rst)
 
-use core::ptr::NonNull;
+use core::{
+    mem::MaybeUninit,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
     error::to_result,
@@ -59,7 +62,8 @@ pub fn fatal_signal_pending() -> bool {
 
 /// What is at an address of a process.
 pub(crate) enum Found {
-    /// So many pages, which are now pinned, and whose pointers are in the array.
+    /// So many pages, at least one, which are now pinned, and whose pointers are at the start of the
+    /// array.
     Pages(usize),
     /// Memory that has no pages, or that only the device driver manages; not pinned.
     Frames(Extent),
@@ -76,7 +80,7 @@ pub(crate) fn find(
     vaddr: usize,
     want: u64,
     write: bool,
-    pages: &mut [*mut bindings::page],
+    pages: &mut [MaybeUninit<*mut bindings::page>],
 ) -> Result<Found> {
     let count = want.min(pages.len() as u64) as usize;
     let mut flags = bindings::FOLL_LONGTERM;
@@ -92,7 +96,7 @@ pub(crate) fn find(
             vaddr,
             count,
             flags,
-            pages.as_mut_ptr(),
+            pages.as_mut_ptr().cast(),
             core::ptr::null_mut(),
         )
     };
@@ -198,9 +202,10 @@ impl PinnedPage {
     /// `EFAULT` if nothing is mapped there, or not writable; `EINVAL` if what is there has no page;
     /// `ENOMEM`; `EINTR`.
     pub fn new(mm: &MmWithUser, vaddr: usize, write: bool) -> Result<Self> {
-        let mut pages = [core::ptr::null_mut(); 1];
+        let mut pages = [MaybeUninit::uninit(); 1];
         let (page, pinned) = match find(mm, vaddr, 1, write, &mut pages)? {
-            Found::Pages(_) => (pages[0], true),
+            // SAFETY: At least one page was found, so its pointer was written.
+            Found::Pages(_) => (unsafe { pages[0].assume_init() }, true),
             Found::Frames(extent) => {
                 let pfn = extent.pfn() as usize;
                 // SAFETY: Any number may be asked for.

@@ -2,8 +2,8 @@
 
 //! Runtime power management: a device that nobody uses is suspended.
 //!
-//! Each device has a usage count. The functions here keep no memory safe or unsafe; one who takes
-//! more than he puts keeps a device awake, one who puts more makes the kernel warn.
+//! Each device has a usage count. Gets and puts that do not balance are no matter of memory safety: a
+//! get too many keeps a device awake, a put too many makes the kernel warn.
 //!
 //! C header: [`include/linux/pm_runtime.h`](srctree/include/linux/pm_runtime.h)
 

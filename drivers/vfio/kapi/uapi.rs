@@ -47,8 +47,8 @@ macro_rules! uapi {
             let _ = check;
         };
 
-        // SAFETY: A plain structure of integers: the fields are listed and their types and the
-        // absence of padding are checked above.
+        // SAFETY: A plain structure of integers and addresses in user space: the fields are listed,
+        // and their types and the absence of padding are checked above.
         unsafe impl Uapi for $name {}
     )*};
 }
@@ -97,7 +97,8 @@ pub struct DeviceFeature {
     pub flags: u32,
 }
 
-const _: () = assert!(size_of::<DeviceFeature>() == size_of::<vfio_bindings::vfio_device_feature>());
+const _: () =
+    assert!(size_of::<DeviceFeature>() == size_of::<vfio_bindings::vfio_device_feature>());
 
 // SAFETY: Two integers of 4 bytes, without padding.
 unsafe impl Uapi for DeviceFeature {}
@@ -147,6 +148,103 @@ uapi_head! {
     /// `struct vfio_iommu_type1_dirty_bitmap`.
     DirtyBitmap of vfio_iommu_type1_dirty_bitmap { argsz: u32, flags: u32 }
 }
+
+/// The constants of the header, by their names there.
+pub use vfio_bindings::{
+    VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2,
+    VFIO_TYPE1v2_IOMMU,
+    VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,
+    VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
+    VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
+    VFIO_DEVICE_FEATURE_MIGRATION,
+    VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
+    VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
+    VFIO_DEVICE_FLAGS_CAPS,
+    VFIO_DEVICE_FLAGS_PCI,
+    VFIO_DEVICE_FLAGS_RESET,
+    VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP,
+    VFIO_DEVICE_IOEVENTFD_SIZE_MASK,
+    VFIO_DMA_CC_IOMMU,
+    VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+    VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+    VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
+    VFIO_IOMMU_INFO_CAPS,
+    VFIO_IOMMU_INFO_PGSIZES,
+    VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+    VFIO_REGION_INFO_CAP_TYPE,
+    VFIO_REGION_INFO_FLAG_CAPS,
+    VFIO_REGION_INFO_FLAG_MMAP,
+    VFIO_REGION_INFO_FLAG_READ,
+    VFIO_REGION_INFO_FLAG_WRITE,
+    VFIO_TYPE1_IOMMU,
+    VFIO_UNMAP_ALL,
+    VFIO_UPDATE_VADDR, //
+};
+
+macro_rules! same_as_header {
+    ($($module:ident { $($rule:ident: $c:ident),* $(,)? })*) => {$(
+        $(const _: () = assert!(vfio_logic::$module::$rule as u64 == vfio_bindings::$c as u64);)*
+    )*};
+}
+
+// `vfio_logic` sees no header of the kernel, so it has constants of its own.
+same_as_header! {
+    dma {
+        MAP_READ: VFIO_DMA_MAP_FLAG_READ,
+        MAP_WRITE: VFIO_DMA_MAP_FLAG_WRITE,
+        MAP_VADDR: VFIO_DMA_MAP_FLAG_VADDR,
+        UNMAP_GET_DIRTY_BITMAP: VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+        UNMAP_ALL: VFIO_DMA_UNMAP_FLAG_ALL,
+        UNMAP_VADDR: VFIO_DMA_UNMAP_FLAG_VADDR,
+    }
+    feature {
+        INDEX_MASK: VFIO_DEVICE_FEATURE_MASK,
+        GET: VFIO_DEVICE_FEATURE_GET,
+        SET: VFIO_DEVICE_FEATURE_SET,
+        PROBE: VFIO_DEVICE_FEATURE_PROBE,
+    }
+    irq {
+        DATA_NONE: VFIO_IRQ_SET_DATA_NONE,
+        DATA_BOOL: VFIO_IRQ_SET_DATA_BOOL,
+        DATA_EVENTFD: VFIO_IRQ_SET_DATA_EVENTFD,
+        ACTION_MASK: VFIO_IRQ_SET_ACTION_MASK,
+        ACTION_UNMASK: VFIO_IRQ_SET_ACTION_UNMASK,
+        ACTION_TRIGGER: VFIO_IRQ_SET_ACTION_TRIGGER,
+        INTX: VFIO_PCI_INTX_IRQ_INDEX,
+        MSI: VFIO_PCI_MSI_IRQ_INDEX,
+        MSIX: VFIO_PCI_MSIX_IRQ_INDEX,
+        ERR: VFIO_PCI_ERR_IRQ_INDEX,
+        REQ: VFIO_PCI_REQ_IRQ_INDEX,
+        NUM: VFIO_PCI_NUM_IRQS,
+    }
+    irq_set {
+        DATA_TYPE_MASK: VFIO_IRQ_SET_DATA_TYPE_MASK,
+        ACTION_TYPE_MASK: VFIO_IRQ_SET_ACTION_TYPE_MASK,
+    }
+    migration {
+        STOP_COPY: VFIO_MIGRATION_STOP_COPY,
+        P2P: VFIO_MIGRATION_P2P,
+        PRE_COPY: VFIO_MIGRATION_PRE_COPY,
+    }
+    pci {
+        IRQ_EVENTFD: VFIO_IRQ_INFO_EVENTFD,
+        IRQ_MASKABLE: VFIO_IRQ_INFO_MASKABLE,
+        IRQ_AUTOMASKED: VFIO_IRQ_INFO_AUTOMASKED,
+        IRQ_NORESIZE: VFIO_IRQ_INFO_NORESIZE,
+    }
+    region {
+        BAR0: VFIO_PCI_BAR0_REGION_INDEX,
+        BAR5: VFIO_PCI_BAR5_REGION_INDEX,
+        ROM: VFIO_PCI_ROM_REGION_INDEX,
+        CONFIG: VFIO_PCI_CONFIG_REGION_INDEX,
+        VGA: VFIO_PCI_VGA_REGION_INDEX,
+        NUM_REGIONS: VFIO_PCI_NUM_REGIONS,
+        OFFSET_SHIFT: VFIO_PCI_OFFSET_SHIFT,
+    }
+}
+
+/// `VFIO_CHECK_EXTENSION`.
+pub const CHECK_EXTENSION: u32 = ioctl(1);
 
 /// The number of the VFIO ioctl `VFIO_BASE + offset`. None has a size encoded.
 #[inline]

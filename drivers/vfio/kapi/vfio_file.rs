@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h)
 
-use crate::vfio_device::VfioDevice;
+use crate::pci_core_device::{
+    set::LockedSet,
+    PciCoreDevice, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -39,11 +42,13 @@ impl GroupFile {
         }
     }
 
-    /// Whether the group has the device in it.
+    /// Whether the group has the device in it. The lock of the set, which the device has to be in,
+    /// keeps the device from being unregistered meanwhile; the answer is no for one of another set.
     #[inline]
-    pub fn has_device(&self, device: &VfioDevice) -> bool {
-        // SAFETY: Both are valid.
-        unsafe { vb::vfio_file_has_dev(self.0.as_ptr(), device.as_raw()) }
+    pub fn has_device<S>(&self, device: &PciCoreDevice<S>, set: &LockedSet<'_, S>) -> bool {
+        set.is_set_of(device)
+            // SAFETY: Both are valid, and the lock of the device's set is held.
+            && unsafe { vb::vfio_file_has_dev(self.0.as_ptr(), device.vfio().as_raw()) }
     }
 }
 

@@ -38,7 +38,8 @@ impl NewVma {
     /// The length in bytes; whole pages.
     #[inline]
     pub fn len(&self) -> u64 {
-        let (start, end) = range(&self.0);
+        // SAFETY: The mapping is borrowed.
+        let (start, end) = unsafe { range(&self.0) };
         (end - start) as u64
     }
 
@@ -77,11 +78,16 @@ impl NewVma {
 }
 
 /// Start and end address of a mapping.
-fn range(vma: &bindings::vm_area_struct) -> (usize, usize) {
-    // SAFETY: The other member of the union is for freed mappings only.
+///
+/// # Safety
+///
+/// `vma` must be valid, and not change its size meanwhile.
+unsafe fn range(vma: *const bindings::vm_area_struct) -> (usize, usize) {
+    // SAFETY: By the contract of this function. The other member of the union is for freed mappings
+    // only.
     unsafe {
-        let range = &vma.__bindgen_anon_1.__bindgen_anon_1;
-        (range.vm_start, range.vm_end)
+        let range = &raw const (*vma).__bindgen_anon_1.__bindgen_anon_1;
+        ((*range).vm_start, (*range).vm_end)
     }
 }
 
@@ -131,15 +137,17 @@ impl Fault<'_> {
         Self(vmf, PhantomData)
     }
 
-    fn vma(&self) -> &bindings::vm_area_struct {
-        // SAFETY: Valid by the type invariant; fields that may change are not read through it.
-        unsafe { &*(*self.0).__bindgen_anon_1.vma }
+    /// The mapping. No reference, as other threads may change some of its fields meanwhile.
+    fn vma(&self) -> *const bindings::vm_area_struct {
+        // SAFETY: Valid by the type invariant.
+        unsafe { (*self.0).__bindgen_anon_1.vma }
     }
 
     /// Where in the file the mapping starts, in pages.
     #[inline]
     pub fn mapping_page_offset(&self) -> u64 {
-        self.vma().vm_pgoff as u64
+        // SAFETY: Valid by the type invariant; the field does not change while faults are handled.
+        unsafe { (*self.vma()).vm_pgoff as u64 }
     }
 
     /// The block of `2^order` pages, aligned in the address space, around the address that faulted:
@@ -148,7 +156,8 @@ impl Fault<'_> {
         // SAFETY: Valid by the type invariant.
         let address = unsafe { (*self.0).__bindgen_anon_1.address };
         let size = kernel::page::PAGE_SIZE.checked_shl(order)?;
-        let (start, end) = range(self.vma());
+        // SAFETY: Valid by the type invariant.
+        let (start, end) = unsafe { range(self.vma()) };
         let block = address & !(size - 1);
         if block < start || block.checked_add(size)? > end {
             return None;

@@ -11,12 +11,12 @@ use crate::errno::{
     ENOTTY, //
 };
 
-/// `VFIO_IRQ_SET_DATA_NONE`: what is asked for applies to all interrupts named.
-pub const DATA_NONE: u32 = 1 << 0;
-/// `VFIO_IRQ_SET_DATA_BOOL`: a byte for each interrupt says whether it applies.
-pub const DATA_BOOL: u32 = 1 << 1;
-/// `VFIO_IRQ_SET_DATA_EVENTFD`: an `i32` for each interrupt is an eventfd, or negative for none.
-pub const DATA_EVENTFD: u32 = 1 << 2;
+pub use crate::irq_set::{
+    DATA_BOOL,
+    DATA_EVENTFD,
+    DATA_NONE, //
+};
+
 /// `VFIO_IRQ_SET_ACTION_MASK`.
 pub const ACTION_MASK: u32 = 1 << 3;
 /// `VFIO_IRQ_SET_ACTION_UNMASK`.

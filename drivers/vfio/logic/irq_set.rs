@@ -7,16 +7,16 @@ use crate::errno::{
     EINVAL, //
 };
 
-/// No data.
+/// `VFIO_IRQ_SET_DATA_NONE`: no data; what is asked for applies to all interrupts named.
 pub const DATA_NONE: u32 = 1 << 0;
-/// A byte for each interrupt: act on it or not.
+/// `VFIO_IRQ_SET_DATA_BOOL`: a byte for each interrupt says whether it applies.
 pub const DATA_BOOL: u32 = 1 << 1;
-/// A descriptor of 4 bytes for each interrupt.
+/// `VFIO_IRQ_SET_DATA_EVENTFD`: an `i32` for each interrupt is an eventfd, or negative for none.
 pub const DATA_EVENTFD: u32 = 1 << 2;
-/// The bits that say what the data is.
-pub const DATA_MASK: u32 = DATA_NONE | DATA_BOOL | DATA_EVENTFD;
-/// The bits that say what to do: mask, unmask or trigger.
-pub const ACTION_MASK: u32 = 7 << 3;
+/// `VFIO_IRQ_SET_DATA_TYPE_MASK`: the bits that say what the data is.
+pub const DATA_TYPE_MASK: u32 = DATA_NONE | DATA_BOOL | DATA_EVENTFD;
+/// `VFIO_IRQ_SET_ACTION_TYPE_MASK`: the bits that say what to do: mask, unmask or trigger.
+pub const ACTION_TYPE_MASK: u32 = 7 << 3;
 
 /// The size of the header, in bytes.
 pub const MIN_SIZE: u32 = 20;
@@ -45,7 +45,7 @@ impl IrqSet {
     /// `EINVAL`.
     pub fn data_size(&self, num: u32, kinds: u32) -> Result<usize> {
         let data_space = self.argsz.checked_sub(MIN_SIZE).ok_or(EINVAL)?;
-        if self.index >= kinds || self.flags & !(DATA_MASK | ACTION_MASK) != 0 {
+        if self.index >= kinds || self.flags & !(DATA_TYPE_MASK | ACTION_TYPE_MASK) != 0 {
             return Err(EINVAL);
         }
         let end = self.start.checked_add(self.count).ok_or(EINVAL)?;
@@ -53,7 +53,7 @@ impl IrqSet {
         if end == u32::MAX || self.start >= num || end > num {
             return Err(EINVAL);
         }
-        let each: u32 = match self.flags & DATA_MASK {
+        let each: u32 = match self.flags & DATA_TYPE_MASK {
             DATA_NONE => 0,
             DATA_BOOL => 1,
             DATA_EVENTFD => 4,

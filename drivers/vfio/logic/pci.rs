@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a PCI device is and can do: interrupts, MSI-X table, AtomicOps, quirks, features.
+//! What a PCI device is and can do: interrupts, MSI-X table, AtomicOps, quirks.
 //!
 //! C header: [`include/uapi/linux/vfio.h`](srctree/include/uapi/linux/vfio.h)
 
-use crate::errno::{
-    Result,
-    EINVAL, //
+use crate::{
+    errno::{
+        Result,
+        EINVAL, //
+    },
+    irq, //
 };
 use core::ops::Range;
 
@@ -58,30 +61,14 @@ pub const fn msi_vectors(control: u16) -> u32 {
     1 << (control >> 1 & 0x7)
 }
 
-/// The interrupts of a PCI device that `VFIO_DEVICE_SET_IRQS` knows.
-pub mod irq {
-    /// The INTx pin.
-    pub const INTX: u32 = 0;
-    /// MSI vectors.
-    pub const MSI: u32 = 1;
-    /// MSI-X vectors.
-    pub const MSIX: u32 = 2;
-    /// An error of the device.
-    pub const ERR: u32 = 3;
-    /// The device is wanted back.
-    pub const REQ: u32 = 4;
-    /// How many there are.
-    pub const NUM: u32 = 5;
-}
-
 /// `VFIO_IRQ_INFO_EVENTFD`
-const IRQ_EVENTFD: u32 = 1 << 0;
+pub const IRQ_EVENTFD: u32 = 1 << 0;
 /// `VFIO_IRQ_INFO_MASKABLE`
-const IRQ_MASKABLE: u32 = 1 << 1;
+pub const IRQ_MASKABLE: u32 = 1 << 1;
 /// `VFIO_IRQ_INFO_AUTOMASKED`
-const IRQ_AUTOMASKED: u32 = 1 << 2;
+pub const IRQ_AUTOMASKED: u32 = 1 << 2;
 /// `VFIO_IRQ_INFO_NORESIZE`
-const IRQ_NORESIZE: u32 = 1 << 3;
+pub const IRQ_NORESIZE: u32 = 1 << 3;
 
 /// The flags of `struct vfio_irq_info`.
 ///
@@ -101,48 +88,6 @@ pub fn irq_flags(index: u32, dynamic_msix: bool) -> Result<u32> {
 /// and of `struct vfio_device_info_cap_pci_atomic_comp`.
 pub const ATOMIC_COMPLETERS: [(u32, u32); 3] =
     [(1 << 7, 1 << 0), (1 << 8, 1 << 1), (1 << 9, 1 << 2)];
-
-/// What user space does with a device feature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FeatureOp {
-    /// Only asks whether it is there.
-    Probe,
-    /// Reads it.
-    Get,
-    /// Changes it.
-    Set,
-}
-
-/// `VFIO_DEVICE_FEATURE_GET`
-pub const FEATURE_GET: u32 = 1 << 16;
-/// `VFIO_DEVICE_FEATURE_SET`
-pub const FEATURE_SET: u32 = 1 << 17;
-/// `VFIO_DEVICE_FEATURE_PROBE`
-pub const FEATURE_PROBE: u32 = 1 << 18;
-
-/// Checks the flags of `struct vfio_device_feature` for a feature that has the operations
-/// `supported` (`FEATURE_GET`, `FEATURE_SET`) and at least `minsz` bytes of data.
-///
-/// # Errors
-///
-/// `EINVAL` if it has not what is asked for, nothing is asked for, or `len` is too short.
-pub fn feature(flags: u32, len: usize, supported: u32, minsz: usize) -> Result<FeatureOp> {
-    let ops = flags & (FEATURE_GET | FEATURE_SET);
-    if ops & !supported != 0 {
-        return Err(EINVAL);
-    }
-    if flags & FEATURE_PROBE != 0 {
-        return Ok(FeatureOp::Probe);
-    }
-    if ops == 0 || len < minsz {
-        return Err(EINVAL);
-    }
-    Ok(if ops & FEATURE_GET != 0 {
-        FeatureOp::Get
-    } else {
-        FeatureOp::Set
-    })
-}
 
 /// Whether a BAR can be mapped by user space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

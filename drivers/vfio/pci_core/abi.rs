@@ -36,11 +36,7 @@ use kernel::{
         c_void, //
     },
     prelude::*,
-    str::CStr,
-    sync::atomic::{
-        AtomicFlag,
-        Relaxed, //
-    }, //
+    str::CStr, //
 };
 use vfio_bindings as vb;
 use vfio_kapi::{
@@ -52,7 +48,7 @@ use vfio_kapi::{
         RuntimePm, //
     },
     uaccess::UserArg,
-    uuid,
+    uapi, uuid,
     vma::{
         Fault,
         FaultResult,
@@ -114,17 +110,6 @@ same_as_c! {
     vfio_pci_dma_buf_iommufd_map,
 }
 
-/// Initializes what is not initialized at compile time. For the module's `init`.
-pub(crate) fn init() {
-    static DONE: AtomicFlag = AtomicFlag::new(false);
-
-    if !DONE.xchg(true, Relaxed) {
-        // SAFETY: The flag makes sure that this happens once. Nothing of this module is called before
-        // its `init`, so nobody has used the lock yet.
-        unsafe { sriov::PFS.init() };
-    }
-}
-
 /// What a driver's `init` calls first.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_init_dev(vdev: *mut vb::vfio_device) -> c_int {
@@ -134,7 +119,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_init_dev(vdev: *mut vb::vfio_devic
         unsafe { Device::attach_state(core, State::new()) }?;
         // SAFETY: The state was just attached.
         let dev = unsafe { Device::from_raw(core) };
-        dev.set_irq_type(vfio_logic::pci::irq::NUM);
+        dev.set_irq_type(vfio_logic::irq::NUM);
         if let Err(e) = pci::init_p2pdma(dev.pdev()) {
             // SAFETY: The device will not be used: its driver's `init` fails.
             unsafe { Device::detach_state(core) };
@@ -272,7 +257,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_ioctl(
     let dev = unsafe { Device::from_vfio_raw(vdev) };
     let arg = UserArg::new(arg);
     let done = |result: Result| result.map(|()| 0);
-    let result = match cmd.wrapping_sub(FIRST_IOCTL) {
+    let result = match cmd.wrapping_sub(uapi::ioctl(0)) {
         7 => done(info::device(dev, arg)),
         9 => done(info::irq(dev, arg)),
         10 => info::set_irqs(dev, arg),
@@ -284,9 +269,6 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_ioctl(
     };
     from_result(|| result) as c_long
 }
-
-/// `_IO(VFIO_TYPE, VFIO_BASE)`
-const FIRST_IOCTL: u32 = (b';' as u32) << 8 | 100;
 
 /// The features of a device, as far as `vfio.ko` does not do them.
 #[no_mangle]
@@ -517,7 +499,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_do_io_rw(
     size_or_errno((|| {
         let off = u64::try_from(off)?;
         let end = off.checked_add(count as u64).ok_or(EINVAL)?;
-        // SAFETY: By the contract of this file; the caller has mapped what he wants to access.
+        // SAFETY: By the contract of this file; the caller has mapped what is accessed.
         let (dev, mmio) = unsafe { (Device::from_raw(core), Mmio::from_raw(io, end)) };
         let io = Io {
             dev,
@@ -540,7 +522,7 @@ macro_rules! io_accessors {
             val: $ty,
             io: *mut c_void,
         ) -> c_int {
-            // SAFETY: By the contract of this file; the caller has mapped what he wants to access.
+            // SAFETY: By the contract of this file; the caller has mapped what is accessed.
             let io = unsafe { one_access(core, test_mem, io, size_of::<$ty>()) };
             from_result(|| {
                 io.access(|io| io.$mmio_write(0, val.to_le_bytes()))?;
@@ -556,7 +538,7 @@ macro_rules! io_accessors {
             val: *mut $ty,
             io: *mut c_void,
         ) -> c_int {
-            // SAFETY: By the contract of this file; the caller has mapped what he wants to access.
+            // SAFETY: By the contract of this file; the caller has mapped what is accessed.
             let io = unsafe { one_access(core, test_mem, io, size_of::<$ty>()) };
             from_result(|| {
                 let bytes = io.access(|io| io.$mmio_read(0))?;

@@ -103,7 +103,7 @@ pub(crate) fn init(dev: &Device) -> Result {
     Ok(())
 }
 
-/// Ends what [`init`] began; there is no user any more.
+/// Ends what [`init()`] began; there is no user any more.
 ///
 /// C function: `vfio_config_free()`.
 pub(crate) fn free(dev: &Device) {

@@ -2,8 +2,8 @@
 
 //! Resets of all functions of a slot or a bus.
 //!
-//! They are possible only if all of them are VFIO devices, so that nobody else is hit, and done for a
-//! user only if he shows that they are all his.
+//! A hot reset is done only if all functions that it hits are VFIO devices, and if the user proves, by
+//! the files of their groups, to own all of them.
 //!
 //! Order: `dev_set->lock`, `memory_lock` of each device in the set (all but the first are only tried,
 //! because there is no order among them), the kernel's device locks (which are only tried).
@@ -89,7 +89,7 @@ pub(crate) fn info(dev: &Device, arg: UserArg) -> Result {
     let mut found = KVec::<u8>::with_capacity(size, GFP_KERNEL_ACCOUNT)?;
     let mut number: u32 = 0;
     {
-        let _set = dev.lock_set();
+        let _set = dev.lock_set()?;
         reset::for_each(dev.pdev(), scope, &mut |pdev| {
             if number >= total {
                 return Err(EAGAIN);
@@ -144,8 +144,9 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
     for fd in &fds {
         files.push(GroupFile::from_fd(*fd)?, GFP_KERNEL)?;
     }
-    reset_set(&dev.lock_set(), &|device| {
-        files.iter().any(|file| file.has_device(device.vfio()))
+    let set = dev.lock_set()?;
+    reset_set(&set, &|device| {
+        files.iter().any(|file| file.has_device(device, &set))
     })
 }
 

@@ -26,8 +26,8 @@ use vfio_kapi::{
     },
 };
 use vfio_logic::{
+    irq,
     pci::{
-        irq,
         irq_flags,
         msi_vectors,
         MsixTable,
@@ -36,14 +36,10 @@ use vfio_logic::{
     region::NUM_REGIONS, //
 };
 
-/// `VFIO_DEVICE_FLAGS_RESET`
-const FLAG_RESET: u32 = 1 << 0;
-/// `VFIO_DEVICE_FLAGS_PCI`
-const FLAG_PCI: u32 = 1 << 1;
-/// `VFIO_DEVICE_FLAGS_CAPS`
-const FLAG_CAPS: u32 = 1 << 7;
-/// `VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP`
-const CAP_ATOMIC_COMP: u16 = 5;
+const FLAG_RESET: u32 = vfio_kapi::uapi::VFIO_DEVICE_FLAGS_RESET;
+const FLAG_PCI: u32 = vfio_kapi::uapi::VFIO_DEVICE_FLAGS_PCI;
+const FLAG_CAPS: u32 = vfio_kapi::uapi::VFIO_DEVICE_FLAGS_CAPS;
+const CAP_ATOMIC_COMP: u16 = vfio_kapi::uapi::VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP as u16;
 
 /// The size of the part of `struct vfio_device_info` that has always been there.
 const DEVICE_INFO_MINSZ: usize = core::mem::offset_of!(vfio_device_info, cap_offset);

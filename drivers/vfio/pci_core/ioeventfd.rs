@@ -38,7 +38,7 @@ use vfio_logic::{
 /// How many a device can have: somewhere there has to be an end.
 const MAX: usize = 1000;
 /// `VFIO_DEVICE_IOEVENTFD_SIZE_MASK`: the flags that give the width, in bytes.
-const SIZE_MASK: u32 = 0xf;
+const SIZE_MASK: u32 = vfio_kapi::uapi::VFIO_DEVICE_IOEVENTFD_SIZE_MASK;
 /// The size of the part of `struct vfio_device_ioeventfd` that has always been there.
 const MINSZ: usize = core::mem::offset_of!(vfio_device_ioeventfd, fd) + size_of::<i32>();
 
@@ -109,7 +109,7 @@ impl Target for BarWrite {
                 self.write(true);
                 false
             }
-            // Somebody changes whether the memory can be accessed: wait for him elsewhere.
+            // Somebody changes whether the memory can be accessed: wait for that elsewhere.
             None => true,
         }
     }

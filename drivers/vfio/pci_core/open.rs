@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Opening a device for a user, and bringing it back to where it was when he is done.
+//! Opening a device for a user, and bringing it back to its former state afterwards.
 //!
 //! Every user gets a function that was reset, if it can be, and leaves one behind that was reset and
 //! has the configuration that it had before. What cannot be reset alone is reset together with the

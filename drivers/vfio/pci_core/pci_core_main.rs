@@ -37,7 +37,7 @@ struct Module;
 
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        abi::init();
+        sriov::init_module()?;
         Ok(Self)
     }
 }

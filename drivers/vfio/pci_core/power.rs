@@ -4,7 +4,8 @@
 //!
 //! A device that nobody has open is suspended (unless `disable_idle_d3`). The user of an open device
 //! may bring it into D3hot by its power management capability, or let runtime power management
-//! suspend it (*low power*): its usage count is then lent to the kernel until he wants the device back.
+//! suspend it (*low power*): its usage count is then lent to the kernel until the user wants the
+//! device back.
 //!
 //! Order: `memory_lock`, [`Power::inner`].
 
@@ -34,17 +35,19 @@ use vfio_kapi::{
     uaccess::UserArg,
     uapi::vfio_device_low_power_entry_with_wakeup, //
 };
-use vfio_logic::pci::{
-    feature,
-    irq,
-    FeatureOp,
-    FEATURE_SET, //
+use vfio_logic::{
+    feature::{
+        request,
+        Request,
+        SET, //
+    },
+    irq, //
 };
 
-/// `PCI_D0`, a macro with a cast that bindgen does not take.
-pub(crate) const D0: bindings::pci_power_t = 0;
-/// `PCI_D3hot`
-pub(crate) const D3HOT: bindings::pci_power_t = 3;
+pub(crate) use vfio_kapi::pci::{
+    D0,
+    D3HOT, //
+};
 
 /// What there is to power management per device.
 #[pin_data]
@@ -165,7 +168,7 @@ pub(crate) fn entry(
     } else {
         0
     };
-    if feature(flags, len, FEATURE_SET, minsz)? == FeatureOp::Probe {
+    if request(flags, len, SET, minsz)? == Request::Probe {
         return Ok(());
     }
     let wake = if with_wakeup {
@@ -196,7 +199,7 @@ pub(crate) fn entry(
 ///
 /// Those of the feature ioctl.
 pub(crate) fn exit(dev: &Device, flags: u32, len: usize) -> Result {
-    if feature(flags, len, FEATURE_SET, 0)? != FeatureOp::Probe {
+    if request(flags, len, SET, 0)? != Request::Probe {
         take_back(dev);
     }
     Ok(())

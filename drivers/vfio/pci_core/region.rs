@@ -28,16 +28,11 @@ use vfio_kapi::{
 };
 use vfio_logic::region;
 
-/// `VFIO_REGION_INFO_FLAG_READ`
-const READ: u32 = 1 << 0;
-/// `VFIO_REGION_INFO_FLAG_WRITE`
-const WRITE: u32 = 1 << 1;
-/// `VFIO_REGION_INFO_FLAG_MMAP`
-pub(crate) const MMAP: u32 = 1 << 2;
-/// `VFIO_REGION_INFO_CAP_TYPE`
-const CAP_TYPE: u16 = 2;
-/// `VFIO_REGION_INFO_CAP_MSIX_MAPPABLE`
-const CAP_MSIX_MAPPABLE: u16 = 3;
+const READ: u32 = vfio_kapi::uapi::VFIO_REGION_INFO_FLAG_READ;
+const WRITE: u32 = vfio_kapi::uapi::VFIO_REGION_INFO_FLAG_WRITE;
+pub(crate) const MMAP: u32 = vfio_kapi::uapi::VFIO_REGION_INFO_FLAG_MMAP;
+const CAP_TYPE: u16 = vfio_kapi::uapi::VFIO_REGION_INFO_CAP_TYPE as u16;
+const CAP_MSIX_MAPPABLE: u16 = vfio_kapi::uapi::VFIO_REGION_INFO_CAP_MSIX_MAPPABLE as u16;
 
 /// A region that a driver added.
 ///

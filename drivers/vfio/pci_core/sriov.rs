@@ -24,10 +24,12 @@ use kernel::{
     },
 };
 use vfio_kapi::{
+    module_static::ModuleStatic,
     pci::{
         self,
         bus_notifier::{
             self,
+            BoundDriver,
             BusEvents,
             BusNotifier, //
         },
@@ -102,9 +104,16 @@ pub(crate) struct Pf {
     token: Arc<VfToken>,
 }
 
-kernel::sync::global_lock! {
-    // SAFETY: Initialized when the module is, before there is a device.
-    pub(crate) unsafe(uninit) static PFS: Mutex<KVec<Pf>> = KVec::new();
+/// All of them. Each leaves when its device is unregistered, so none is left when the module goes.
+static PFS: ModuleStatic<Mutex<KVec<Pf>>> = ModuleStatic::new();
+
+/// Prepares the module's own data, before there is a device.
+///
+/// # Errors
+///
+/// `EBUSY` if this was done before.
+pub(crate) fn init_module() -> Result {
+    PFS.init(new_mutex!(KVec::new(), "vfio_pci_sriov_pfs"))
 }
 
 fn is(pf: &Pf, pdev: &PciDevice) -> bool {
@@ -128,7 +137,7 @@ pub(crate) fn init(dev: &Device) -> Result {
     if facts::is_virtfn(pdev) {
         // If the physical function is found now, it stays until this device is gone: it waits for that
         // before it removes its virtual functions.
-        let pfs = PFS.lock();
+        let pfs = PFS.get().lock();
         let pf = pfs.iter().find(|pf| is(pf, pci::physfn(pdev)));
         *this.pf_token.lock() = pf.map(|pf| pf.token.clone());
         return Ok(());
@@ -149,7 +158,7 @@ pub(crate) fn init(dev: &Device) -> Result {
     Ok(())
 }
 
-/// Undoes [`init`].
+/// Undoes [`init()`].
 pub(crate) fn uninit(dev: &Device) {
     // Taken out first: dropping it waits for calls in progress.
     let watch = of(dev).watch.lock().take();
@@ -181,22 +190,17 @@ impl BusEvents for Watch {
         }
     }
 
-    fn bound(&self, pdev: &PciDevice) {
-        if !self.is_ours(pdev) {
+    fn bound(&self, pdev: &PciDevice, driver: &BoundDriver) {
+        if !self.is_ours(pdev) || driver.is_driver_of(&self.pf) {
             return;
         }
-        let pf_driver = bus_notifier::with_driver(&self.pf, |id, _| id);
-        bus_notifier::with_driver(pdev, |id, driver| {
-            if pf_driver.is_some_and(|pf_driver| pf_driver != id) {
-                dev_warn!(
-                    self.pf,
-                    "VF {} bound to driver {} while PF bound to driver {}\n",
-                    pci::name(pdev).to_str().unwrap_or("?"),
-                    driver.to_str().unwrap_or("?"),
-                    self.driver.to_str().unwrap_or("?")
-                );
-            }
-        });
+        dev_warn!(
+            self.pf,
+            "VF {} bound to driver {} while PF bound to driver {}\n",
+            pci::name(pdev).to_str().unwrap_or("?"),
+            driver.name().to_str().unwrap_or("?"),
+            self.driver.to_str().unwrap_or("?")
+        );
     }
 }
 
@@ -216,13 +220,13 @@ pub(crate) fn configure(dev: &Device, count: c_int) -> Result<c_int> {
             runtime_pm::put(pdev.as_ref());
         }
         power.sriov_active.set(false);
-        PFS.lock().retain(|pf| !is(pf, pdev));
+        PFS.get().lock().retain(|pf| !is(pf, pdev));
         return Ok(0);
     }
 
     let token = of(dev).token.as_ref().ok_or(ENOSYS)?;
     {
-        let mut pfs = PFS.lock();
+        let mut pfs = PFS.get().lock();
         if pfs.iter().any(|pf| is(pf, pdev)) {
             return Err(EINVAL);
         }
@@ -236,7 +240,7 @@ pub(crate) fn configure(dev: &Device, count: c_int) -> Result<c_int> {
     }
     enable(dev, count).inspect_err(|_| {
         power.sriov_active.set(false);
-        PFS.lock().retain(|pf| !is(pf, pdev));
+        PFS.get().lock().retain(|pf| !is(pf, pdev));
     })?;
     Ok(count)
 }
@@ -271,7 +275,7 @@ pub(crate) fn user_closed(dev: &Device) {
     }
 }
 
-/// Whether the name that the user gave, with its options, is that of the device, and he may open it.
+/// Whether the name that the user gave, with its options, is that of the device, and the user may open it.
 ///
 /// # Errors
 ///
@@ -333,15 +337,15 @@ pub(crate) fn set_token(
     arg: vfio_kapi::uaccess::UserArg,
     len: usize,
 ) -> Result {
-    use vfio_logic::pci::{
-        feature,
-        FeatureOp,
-        FEATURE_SET, //
+    use vfio_logic::feature::{
+        request,
+        Request,
+        SET, //
     };
 
     let token = of(dev).token.as_ref().ok_or(ENOTTY)?;
     // Reading it is not possible: it may be that of a former user.
-    if feature(flags, len, FEATURE_SET, size_of::<Uuid>())? == FeatureOp::Probe {
+    if request(flags, len, SET, size_of::<Uuid>())? == Request::Probe {
         return Ok(());
     }
     let mut uuid = Uuid::default();

@@ -80,12 +80,22 @@ pub(crate) struct State {
     pub(crate) physical: bool,
     /// How many mappings are `filling`.
     pub(crate) filling: usize,
-    /// Addresses of mappings that are being unmapped.
-    busy: [Option<IovaRange>; BUSY_SLOTS],
+    /// What is being unmapped.
+    busy: [Option<Busy>; BUSY_SLOTS],
+    /// The next [`Busy::ticket`].
+    next_ticket: u64,
     /// How many mappings have no valid address in the process.
     pub(crate) vaddr_invalid: usize,
     /// Dirty pages are tracked.
     pub(crate) tracking: bool,
+}
+
+/// Addresses of mappings that are being unmapped, or will be as soon as who came before is done.
+#[derive(Clone, Copy)]
+struct Busy {
+    range: IovaRange,
+    /// Who came before has a smaller one.
+    ticket: u64,
 }
 
 /// Stands for an entry of [`State::busy`].
@@ -106,6 +116,7 @@ impl Container {
                     physical: false,
                     filling: 0,
                     busy: [None; BUSY_SLOTS],
+                    next_ticket: 0,
                     vaddr_invalid: 0,
                     tracking: false,
                 },
@@ -143,6 +154,12 @@ impl State {
         self.groups.iter().any(|group| group.emulated)
     }
 
+    /// The binary logarithm of the smallest page. Domains that have no page size in common do not
+    /// have one; what is mapped is then one page.
+    pub(crate) fn page_shift(&self) -> u32 {
+        self.page_sizes.trailing_zeros().min(u64::BITS - 1)
+    }
+
     /// The first address of the lowest mapping that overlaps `range`.
     pub(crate) fn first_overlap(&self, range: &IovaRange) -> Option<u64> {
         let overlapping =
@@ -162,6 +179,25 @@ impl State {
     /// Whether there is a mapping in `range`.
     pub(crate) fn is_mapped(&self, range: &IovaRange) -> bool {
         self.first_overlap(range).is_some()
+    }
+
+    /// Calls `f` for the mappings that start in `first..=last`, in order, until it fails.
+    pub(crate) fn for_each_from(
+        &mut self,
+        first: u64,
+        last: u64,
+        mut f: impl FnMut(u64, &mut Dma) -> Result,
+    ) -> Result {
+        let mut next = self.dmas.cursor_lower_bound_mut(&first);
+        while let Some(mut cursor) = next {
+            let (iova, dma) = cursor.current_mut();
+            if *iova > last {
+                break;
+            }
+            f(*iova, dma)?;
+            next = cursor.move_next();
+        }
+        Ok(())
     }
 
     /// The mapping that the address `iova` belongs to, and its first address.
@@ -197,20 +233,37 @@ impl State {
 
     /// Whether mappings in `range` are being unmapped by another thread.
     pub(crate) fn is_busy(&self, range: &IovaRange) -> bool {
-        self.busy.iter().flatten().any(|busy| busy.overlaps(range))
+        self.busy
+            .iter()
+            .flatten()
+            .any(|busy| busy.range.overlaps(range))
+    }
+
+    /// Whether somebody who came before is unmapping in the range of `slot`. Who came later waits
+    /// for us, so that no unmap waits forever while others go on.
+    pub(crate) fn has_predecessor(&self, slot: &BusySlot) -> bool {
+        let Some(Some(own)) = self.busy.get(slot.0) else {
+            return false;
+        };
+        self.busy
+            .iter()
+            .flatten()
+            .any(|busy| busy.ticket < own.ticket && busy.range.overlaps(&own.range))
     }
 
     /// Marks `range` as being unmapped; `None` if too much is going on already.
     pub(crate) fn set_busy(&mut self, range: IovaRange) -> Option<BusySlot> {
         let index = self.busy.iter().position(Option::is_none)?;
-        *self.busy.get_mut(index)? = Some(range);
+        let ticket = self.next_ticket;
+        *self.busy.get_mut(index)? = Some(Busy { range, ticket });
+        self.next_ticket = ticket.wrapping_add(1);
         Some(BusySlot(index))
     }
 
     /// Enlarges what was marked to contain `range` as well.
     pub(crate) fn extend_busy(&mut self, slot: &BusySlot, range: &IovaRange) {
         if let Some(Some(busy)) = self.busy.get_mut(slot.0) {
-            busy.last = busy.last.max(range.last);
+            busy.range.last = busy.range.last.max(range.last);
         }
     }
 

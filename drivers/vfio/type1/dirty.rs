@@ -37,9 +37,9 @@ use vfio_logic::{
     iova::IovaRange,
 };
 
-const START: u32 = 1 << 0;
-const STOP: u32 = 1 << 1;
-const GET_BITMAP: u32 = 1 << 2;
+const START: u32 = vfio_kapi::uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
+const STOP: u32 = vfio_kapi::uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP;
+const GET_BITMAP: u32 = vfio_kapi::uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
 
 /// How many words are copied to user space at a time.
 const COPY_WORDS: usize = 32;
@@ -116,12 +116,14 @@ impl Container {
         check_bitmap(&get.bitmap, get.size)?;
 
         let mut state = self.state.lock();
+        // Before anything is looked at: groups may come and go meanwhile, and page sizes with them.
+        while state.is_busy(&range) || state.is_filling(&range) {
+            self.changed.wait(&mut state);
+        }
+        // If it is the one of the bitmap it is not zero.
         let page = smallest_page(state.page_sizes);
         if get.bitmap.pgsize != page || (get.iova | get.size) & (page - 1) != 0 {
             return Err(EINVAL);
-        }
-        while state.is_busy(&range) || state.is_filling(&range) {
-            self.changed.wait(&mut state);
         }
         state.report(&range, &get.bitmap)
     }
@@ -131,7 +133,7 @@ impl State {
     pub(crate) fn tracking_scope(&self) -> TrackingScope {
         TrackingScope {
             all_mapped: self.groups.iter().any(|group| !group.pinned_scope),
-            shift: self.page_sizes.trailing_zeros(),
+            shift: self.page_shift(),
         }
     }
 
@@ -149,11 +151,11 @@ impl State {
         if self.tracking {
             return Ok(());
         }
-        let page_sizes = self.page_sizes;
+        let shift = self.page_shift();
         let mut result = Ok(());
         // What is on its way sees to it by itself.
         for dma in self.dmas.values_mut().filter(|dma| !dma.filling) {
-            result = dma.start_tracking(page_sizes);
+            result = dma.start_tracking(shift);
             if result.is_err() {
                 break;
             }
@@ -183,12 +185,11 @@ impl State {
         let Some(first) = self.first_overlap(range) else {
             return Ok(());
         };
-        let dmas = self.dmas.iter_mut();
-        for (iova, dma) in dmas.filter(|(iova, _)| first <= **iova && **iova <= range.last) {
-            dma.report_dirty(*iova, range.start, bitmap, &scope)?;
-            dma.reset_dirty(*iova, scope.shift);
-        }
-        Ok(())
+        self.for_each_from(first, range.last, |iova, dma| {
+            dma.report_dirty(iova, range.start, bitmap, &scope)?;
+            dma.reset_dirty(scope.shift);
+            Ok(())
+        })
     }
 
     /// Marks everything as dirty, as a device that was not watched is gone.
@@ -196,7 +197,7 @@ impl State {
         if !self.tracking {
             return;
         }
-        let shift = self.page_sizes.trailing_zeros();
+        let shift = self.page_shift();
         for dma in self.dmas.values_mut() {
             let pages = dma.size() >> shift;
             if let Some(bits) = &mut dma.dirty {
@@ -207,13 +208,12 @@ impl State {
 }
 
 impl Dma {
-    /// Tracks dirty pages from now on; those pinned by drivers are.
+    /// Tracks dirty pages, of `1 << shift` bytes, from now on; those pinned by drivers are.
     ///
     /// # Errors
     ///
     /// `EINVAL` if there are too many pages, `ENOMEM`.
-    pub(crate) fn start_tracking(&mut self, page_sizes: u64) -> Result {
-        let shift = page_sizes.trailing_zeros();
+    pub(crate) fn start_tracking(&mut self, shift: u32) -> Result {
         let pages = self.size() >> shift;
         if pages > dirty::PAGES_MAX {
             return Err(EINVAL);
@@ -247,7 +247,7 @@ impl Dma {
     }
 
     /// Forgets what was reported, except for pages that drivers may still write to.
-    fn reset_dirty(&mut self, _iova: u64, shift: u32) {
+    fn reset_dirty(&mut self, shift: u32) {
         if let Some(bits) = &mut self.dirty {
             bits.fill(0);
         }

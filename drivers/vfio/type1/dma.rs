@@ -16,7 +16,8 @@ use kernel::{
 use vfio_kapi::{
     iommu_space::IoMapping,
     locked_vm,
-    pin::PinnedPage, //
+    pin::PinnedPage,
+    ratelimited, //
 };
 use vfio_logic::{
     dma::MapRequest,
@@ -67,7 +68,10 @@ impl Owner {
     pub(crate) fn account(&self, mm: &MmWithUser, pages: u64) -> Result {
         let result = locked_vm::account(mm, &self.task, pages as usize, self.privileged);
         if result == Err(ENOMEM) {
-            pr_warn!("RLIMIT_MEMLOCK ({}) exceeded\n", locked_vm::limit());
+            ratelimited!(pr_warn!(
+                "RLIMIT_MEMLOCK ({}) exceeded\n",
+                locked_vm::limit()
+            ));
         }
         result
     }

@@ -18,11 +18,11 @@ use vfio_kapi::{
     uapi, //
 };
 
-const TYPE1_IOMMU: usize = 1;
-const TYPE1V2_IOMMU: usize = 3;
-const DMA_CC_IOMMU: usize = 4;
-const UNMAP_ALL: usize = 9;
-const UPDATE_VADDR: usize = 10;
+const TYPE1_IOMMU: usize = uapi::VFIO_TYPE1_IOMMU as usize;
+const TYPE1V2_IOMMU: usize = uapi::VFIO_TYPE1v2_IOMMU as usize;
+const DMA_CC_IOMMU: usize = uapi::VFIO_DMA_CC_IOMMU as usize;
+const UNMAP_ALL: usize = uapi::VFIO_UNMAP_ALL as usize;
+const UPDATE_VADDR: usize = uapi::VFIO_UPDATE_VADDR as usize;
 
 const GET_INFO: u32 = uapi::ioctl(12);
 const MAP_DMA: u32 = uapi::ioctl(13);

@@ -30,6 +30,7 @@ use vfio_kapi::{
     },
     iommu_group::IommuGroup,
     iommu_space::IoSpace,
+    ratelimited, //
 };
 use vfio_logic::{
     dma::visible_page_sizes,
@@ -104,7 +105,7 @@ impl Container {
         let usable = usable_ranges(space, Some(aperture), &reserved)?;
 
         if !abi::vfio_type1_allow_unsafe_interrupts.get() && !has_isolated_msi(group) {
-            pr_warn!("No interrupt remapping support.  Use the module param \"allow_unsafe_interrupts\" to enable VFIO IOMMU support on this platform\n");
+            ratelimited!(pr_warn!("No interrupt remapping support.  Use the module param \"allow_unsafe_interrupts\" to enable VFIO IOMMU support on this platform\n"));
             return Err(EPERM);
         }
 

@@ -6,12 +6,13 @@ use crate::container::Container;
 use kernel::prelude::*;
 use vfio_kapi::{
     uaccess::UserArg,
-    uapi::vfio_iommu_type1_info, //
+    uapi::{
+        vfio_iommu_type1_info,
+        VFIO_IOMMU_INFO_CAPS,
+        VFIO_IOMMU_INFO_PGSIZES, //
+    },
 };
 use vfio_logic::type1_info;
-
-const FLAG_PGSIZES: u32 = 1 << 0;
-const FLAG_CAPS: u32 = 1 << 1;
 
 /// The part of the structure that has always been there.
 const MINSZ: usize = core::mem::offset_of!(vfio_iommu_type1_info, cap_offset);
@@ -33,7 +34,7 @@ impl Container {
         info.iova_pgsizes = state.page_sizes;
         drop(state);
 
-        info.flags = FLAG_PGSIZES | FLAG_CAPS;
+        info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
         let head = type1_info::INFO_BYTES as usize;
         let needed = head + chain.len();
         if (room as usize) < needed {

@@ -79,7 +79,7 @@ impl Container {
         let owner = Owner::current(mm);
         let mut dma = Dma::new(request, owner.clone(), state.physical);
         if !state.physical && state.tracking {
-            dma.start_tracking(state.page_sizes)?;
+            dma.start_tracking(state.page_shift())?;
         }
         let node = RBTreeNode::new(request.range.start, dma, GFP_KERNEL_ACCOUNT)?;
         // There is none with this key, as nothing overlaps.
@@ -110,7 +110,7 @@ impl Container {
         }
 
         let mut state = self.state.lock();
-        let page_sizes = state.page_sizes;
+        let shift = state.page_shift();
         let tracking = state.tracking;
         let mut result = result;
         if let Some(dma) = state.dmas.get_mut(&request.range.start) {
@@ -118,7 +118,7 @@ impl Container {
             dma.io = io;
             dma.locked = locked;
             if result.is_ok() && tracking {
-                result = dma.start_tracking(page_sizes);
+                result = dma.start_tracking(shift);
                 if result.is_err() {
                     space.unmap(&mut dma.io);
                 }

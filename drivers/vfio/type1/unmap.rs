@@ -86,13 +86,14 @@ impl Container {
         }
 
         let slot = loop {
-            if !state.is_busy(&range) {
-                if let Some(slot) = state.set_busy(range) {
-                    break slot;
-                }
+            if let Some(slot) = state.set_busy(range) {
+                break slot;
             }
             self.changed.wait(&mut state);
         };
+        while state.has_predecessor(&slot) {
+            self.changed.wait(&mut state);
+        }
 
         let mut taken = Taken {
             dmas: RBTree::new(),
@@ -162,21 +163,20 @@ impl Container {
             return Ok(0);
         }
 
-        let mut bytes = 0;
+        let mut bytes = 0u64;
         let mut count = 0;
-        let in_range = |iova: &u64| first <= *iova && *iova <= range.last;
-        let dmas = &mut state.dmas;
-        if dmas
-            .iter()
-            .any(|(iova, dma)| in_range(iova) && dma.vaddr_invalid)
-        {
-            return Err(EINVAL);
-        }
-        for (_, dma) in dmas.iter_mut().filter(|(iova, _)| in_range(iova)) {
-            dma.vaddr_invalid = true;
-            bytes += dma.size();
+        state.for_each_from(first, range.last, |_, dma| {
+            if dma.vaddr_invalid {
+                return Err(EINVAL);
+            }
+            bytes = bytes.saturating_add(dma.size());
             count += 1;
-        }
+            Ok(())
+        })?;
+        state.for_each_from(first, range.last, |_, dma| {
+            dma.vaddr_invalid = true;
+            Ok(())
+        })?;
         state.vaddr_invalid += count;
         Ok(bytes)
     }

@@ -8,7 +8,7 @@ use vfio_logic::irq_set::*;
 /// The rule as the header states it, in numbers that cannot overflow.
 fn expected(set: &IrqSet, num: u32, kinds: u32) -> Option<u64> {
     let end = u64::from(set.start) + u64::from(set.count);
-    let each = match set.flags & DATA_MASK {
+    let each = match set.flags & DATA_TYPE_MASK {
         DATA_NONE => 0,
         DATA_BOOL => 1,
         DATA_EVENTFD => 4,
@@ -17,7 +17,7 @@ fn expected(set: &IrqSet, num: u32, kinds: u32) -> Option<u64> {
     let size = u64::from(set.count) * each;
     let ok = set.argsz >= MIN_SIZE
         && set.index < kinds
-        && set.flags & !(DATA_MASK | ACTION_MASK) == 0
+        && set.flags & !(DATA_TYPE_MASK | ACTION_TYPE_MASK) == 0
         && end < u64::from(u32::MAX)
         && set.start < num
         && end <= u64::from(num)

@@ -9,6 +9,14 @@ use vfio_logic::{
         EINVAL,
         EOVERFLOW, //
     },
+    feature::{
+        request as feature,
+        Request as FeatureOp,
+        GET as FEATURE_GET,
+        PROBE as FEATURE_PROBE,
+        SET as FEATURE_SET, //
+    },
+    irq,
     pci::*,
     vf_token::{
         self,

@@ -20,13 +20,39 @@ use kernel::{
     types::Opaque, //
 };
 
+/// The driver of a function that is bound to it.
+#[repr(transparent)]
+pub struct BoundDriver(Opaque<bindings::pci_driver>);
+
+impl BoundDriver {
+    /// # Safety
+    ///
+    /// `driver` must be the driver of a function that stays bound to it for `'a`.
+    unsafe fn from_raw<'a>(driver: *mut bindings::pci_driver) -> &'a Self {
+        // SAFETY: By the contract of this function; `Self` is transparent over the C type.
+        unsafe { &*driver.cast() }
+    }
+
+    /// The name of the driver.
+    pub fn name(&self) -> &CStr {
+        // SAFETY: A registered driver has a name, which stays as long as it is registered.
+        unsafe { CStr::from_char_ptr((*self.0.get()).name) }
+    }
+
+    /// Whether `pdev` has this driver, right now.
+    pub fn is_driver_of(&self, pdev: &pci::Device) -> bool {
+        // SAFETY: The function is valid; its driver is only compared.
+        core::ptr::eq(unsafe { bindings::pci_dev_driver(raw(pdev)) }, self.0.get())
+    }
+}
+
 /// What happens to functions on PCI buses.
 pub trait BusEvents: Send + Sync {
     /// A function was found; it has no driver yet. May sleep.
     fn added(&self, pdev: &pci::Device);
 
-    /// A function got a driver. May sleep.
-    fn bound(&self, pdev: &pci::Device);
+    /// A function got a driver. Its device lock is held. May sleep.
+    fn bound(&self, pdev: &pci::Device, driver: &BoundDriver);
 }
 
 /// A registration for the events of all PCI buses, ended when dropped.
@@ -92,7 +118,15 @@ impl<T: BusEvents> BusNotifier<T> {
         let pdev = unsafe { super::from_raw(kernel::container_of!(dev, bindings::pci_dev, dev)) };
         match action as u32 {
             bindings::bus_notifier_event_BUS_NOTIFY_ADD_DEVICE => this.events.added(pdev),
-            bindings::bus_notifier_event_BUS_NOTIFY_BOUND_DRIVER => this.events.bound(pdev),
+            bindings::bus_notifier_event_BUS_NOTIFY_BOUND_DRIVER => {
+                // SAFETY: The function is valid.
+                let driver = unsafe { bindings::pci_dev_driver(raw(pdev)) };
+                if !driver.is_null() {
+                    // SAFETY: The function was just bound, and its lock is held: it keeps its driver.
+                    let driver = unsafe { BoundDriver::from_raw(driver) };
+                    this.events.bound(pdev, driver);
+                }
+            }
             _ => {}
         }
         0
@@ -123,18 +157,4 @@ pub fn set_driver_override(pdev: &pci::Device, driver: &CStr) -> Result {
             driver.to_bytes().len(),
         )
     })
-}
-
-/// The driver of `pdev` as it is compared and printed by [`BusEvents::bound`]; `None` if it has none.
-///
-/// The device must be bound, or be just getting bound, so that the driver does not go away.
-pub fn with_driver<R>(pdev: &pci::Device, f: impl FnOnce(usize, &CStr) -> R) -> Option<R> {
-    // SAFETY: The device is valid.
-    let driver = unsafe { bindings::pci_dev_driver(raw(pdev)) };
-    if driver.is_null() {
-        return None;
-    }
-    // SAFETY: The driver of a bound device is valid and has a name.
-    let name = unsafe { CStr::from_char_ptr((*driver).name) };
-    Some(f(driver as usize, name))
 }

@@ -17,10 +17,13 @@ use core::{
         Ordering, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    bindings,
+    prelude::*, //
+};
 
 /// The largest configuration space: that of PCI Express.
-const SIZE: usize = 4096;
+const SIZE: usize = bindings::PCI_CFG_SPACE_EXP_SIZE as usize;
 
 type Bytes = KBox<[AtomicU8; SIZE]>;
 

@@ -44,9 +44,7 @@ pub fn has_irq(pdev: &pci::Device) -> bool {
 /// Whether the function is in a power state in which it answers accesses to its memory (D0 to D2).
 #[inline]
 pub fn is_awake(pdev: &pci::Device) -> bool {
-    // `PCI_D3hot`, a macro with a cast that bindgen does not take.
-    const D3HOT: bindings::pci_power_t = 3;
-    super::power_state(pdev) < D3HOT
+    super::power_state(pdev) < super::D3HOT
 }
 
 /// What is behind BAR number `index`; 6 is the expansion ROM. Nothing beyond.

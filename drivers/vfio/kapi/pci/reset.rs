@@ -38,22 +38,33 @@ pub fn try_function_without_state(pdev: &pci::Device) -> Result {
     // SAFETY: The device is valid, and so is the bridge above it, if any.
     let bridge = unsafe { vb::vfio_helper_pci_upstream_bridge(raw(pdev)) };
     let _bridge = match NonNull::new(bridge) {
-        Some(bridge) => Some(DeviceLock::try_lock(bridge)?),
+        // SAFETY: The function keeps the bridge above it.
+        Some(bridge) => Some(unsafe { DeviceLock::try_lock(bridge) }?),
         None => None,
     };
-    let _function = DeviceLock::try_lock(NonNull::from(pdev).cast())?;
+    // SAFETY: The device is valid, and borrowed for longer than the lock is held.
+    let _function = unsafe { DeviceLock::try_lock(NonNull::from(pdev).cast()) }?;
     // SAFETY: The device is valid and its lock is held.
     to_result(unsafe { bindings::__pci_reset_function_locked(raw(pdev)) })
 }
 
 /// The device lock and the configuration access lock of a function, held.
+///
+/// # Invariants
+///
+/// The function is valid, and both locks are held by this.
 struct DeviceLock(NonNull<bindings::pci_dev>);
 
 impl DeviceLock {
-    /// `pdev` must be valid as long as the result.
-    fn try_lock(pdev: NonNull<bindings::pci_dev>) -> Result<Self> {
-        // SAFETY: All callers pass a valid device.
+    /// Takes both locks if they are free.
+    ///
+    /// # Safety
+    ///
+    /// `pdev` must be valid for as long as the result exists.
+    unsafe fn try_lock(pdev: NonNull<bindings::pci_dev>) -> Result<Self> {
+        // SAFETY: By the contract of this function.
         if unsafe { bindings::pci_dev_trylock(pdev.as_ptr()) } != 0 {
+            // INVARIANT: Both were just taken.
             Ok(Self(pdev))
         } else {
             Err(EAGAIN)
@@ -63,7 +74,7 @@ impl DeviceLock {
 
 impl Drop for DeviceLock {
     fn drop(&mut self) {
-        // SAFETY: The locks were taken by `try_lock`.
+        // SAFETY: By the type invariant.
         unsafe { bindings::pci_dev_unlock(self.0.as_ptr()) };
     }
 }

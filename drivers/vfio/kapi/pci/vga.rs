@@ -19,7 +19,10 @@ use kernel::{
     sync::aref::ARef, //
 };
 use vfio_bindings as vb;
-use vfio_logic::region::VgaRange;
+use vfio_logic::region::{
+    vga_range,
+    VgaRange, //
+};
 
 /// Ports and memory outside the legacy ranges.
 pub const NORMAL: u32 = vb::VGA_RSRC_NORMAL_IO | vb::VGA_RSRC_NORMAL_MEM;
@@ -135,9 +138,12 @@ impl<'a> Legacy<'a> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `ERESTARTSYS` if a signal came.
+    /// `EINVAL` if this is no legacy range; `ENOMEM`; `ERESTARTSYS` if a signal came.
     pub fn acquire(pdev: &'a pci::Device, range: VgaRange) -> Result<Self> {
-        // SAFETY: The legacy ranges are where they are on all machines that have VGA.
+        if vga_range(range.start.into())? != range {
+            return Err(EINVAL);
+        }
+        // SAFETY: Checked to be a legacy range; these are where they are on all machines with VGA.
         let io = unsafe {
             if range.ports {
                 bindings::ioport_map(range.start as usize, range.len)

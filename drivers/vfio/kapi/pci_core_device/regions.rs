@@ -101,6 +101,19 @@ impl<S> PciCoreDevice<S> {
         }
     }
 
+    /// Whether a region is one of this device: its operations expect no other.
+    fn check_own(&self, region: &Region) -> Result {
+        if self
+            .regions()
+            .as_ptr_range()
+            .contains(&core::ptr::from_ref(region))
+        {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
+    }
+
     /// Reads from or writes to a region that a driver added. The position is that in the device
     /// file, and moves on.
     ///
@@ -115,6 +128,7 @@ impl<S> PciCoreDevice<S> {
         pos: &mut i64,
         write: bool,
     ) -> Result<usize> {
+        self.check_own(region)?;
         // SAFETY: Valid by the type invariant.
         let rw = unsafe { (*region.0.ops).rw }.ok_or(EINVAL)?;
         // SAFETY: The operation is that of a region of this device, and gets what it wants.
@@ -132,6 +146,7 @@ impl<S> PciCoreDevice<S> {
     ///
     /// That of the driver; `EINVAL` if the region is not for that.
     pub fn region_mmap(&self, region: &Region, vma: &mut NewVma) -> Result {
+        self.check_own(region)?;
         // SAFETY: Valid by the type invariant.
         let mmap = unsafe { (*region.0.ops).mmap }.ok_or(EINVAL)?;
         // SAFETY: The operation is that of a region of this device, and gets what it wants.
@@ -144,6 +159,7 @@ impl<S> PciCoreDevice<S> {
     ///
     /// That of the driver.
     pub fn region_add_capability(&self, region: &Region, caps: &mut InfoCaps) -> Result {
+        self.check_own(region)?;
         // SAFETY: Valid by the type invariant.
         match unsafe { (*region.0.ops).add_capability } {
             // SAFETY: The operation is that of a region of this device, and gets what it wants.

@@ -48,26 +48,33 @@ impl<S> PciCoreDevice<S> {
         to_result(unsafe { vb::vfio_assign_device_set(self.vfio().as_raw(), id) })
     }
 
-    /// Takes the lock of the set that the device is in, which must have been assigned.
+    /// Takes the lock of the set that the device is in.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if it is in none: it was never registered.
     #[inline]
-    pub fn lock_set(&self) -> SetGuard<'_, S> {
-        // SAFETY: The set is assigned at registration and lives as long as devices are in it.
-        unsafe {
-            let set = (*self.vfio().as_raw()).dev_set;
-            bindings::mutex_lock(&raw mut (*set).lock);
-            SetGuard(LockedSet {
-                set,
-                _not_send: NotThreadSafe,
-                _devices: PhantomData,
-            })
+    pub fn lock_set(&self) -> Result<SetGuard<'_, S>> {
+        // SAFETY: The field is set once, before the device is registered.
+        let set = unsafe { (*self.vfio().as_raw()).dev_set };
+        if set.is_null() {
+            return Err(ENODEV);
         }
+        // SAFETY: The set lives as long as devices are in it.
+        unsafe { bindings::mutex_lock(&raw mut (*set).lock) };
+        // INVARIANT: The lock was just taken.
+        Ok(SetGuard(LockedSet {
+            set,
+            _not_send: NotThreadSafe,
+            _devices: PhantomData,
+        }))
     }
 
     /// The set that the device is in, for one who is called with its lock held.
     ///
     /// # Safety
     ///
-    /// The caller of this thread holds the lock, and goes on to for as long as the result exists.
+    /// The device must be in a set, whose lock this thread holds for as long as the result exists.
     #[inline]
     pub unsafe fn locked_set(&self) -> HeldSet<'_, S> {
         // SAFETY: As in `lock_set`.
@@ -135,6 +142,13 @@ impl<S> LockedSet<'_, S> {
             next: unsafe { (*head).next },
             _devices: PhantomData,
         }
+    }
+
+    /// Whether the device is in this set.
+    #[inline]
+    pub fn is_set_of(&self, device: &PciCoreDevice<S>) -> bool {
+        // SAFETY: The device is valid; the field is set once, before the device is registered.
+        core::ptr::eq(unsafe { (*device.vfio().as_raw()).dev_set }, self.set)
     }
 
     /// How often devices of the set are open, all together.
