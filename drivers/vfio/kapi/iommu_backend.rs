@@ -95,8 +95,9 @@ impl IommuBackend {
     pub fn get(&self) -> Option<LiveBackend> {
         // SAFETY: The owner is valid while its table is registered.
         let live = unsafe { bindings::try_module_get(self.ops().owner) };
-        // INVARIANT: There is a reference now.
-        live.then_some(LiveBackend(self.0))
+        // INVARIANT: There is a reference now. Not `then_some`, which would make and drop one that there
+        // is not.
+        live.then(|| LiveBackend(self.0))
     }
 }
 

@@ -93,8 +93,9 @@ impl KvmLink {
         // SAFETY: The machine stays allocated while the lock is held.
         let live = unsafe { get_kvm(kvm.as_ptr()) };
         drop(link);
-        // INVARIANT: There is a reference now.
-        live.then_some(Kvm { kvm, put })
+        // INVARIANT: There is a reference now. Not `then_some`, which would make and drop one that there
+        // is not.
+        live.then(|| Kvm { kvm, put })
     }
 }
 

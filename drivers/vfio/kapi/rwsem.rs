@@ -72,7 +72,8 @@ impl<T> RwSem<T> {
     pub fn try_read(&self) -> Option<RwSemReadGuard<'_, T>> {
         // SAFETY: As in `read`.
         let taken = unsafe { bindings::down_read_trylock(self.sem.get()) } != 0;
-        taken.then_some(RwSemReadGuard {
+        // Not `then_some`, which would make and drop a guard of what was not taken.
+        taken.then(|| RwSemReadGuard {
             lock: self,
             _not_send: NotThreadSafe,
         })
@@ -94,7 +95,8 @@ impl<T> RwSem<T> {
     pub fn try_write(&self) -> Option<RwSemWriteGuard<'_, T>> {
         // SAFETY: As in `read`.
         let taken = unsafe { bindings::down_write_trylock(self.sem.get()) } != 0;
-        taken.then_some(RwSemWriteGuard {
+        // As in `try_read`.
+        taken.then(|| RwSemWriteGuard {
             lock: self,
             _not_send: NotThreadSafe,
         })

@@ -40,7 +40,7 @@ impl<'a> Rom<'a> {
         // SAFETY: The device is valid, `len` is for the function to write to.
         let io = unsafe { bindings::pci_map_rom(raw(pdev), &mut len) };
         // INVARIANT: Just mapped by `pci_map_rom()`.
-        (!io.is_null()).then_some(Self {
+        (!io.is_null()).then(|| Self {
             pdev,
             io,
             len,
@@ -54,7 +54,7 @@ impl<'a> Rom<'a> {
         // SAFETY: The firmware told that the ROM is at this address.
         let io = unsafe { bindings::ioremap((*raw(pdev)).rom, len) };
         // INVARIANT: Just mapped by `ioremap()`.
-        (!io.is_null()).then_some(Self {
+        (!io.is_null()).then(|| Self {
             pdev,
             io,
             len,
