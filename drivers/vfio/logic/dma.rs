@@ -41,6 +41,18 @@ pub const fn smallest_page(pgsizes: u64) -> u64 {
     pgsizes & pgsizes.wrapping_neg()
 }
 
+/// The binary logarithm of the smallest size in a set of page sizes. Less than the bits of a number,
+/// so that any number can be shifted by it: for an empty set, as of domains without a size in common,
+/// it is 63.
+pub const fn page_shift(pgsizes: u64) -> u32 {
+    let zeros = pgsizes.trailing_zeros();
+    if zeros < u64::BITS {
+        zeros
+    } else {
+        u64::BITS - 1
+    }
+}
+
 const fn aligned(value: u64, pgsizes: u64) -> bool {
     // For an empty set the mask is all ones: nothing but zero is aligned.
     value & smallest_page(pgsizes).wrapping_sub(1) == 0

@@ -37,7 +37,10 @@ use vfio_kapi::{
     new_rwsem,
     rwsem::RwSem, //
 };
-use vfio_logic::iova::IovaRange;
+use vfio_logic::{
+    dma::page_shift,
+    iova::IovaRange, //
+};
 
 /// How many unmaps may run at the same time; more wait.
 const BUSY_SLOTS: usize = 8;
@@ -154,10 +157,9 @@ impl State {
         self.groups.iter().any(|group| group.emulated)
     }
 
-    /// The binary logarithm of the smallest page. Domains that have no page size in common do not
-    /// have one; what is mapped is then one page.
+    /// The binary logarithm of the smallest page.
     pub(crate) fn page_shift(&self) -> u32 {
-        self.page_sizes.trailing_zeros().min(u64::BITS - 1)
+        page_shift(self.page_sizes)
     }
 
     /// The first address of the lowest mapping that overlaps `range`.

@@ -171,6 +171,12 @@ proptest! {
         let small = if sizes & 0xfff != 0 { 4096 } else { 0 };
         prop_assert_eq!(seen, above | small);
         prop_assert_eq!(dma::smallest_page(sizes), 1 << sizes.trailing_zeros());
+        prop_assert_eq!(1 << dma::page_shift(sizes), dma::smallest_page(sizes));
+    }
+
+    #[test]
+    fn no_page_size_at_all_can_be_shifted_by(value in any::<u64>()) {
+        prop_assert!(value.checked_shr(dma::page_shift(0)).is_some());
     }
 
     #[test]

@@ -45,6 +45,9 @@ one_set() {
 			transcript "$1" $run reset-$dev reset $dev
 		done
 	done
+	for dev in ivshmem igb; do
+		program "$1" 1 type1-memory-$dev type1_memory "$(group $dev)" "$(bdf $dev)" "$(group e1000e)"
+	done
 	echo 3 >/sys/module/vfio_iommu_type1/parameters/dma_entry_limit
 	transcript "$1" 1 entries entries edu
 	for dev in edu igb e1000e nvme virtio-net ivshmem; do
@@ -70,6 +73,13 @@ viability() {
 	rmmod e1000
 }
 
+# Whether all pages that were pinned since the boot have been unpinned.
+nothing_pinned() {
+	echo 1 >/proc/sys/vm/stat_refresh
+	grep foll_pin /proc/vmstat
+	awk '/foll_pin_acquired/ { a = $2 } /foll_pin_released/ { r = $2 } END { exit a != r }' /proc/vmstat
+}
+
 names() {
 	cat /vm/modules | awk '{ printf " %s=%s", $1, $2 }'
 }
@@ -91,6 +101,7 @@ t c-unload vfio_unload
 t load vfio_load
 t run one_set ours
 t unload vfio_unload
+t nothing-pinned nothing_pinned
 for file in $OUT/c.*; do
 	t "${file#"$OUT"/c.}" same "${file#"$OUT"/c.}"
 done
