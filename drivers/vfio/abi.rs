@@ -425,8 +425,8 @@ pub(crate) unsafe extern "C" fn vfio_pin_pages(
     pages: *mut *mut bindings::page,
 ) -> ffi::c_int {
     from_result(|| {
-        // SAFETY: The device is open.
-        let device = unsafe { CoreDevice::<Group>::from_raw(device) };
+        // SAFETY: The device is open, and so registered; C answers for one that is not, and so do we.
+        let device = unsafe { CoreDevice::<Group>::try_from_raw(device) }.ok_or(EINVAL)?;
         let count = usize::try_from(npage).map_err(|_| EINVAL)?;
         if pages.is_null() || count == 0 || !device.is_open() || !device.wants_unmaps() {
             return Err(EINVAL);
@@ -455,8 +455,10 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
     iova: bindings::dma_addr_t,
     npage: ffi::c_int,
 ) {
-    // SAFETY: The device is open.
-    let device = unsafe { CoreDevice::<Group>::from_raw(device) };
+    // SAFETY: As in `vfio_pin_pages`.
+    let Some(device) = (unsafe { CoreDevice::<Group>::try_from_raw(device) }) else {
+        return;
+    };
     let valid = usize::try_from(npage)
         .is_ok_and(|count| count > 0 && count <= max_pinned(kernel::page::PAGE_SIZE));
     if let Some(translation) = device
@@ -482,8 +484,8 @@ pub(crate) unsafe extern "C" fn vfio_dma_rw(
     write: bool,
 ) -> ffi::c_int {
     from_result(|| {
-        // SAFETY: The device is open.
-        let device = unsafe { CoreDevice::<Group>::from_raw(device) };
+        // SAFETY: The device is open, and so registered; C answers for one that is not, and so do we.
+        let device = unsafe { CoreDevice::<Group>::try_from_raw(device) }.ok_or(EINVAL)?;
         let data = non_null(data)?;
         if len == 0 || !device.is_open() {
             return Err(EINVAL);

@@ -442,7 +442,8 @@ pub unsafe fn put_registration(device: *mut vb::vfio_device) {
 
 /// The registration itself: what is there from registration to unregistration, once.
 ///
-/// Dropping it leaves the device registered for good; end it with [`Self::retire`].
+/// Ended with [`Self::retire`]. Dropping it does that too, and waits until nobody uses the device: the
+/// driver frees a device that is not registered.
 pub struct Registration<G>(ManuallyDrop<Registered<G>>);
 
 impl<G> Registration<G> {
@@ -453,15 +454,32 @@ impl<G> Registration<G> {
 
     /// Removes the device from sysfs and begins to wait for its users.
     pub fn retire(self) -> Draining<G> {
-        let registered = ManuallyDrop::into_inner(self.0);
+        // SAFETY: Called once, as `self` is not dropped.
+        unsafe { ManuallyDrop::new(self).end() }
+    }
+
+    /// # Safety
+    ///
+    /// Not to be called twice, nor `self` be used afterwards.
+    unsafe fn end(&mut self) -> Draining<G> {
+        // SAFETY: By the contract of this function the count is taken once.
+        let registered = unsafe { ManuallyDrop::take(&mut self.0) };
         let device = registered.0;
         // SAFETY: The device was added on registration, and this happens once.
         unsafe { bindings::device_del(&raw mut (*registered.as_raw()).device) };
         drop(registered);
+        // INVARIANT: The device has its state until this is through with it.
         Draining {
             device,
             drained: false,
         }
+    }
+}
+
+impl<G> Drop for Registration<G> {
+    fn drop(&mut self) {
+        // SAFETY: `self` is not used any more; `retire` does not let it get here.
+        drop(unsafe { self.end() });
     }
 }
 
@@ -476,7 +494,7 @@ pub enum Wait {
     Interrupted,
 }
 
-/// A device that is being unregistered, and may have users left.
+/// A device that is being unregistered, and may have users left. Dropping it waits for them.
 ///
 /// # Invariants
 ///
@@ -539,11 +557,26 @@ impl<G> Draining<G> {
     }
 
     /// Ends it, when nobody uses the device any more; waits for that.
-    pub fn finish(mut self) -> Arc<G> {
+    pub fn finish(self) -> Arc<G> {
+        // SAFETY: Called once, as `self` is not dropped.
+        unsafe { ManuallyDrop::new(self).end() }
+    }
+
+    /// # Safety
+    ///
+    /// Not to be called twice, nor `self` be used afterwards.
+    unsafe fn end(&mut self) -> Arc<G> {
         while self.wait(u16::MAX.into(), true) != Wait::Done {}
         // SAFETY: Nobody uses the device, so nobody uses the state but under the set's lock; it is a
         // boxed `State<G>`.
         let state = unsafe { KBox::from_raw(self.device().set_state::<G>(core::ptr::null_mut())) };
         KBox::into_inner(state).group
+    }
+}
+
+impl<G> Drop for Draining<G> {
+    fn drop(&mut self) {
+        // SAFETY: `self` is not used any more; `finish` does not let it get here.
+        drop(unsafe { self.end() });
     }
 }

@@ -56,6 +56,7 @@ SUITES = {
         ),
         Suite("mix", "each module alone in Rust, and each alone in C", 900, both=True),
         Suite("lifecycle", "load, bind, open, unbind, unload in every order, 100 times", 2400, cmdline=SLUB),
+        Suite("core", "threads race for groups, containers and devices; modules come and go", 300, both=True, cmdline=SLUB),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }

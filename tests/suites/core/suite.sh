@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0
+# Containers, groups and devices used by several threads of several processes in random order, while devices are unbound
+# (also by somebody who is interrupted) and modules come and go. Everything can be removed afterwards.
+# The C modules do not survive this: a container's ioctl that runs while the last group leaves uses freed memory.
+
+SECONDS_OF_RACE=${CORE_SECONDS:-30}
+
+again() {
+	insmod /vm/"$(selected "$1")"/"$1".ko
+}
+
+unbinding() {
+	while kill -0 $race; do
+		sleep 0.4
+		unbind edu
+		bind edu
+		unbind twin-a
+		bind twin-a
+	done
+}
+
+interrupted() {
+	address=$(bdf igb)
+	while kill -0 $race; do
+		sleep 0.4
+		echo "$address" >/sys/bus/pci/drivers/vfio-pci/unbind &
+		sleep 0.1
+		kill -INT $!
+		sleep 0.2
+		kill -KILL $!
+		wait $!
+		bind igb
+	done
+}
+
+removing() {
+	while kill -0 $race; do
+		sleep 0.2
+		rmmod vfio_iommu_type1 && again vfio_iommu_type1
+		rmmod vfio
+	done
+}
+
+race() {
+	for dev in edu igb twin-a; do
+		bind $dev || return 1
+	done
+	vfio_race "$SECONDS_OF_RACE" 3 1 "$(bdf edu)" "$(bdf igb)" "$(bdf twin-a)" &
+	race=$!
+	unbinding >/dev/null 2>&1 &
+	interrupted >/dev/null 2>&1 &
+	removing >/dev/null 2>&1 &
+	wait $race
+	result=$?
+	wait
+	return $result
+}
+
+pins() {
+	awk '/^nr_foll_pin_acquired/ { a = $2 } /^nr_foll_pin_released/ { r = $2 } END { print a - r }' /proc/vmstat
+}
+
+nothing_left() {
+	for dev in edu igb twin-a; do
+		unbind $dev
+	done
+	[ -d /sys/module/vfio_iommu_type1 ] || again vfio_iommu_type1
+	vfio_unload || return 1
+	[ "$(pins)" = "$before" ] && [ ! -e /dev/vfio ]
+}
+
+ktap_begin
+before=$(pins)
+t load vfio_load
+t race race
+t nothing-left nothing_left
+ktap_end
