@@ -57,6 +57,15 @@ SUITES = {
         Suite("mix", "each module alone in Rust, and each alone in C", 900, both=True),
         Suite("lifecycle", "load, bind, open, unbind, unload in every order, 100 times", 2400, cmdline=SLUB),
         Suite("core", "threads race for groups, containers and devices; modules come and go", 300, both=True, cmdline=SLUB),
+        Suite("pci", "several threads do all that a user can do to a device, at random", 600, cmdline=SLUB),
+        Suite(
+            "pci-long",
+            "the same longer, with INTx, on more devices",
+            1800,
+            script="pci",
+            environment=(("PCI_LONG", "1"),),
+            cmdline=SLUB,
+        ),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }

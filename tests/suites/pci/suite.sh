@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0
+# Several threads do to a device all that a user can do, at random (tests/suites/pci/pci_fuzz.c): the kernel has to
+# survive it, no thread may hang, and the device has to work afterwards. PCI_LONG=1: longer, with INTx, more devices.
+
+SECONDS_EACH=4
+SEEDS=1
+DEVICES="edu edu-port e1000e"
+if [ -n "$PCI_LONG" ]; then
+	SECONDS_EACH=10
+	SEEDS="2 3 4"
+	DEVICES="$DEVICES igb ivshmem nvme virtio-net"
+else
+	export PCI_FUZZ_NO_INTX=1
+fi
+
+# fuzz SEED DEVICE [OTHER...]: devices that share a group.
+fuzz() {
+	seed=$1
+	shift
+	for dev in "$@"; do
+		bind "$dev" || return 1
+	done
+	# shellcheck disable=SC2046
+	timeout 120 pci_fuzz "$(bdf "$1")" "$seed" $SECONDS_EACH $(shift && for dev in "$@"; do bdf "$dev"; done) || return 1
+	for dev in "$@"; do
+		unbind "$dev" || return 1
+	done
+}
+
+ktap_begin
+t load vfio_load
+for seed in $SEEDS; do
+	for device in $DEVICES; do
+		t "$device-$seed" fuzz "$seed" "$device"
+	done
+	t "twins-$seed" fuzz "$seed" twin-a twin-b
+done
+t unload vfio_unload
+ktap_end
