@@ -18,6 +18,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "type1.h"
+
 #define PAGE 4096ull
 #define MEM (8ull << 20)
 
@@ -27,39 +29,6 @@ struct command {
 	int32_t ret;
 	uint8_t data[64];
 };
-
-static uint64_t state;
-
-static uint64_t below(uint64_t n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state % n;
-}
-
-static long locked_kib(void)
-{
-	char line[256];
-	long kib = -1;
-	FILE *f = fopen("/proc/self/status", "r");
-
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmLck: %ld", &kib) == 1)
-			break;
-	fclose(f);
-	return kib;
-}
-
-static uint32_t hash(const void *data, size_t size)
-{
-	const unsigned char *p = data;
-	uint32_t h = 2166136261u;
-
-	while (size--)
-		h = (h ^ *p++) * 16777619u;
-	return h;
-}
 
 int main(int argc, char **argv)
 {

@@ -23,43 +23,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static uint64_t state;
-
-static uint64_t rnd(void)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
-}
-
-static uint64_t below(uint64_t n)
-{
-	return rnd() % n;
-}
-
-static long locked_kib(void)
-{
-	char line[256];
-	long kib = -1;
-	FILE *f = fopen("/proc/self/status", "r");
-
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmLck: %ld", &kib) == 1)
-			break;
-	fclose(f);
-	return kib;
-}
-
-static uint32_t hash(const void *data, size_t size)
-{
-	const unsigned char *p = data;
-	uint32_t h = 2166136261u;
-
-	while (size--)
-		h = (h ^ *p++) * 16777619u;
-	return h;
-}
+#include "type1.h"
 
 #define PAGE 4096ull
 #define MEM (64ull << 20)

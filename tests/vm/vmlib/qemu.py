@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
 
-from . import nudge, paths
+from . import paths
 from .machine import Machine
 
 PR_SET_PDEATHSIG = 1
@@ -54,7 +54,6 @@ def command_line(machine: Machine, work: Path, disk: Path, extra_cmdline: str, e
         command += [arg.replace("{disk}", str(disk)) for arg in device.qemu]
     for name in ("console", "output", "kernel"):
         command += ["-chardev", f"file,id={name},path={work / name}", "-serial", f"chardev:{name}"]
-    command += ["-qmp", f"unix:{work / 'qmp'},server=on,wait=off"]
     append = f"{machine.cmdline} panic=-1 loglevel=5 printk.time=1 log_buf_len=4M {extra_cmdline}"
     command += ["-kernel", str(stock / "vmlinuz"), "-initrd", str(work / "initramfs"), "-append", append]
     return command + extra_args
@@ -119,14 +118,11 @@ def boot_once(
         )
     followers = [(Follower(work / "output"), on_line), (Follower(work / "console"), on_console)]
     timed_out = False
-    nudger = nudge.Nudger(qemu.pid, work / "qmp")
     try:
         while qemu.poll() is None:
             for follower, sink in followers:
                 for line in follower.lines():
-                    nudger.progress()
                     sink(line)
-            nudger.poll()
             if time.monotonic() - start > timeout:
                 timed_out = True
                 break
@@ -138,8 +134,6 @@ def boot_once(
     for follower, sink in followers:
         for line in follower.lines(final=True):
             sink(line)
-    if nudger.count:
-        print(f"# {machine.name}: idle for {nudge.IDLE_SECONDS} s, nudged: {nudger.count} times", file=sys.stderr)
     if qemu.returncode not in (0, -signal.SIGKILL):
         print(f"# QEMU failed: {read(work / 'qemu.log').strip()}", file=sys.stderr)
     output = read(work / "output")
