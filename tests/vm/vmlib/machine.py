@@ -105,10 +105,8 @@ MACHINES = {
             qemu="qemu-system-x86_64",
             args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2")
             + ("-device", "intel-iommu,intremap=on,caching-mode=on"),
-            # A loaded host delays emulated timers: what the kernel concludes from that is not for us. QEMU 11.1 now and
-            # then loses an end of interrupt in x2APIC mode (the timer's vector stays in service, the machine idles for
-            # good; `info lapic` shows it), so the kernel is to use the other one.
-            cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable nox2apic {HUGE_PAGES}",
+            # A loaded host delays emulated timers: what the kernel concludes from that is not for us.
+            cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "pci", "errors", "kselftest"),
             long_suites=("kselftest-long", "pci-long"),
