@@ -20,15 +20,8 @@ pub const TRIGGER: u32 = vfio::VFIO_IRQ_SET_ACTION_TRIGGER;
 pub const UNMASK: u32 = vfio::VFIO_IRQ_SET_ACTION_UNMASK;
 const MASK: u32 = vfio::VFIO_IRQ_SET_ACTION_MASK;
 
-/// Masking and unmasking, by ioctl and by eventfd.
-pub fn interrupts(t: &mut Transcript, device: &Device, edu: &Edu) -> Result<()> {
-    t.chapter("INTx");
-    let counter = Counter::new()?;
-    t.succeed(
-        "INTx on an eventfd",
-        device.irq_eventfd(INTX, TRIGGER, counter.fd()),
-    )?;
-    t.equal("interrupts before any was raised", counter.count(0)?, 0)?;
+/// Has the device assert its pin, and sees that it arrives and shows in the PCI status.
+pub fn raise_pin(t: &mut Transcript, device: &Device, edu: &Edu, counter: &Counter) -> Result<()> {
     edu.raise(1);
     t.equal(
         "interrupts after the device raised its pin",
@@ -40,7 +33,19 @@ pub fn interrupts(t: &mut Transcript, device: &Device, edu: &Edu) -> Result<()> 
         "the pin in the PCI status: asserted",
         Hex(pin),
         Hex(pci::STATUS_INTERRUPT),
+    )
+}
+
+/// Masking and unmasking, by ioctl and by eventfd.
+pub fn interrupts(t: &mut Transcript, device: &Device, edu: &Edu) -> Result<()> {
+    t.chapter("INTx");
+    let counter = Counter::new()?;
+    t.succeed(
+        "INTx on an eventfd",
+        device.irq_eventfd(INTX, TRIGGER, counter.fd()),
     )?;
+    t.equal("interrupts before any was raised", counter.count(0)?, 0)?;
+    raise_pin(t, device, edu, &counter)?;
     edu.raise(2);
     t.equal(
         "the kernel has masked it: more interrupts",

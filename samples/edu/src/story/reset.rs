@@ -11,6 +11,7 @@ use crate::event::Counter;
 use crate::ioctl;
 use crate::pci;
 use crate::story::device::Device;
+use crate::story::intx;
 use crate::story::intx::INTX;
 use crate::story::intx::TRIGGER;
 use crate::story::intx::UNMASK;
@@ -28,18 +29,7 @@ pub fn reset(t: &mut Transcript, device: &Device, edu: &Edu) -> Result<()> {
     let counter = Counter::new()?;
     device.irq_eventfd(INTX, TRIGGER, counter.fd())?;
     let marked = edu.liveness(0x0bad_cafe);
-    edu.raise(1);
-    t.equal(
-        "interrupts after the device raised its pin",
-        counter.count(1)?,
-        1,
-    )?;
-    let pin = device.config16(pci::STATUS)? & pci::STATUS_INTERRUPT;
-    t.equal(
-        "the pin in the PCI status: asserted",
-        Hex(pin),
-        Hex(pci::STATUS_INTERRUPT),
-    )?;
+    intx::raise_pin(t, device, edu, &counter)?;
     let bar = device.config32(pci::BASE_ADDRESS_0)?;
     let command = device.config16(pci::COMMAND)?;
 
