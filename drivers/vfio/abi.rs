@@ -26,12 +26,10 @@ use vfio_kapi::{
         UnregisteredDevice, //
     },
     device_set::LockedSet,
+    group_kind::GroupKind,
     info_cap::InfoCaps,
     interval_tree::BorrowedTree,
-    iommu_backend::{
-        GroupKind,
-        IommuBackend, //
-    },
+    iommu_backend::IommuBackend,
     vfio_device::VfioDevice,
     virqfds::NewVirqfd, //
 };

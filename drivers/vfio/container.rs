@@ -28,9 +28,9 @@ use vfio_kapi::{
         FileOperations,
         FileOps, //
     },
+    group_kind::GroupKind,
     iommu_backend::{
         Attachment,
-        GroupKind,
         IommuBackend,
         OpenBackend,
         Translation, //

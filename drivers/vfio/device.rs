@@ -19,8 +19,8 @@ use vfio_kapi::{
         Wait, //
     },
     device_set::DeviceSets,
+    group_kind::GroupKind,
     ida::Ida,
-    iommu_backend::GroupKind,
     iommu_group::{
         device_iommu_capable,
         IommuCap, //

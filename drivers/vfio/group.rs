@@ -27,10 +27,8 @@ use vfio_kapi::{
         Registration, //
     },
     device_open::DeviceGroup,
-    iommu_backend::{
-        GroupKind,
-        Translation, //
-    },
+    group_kind::GroupKind,
+    iommu_backend::Translation,
     iommu_group::{
         device_iommu_capable,
         IommuCap,

@@ -6,6 +6,7 @@
 //! table is the trait in `iommu_driver.rs`.
 
 use crate::{
+    group_kind::GroupKind,
     iommu_group::IommuGroup,
     vfio_device::VfioDevice, //
 };
@@ -27,27 +28,6 @@ use kernel::{
     },
 };
 use vfio_bindings as vb;
-
-/// What is behind the devices of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupKind {
-    /// An IOMMU.
-    Iommu,
-    /// Nothing: the driver translates by itself, and there is no DMA by the device.
-    Emulated,
-    /// Nothing, and the device does DMA without translation.
-    NoIommu,
-}
-
-impl GroupKind {
-    fn as_raw(self) -> vb::vfio_group_type {
-        match self {
-            Self::Iommu => vb::vfio_group_type_VFIO_IOMMU,
-            Self::Emulated => vb::vfio_group_type_VFIO_EMULATED_IOMMU,
-            Self::NoIommu => vb::vfio_group_type_VFIO_NO_IOMMU,
-        }
-    }
-}
 
 /// A registered backend.
 ///

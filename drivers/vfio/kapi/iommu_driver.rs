@@ -8,6 +8,7 @@
 //! C header: `drivers/vfio/vfio.h`, `struct vfio_iommu_driver_ops`
 
 use crate::{
+    group_kind::GroupKind,
     iommu_group::IommuGroup,
     pin::PinnedPage,
     uaccess::UserArg,
@@ -50,17 +51,6 @@ use kernel::{
     },
 };
 use vfio_bindings as vb;
-
-/// How the devices of a group do DMA.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum GroupType {
-    /// By themselves, behind an IOMMU.
-    Iommu,
-    /// Not at all: a driver reads and writes for them.
-    Emulated,
-    /// By themselves, without an IOMMU.
-    NoIommu,
-}
 
 /// What is to be done with memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -119,7 +109,7 @@ pub trait IommuDriver: KeepsPages + Send + Sync + Sized + 'static {
     /// # Errors
     ///
     /// Nothing has changed then.
-    fn attach_group(&self, group: &IommuGroup, kind: GroupType) -> Result;
+    fn attach_group(&self, group: &IommuGroup, kind: GroupKind) -> Result;
 
     /// A group that has joined leaves the container.
     fn detach_group(&self, devices: &DeviceList, group: &IommuGroup);
@@ -470,11 +460,7 @@ impl<T: IommuDriver> Adapter<T> {
     ) -> c_int {
         // SAFETY: By the contract of this function; both are kept during the call.
         let (hosted, group) = unsafe { (Self::hosted(data), IommuGroup::from_raw(group)) };
-        let kind = match kind {
-            vb::vfio_group_type_VFIO_EMULATED_IOMMU => GroupType::Emulated,
-            vb::vfio_group_type_VFIO_NO_IOMMU => GroupType::NoIommu,
-            _ => GroupType::Iommu,
-        };
+        let kind = GroupKind::from_raw(kind);
         from_result(|| hosted.driver.attach_group(group, kind).map(|()| 0))
     }
 

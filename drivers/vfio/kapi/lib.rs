@@ -16,6 +16,7 @@ pub mod device_open;
 pub mod device_set;
 pub mod eventfd;
 pub mod fops;
+pub mod group_kind;
 pub mod ida;
 pub mod info_cap;
 pub mod interval_tree;

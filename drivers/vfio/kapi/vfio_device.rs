@@ -99,15 +99,6 @@ impl VfioDevice {
         to_result(unsafe { match_token(self.as_raw(), token) })
     }
 
-    /// Whether the device was opened through its own character device rather than its group.
-    pub fn is_cdev_opened(&self) -> bool {
-        #[cfg(CONFIG_VFIO_DEVICE_CDEV)]
-        // SAFETY: The device is valid.
-        return unsafe { vb::vfio_device::cdev_opened_raw(self.as_raw()) };
-        #[cfg(not(CONFIG_VFIO_DEVICE_CDEV))]
-        false
-    }
-
     /// Makes the device known to user space.
     ///
     /// # Safety

@@ -5,11 +5,11 @@
 use crate::container::Container;
 use kernel::prelude::*;
 use vfio_kapi::{
+    group_kind::GroupKind,
     iommu_driver::{
         Access,
         DeviceList,
         DmaData,
-        GroupType,
         IommuDriver,
         PageSlots, //
     },
@@ -67,7 +67,7 @@ impl IommuDriver for Container {
         Ok(0)
     }
 
-    fn attach_group(&self, group: &IommuGroup, kind: GroupType) -> Result {
+    fn attach_group(&self, group: &IommuGroup, kind: GroupKind) -> Result {
         self.attach(group, kind)
     }
 

@@ -17,6 +17,7 @@ use kernel::{
     sync::aref::ARef, //
 };
 use vfio_kapi::{
+    group_kind::GroupKind,
     iommu_domain::{
         has_isolated_msi,
         reserved_regions,
@@ -24,10 +25,7 @@ use vfio_kapi::{
         ReservedKind,
         ReservedRegion, //
     },
-    iommu_driver::{
-        DeviceList,
-        GroupType, //
-    },
+    iommu_driver::DeviceList,
     iommu_group::IommuGroup,
     iommu_space::IoSpace,
     ratelimited, //
@@ -48,7 +46,7 @@ impl Container {
     /// `EBUSY` while the memory of a mapping is elsewhere; `EINVAL` if the group is here already, or
     /// its devices cannot use the addresses that are mapped; `EPERM` if message interrupts of its
     /// devices are not isolated and this is not allowed; `ENOMEM`; others from the IOMMU driver.
-    pub(crate) fn attach(&self, group: &IommuGroup, kind: GroupType) -> Result {
+    pub(crate) fn attach(&self, group: &IommuGroup, kind: GroupKind) -> Result {
         let mut space = self.space.write();
         let mut state = self.state.lock();
         if state.vaddr_invalid != 0 {
@@ -63,7 +61,7 @@ impl Container {
         }
         state.groups.reserve(1, GFP_KERNEL_ACCOUNT)?;
 
-        let emulated = kind == GroupType::Emulated;
+        let emulated = kind == GroupKind::Emulated;
         if !emulated {
             let usable = self.attach_domain(&mut space, &mut state, group)?;
             state.usable = usable;
