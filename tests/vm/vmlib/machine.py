@@ -93,6 +93,8 @@ PC_DEVICES = (
     Device("edu-port", "0000:08:00.0", "1234:11e8", behind_port(7, "edu", "eduport")),
 )
 
+HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk")
+
 HUGE_PAGES = "hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=16"
 
 MACHINES = {
@@ -110,7 +112,20 @@ MACHINES = {
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "pci", "errors", "kselftest"),
             long_suites=("kselftest-long", "pci-long"),
-            modules=("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk"),
+            modules=HOST_DRIVERS,
+        ),
+        Machine(
+            name="q35-noiommu",
+            about="PC without an IOMMU",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35", "-smp", "2"),
+            cmdline="console=ttyS0 no_timer_check tsc=reliable",
+            devices=PC_DEVICES,
+            suites=("noiommu",),
+            modules=HOST_DRIVERS,
+            # The edu device reaches the first 256 MiB: enough of the memory has to be there.
+            memory="512M",
         ),
     )
 }
