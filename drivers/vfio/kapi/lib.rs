@@ -45,6 +45,7 @@ pub mod pseudo_fs;
 pub mod ratelimit;
 pub mod runtime_pm;
 pub mod rwsem;
+pub mod taint;
 pub mod task;
 pub mod uaccess;
 pub mod uapi;
