@@ -580,15 +580,17 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
                 count: (*hdr).count,
             }
         };
-        let size = set.data_size(num_irqs as u32, max_irq_type as u32);
+        set.check(max_irq_type as u32)?;
         // SAFETY: Null or valid.
-        match unsafe { data_size.as_mut() } {
+        let data_size = unsafe { data_size.as_mut() };
+        let size = set.data_size(num_irqs as u32);
+        match data_size {
             Some(data_size) => *data_size = size.unwrap_or(0),
-            None if size.is_ok_and(|size| size > 0) => return Err(EINVAL),
+            // The caller has nowhere to put it.
+            None if set.takes_data() => return Err(EINVAL),
             None => (),
         }
-        size?;
-        Ok(0)
+        size.map(|_| 0).map_err(Into::into)
     })
 }
 
@@ -607,14 +609,19 @@ pub(crate) unsafe extern "C" fn vfio_mig_get_next_state(
     from_result(|| {
         // SAFETY: Both are valid.
         unsafe {
-            let next = migration::next_state(cur_fsm, new_fsm, (*device).migration_flags)?;
+            let flags = (*device).migration_flags;
+            kernel::warn_on!(!migration::State::new(cur_fsm).is_some_and(|s| s.is_in(flags)));
+            let next = migration::next_state(cur_fsm, new_fsm, flags)?;
             *next_fsm = next as vb::vfio_device_mig_state;
+            if next == migration::State::Error {
+                return Err(EINVAL);
+            }
         }
         Ok(0)
     })
 }
 
-/// Merges the ranges that are closest, until there are `req_nodes`.
+/// Merges the ranges that are closest, until of `cur_nodes` there are `req_nodes`.
 ///
 /// # Safety
 ///
@@ -630,7 +637,7 @@ pub(crate) unsafe extern "C" fn vfio_combine_iova_ranges(
     };
     // SAFETY: The tree is the caller's.
     let mut tree = unsafe { BorrowedTree::from_raw(root) };
-    for _ in req_nodes..cur_nodes {
+    for _ in 0..iova_ranges::merges(cur_nodes, req_nodes) {
         let Some(pair) = iova_ranges::closest(tree.ranges()) else {
             return;
         };

@@ -56,9 +56,9 @@ use vfio_kapi::{
     },
 };
 use vfio_logic::{
+    config::range::overlap,
     io::Width,
-    pci::dma_range,
-    region::intersect, //
+    pci::dma_range, //
 };
 
 type CDevice = vb::vfio_pci_core_device;
@@ -612,8 +612,10 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_range_intersect_range(
     intersect_count: *mut usize,
     register_offset: *mut usize,
 ) -> bool {
-    let range = |start: i64, len: usize| start..start.saturating_add_unsigned(len as u64);
-    let Some(shared) = intersect(range(buf_start, buf_cnt), range(reg_start, reg_cnt)) else {
+    let (Ok(buf), Ok(reg)) = (u64::try_from(buf_start), u64::try_from(reg_start)) else {
+        return false;
+    };
+    let Some(shared) = overlap(buf, buf_cnt as u64, reg, reg_cnt as u64) else {
         return false;
     };
     // SAFETY: The pointers are for this function to write to.
@@ -621,7 +623,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_range_intersect_range(
     unsafe {
         buf_offset.write(shared.buf_offset as bindings::loff_t);
         intersect_count.write(shared.count as usize);
-        register_offset.write(shared.block_offset as usize);
+        register_offset.write(shared.reg_offset as usize);
     }
     true
 }

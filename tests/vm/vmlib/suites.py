@@ -25,6 +25,7 @@ class Suite:
     both: bool = False  # wants our modules beside the C ones, so there is nothing to do for MODULES=c
     allowed: str = ""  # expression for kernel messages that this suite provokes
     cmdline: str = ""
+    files: tuple[str, ...] = ()  # more files of the project, that /vm/suite has to have
 
     @property
     def path(self) -> Path:
@@ -66,6 +67,7 @@ SUITES = {
             environment=(("PCI_LONG", "1"),),
             cmdline=SLUB,
         ),
+        Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
@@ -121,6 +123,9 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
     files = {}
     for path in sorted(suite.path.parent.iterdir()):
         if path.is_file() and path.suffix != ".c":
+            files[f"/vm/suite/{path.name}"] = path
+    for pattern in suite.files:
+        for path in sorted(paths.PROJECT.glob(pattern)):
             files[f"/vm/suite/{path.name}"] = path
     initramfs.build(
         folder / "initramfs",
