@@ -63,14 +63,12 @@ run:
 .PHONY: test test-long
 test test-long: $(NEEDED)
 	@scripts/setup root kernel tests
-	@scripts/build test-modules
 	@$(if $(wildcard samples/edu/Cargo.toml),scripts/build-sample)
 	@$(VM) $(SUITES) $(if $(filter test-long,$@),--long)
 
 .PHONY: tables
 tables:
 	@scripts/setup root kernel tests
-	@scripts/build test-modules
 	@scripts/make-tables
 
 .PHONY: machines

@@ -9,7 +9,7 @@ same() {
 
 ktap_begin
 t load vfio_load
-t tables insmod /vm/test/vfio_tables.ko
+t tables insmod /vm/test-modules/vfio_tables.ko
 for table in /vm/suite/*.txt; do
 	t "$(basename "$table" .txt)" same "$(basename "$table" .txt)"
 done

@@ -17,10 +17,5 @@ def test_programs(arch: str) -> Path:
     return Path(os.environ.get("VFIO_TESTBIN") or PROJECT / "build" / arch / "tests")
 
 
-def test_modules(arch: str) -> Path:
-    """Modules that suites load (`scripts/build test-modules`)."""
-    return PROJECT / "build" / arch / "test-modules"
-
-
 def missing(name: str) -> str:
     raise SystemExit(f"{name} is not set: start me with `make test` or through scripts/in-root")

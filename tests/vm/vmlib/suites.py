@@ -68,6 +68,7 @@ SUITES = {
             cmdline=SLUB,
         ),
         Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
+        Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 600, both=True, files=("tests/abi/compare.sh",)),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
