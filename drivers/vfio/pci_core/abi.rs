@@ -63,11 +63,16 @@ use vfio_logic::{
 
 type CDevice = vb::vfio_pci_core_device;
 
-/// Makes the compiler compare the functions here with the C header.
+/// Makes the compiler compare the functions here with the C headers.
 macro_rules! same_as_c {
     ($($name:ident),* $(,)?) => {
         const _: () = {
             $(let _ = if true { vb::$name } else { $name };)*
+        };
+    };
+    (static $($name:ident),* $(,)?) => {
+        const _: fn() = || {
+            $(let _ = [&raw const vb::$name, &raw const $name.0];)*
         };
     };
 }
@@ -91,6 +96,7 @@ same_as_c! {
     vfio_pci_vmf_insert_pfn,
     vfio_pci_core_request,
     vfio_pci_core_match,
+    vfio_pci_config_rw_single,
     vfio_pci_core_match_token_uuid,
     vfio_pci_core_aer_err_detected,
     vfio_pci_core_sriov_configure,
@@ -108,6 +114,10 @@ same_as_c! {
     vfio_pci_core_fill_phys_vec,
     vfio_pci_core_get_dmabuf_phys,
     vfio_pci_dma_buf_iommufd_map,
+}
+
+same_as_c! {
+    static vfio_pci_core_err_handlers,
 }
 
 /// What a driver's `init` calls first.
