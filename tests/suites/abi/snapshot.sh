@@ -34,7 +34,7 @@ snapshot() {
 			tree "$PCI/$(bdf "$dev")/"
 			tree "$PCI/$(bdf "$dev")/iommu_group/"
 		done
-	} | sed "s=^=$when| ="
+	} | awk -v when="$when" '{ print when "| " $0 }'
 }
 
 # during WHEN COMMAND: what it prints, its uevents, its kernel messages, its exit status.
@@ -47,5 +47,5 @@ during() {
 			$0 == mark { lines = 0; next }
 			{ line[lines++] = $0 }
 			END { for (i = 0; i < lines; i++) print "dmesg", line[i] }'
-	} | sed "s=^=$1| ="
+	} | awk -v when="$1" '{ print when "| " $0 }'
 }
