@@ -70,14 +70,16 @@ fn migration_states() {
             panic!("{line}");
         };
         let got: String = (table.list("to").iter())
-            .map(|to| match migration::next_state(hex(from), *to, hex(flags)) {
-                Ok(migration::State::Error) => 'e',
-                Ok(next) => char::from_digit(next as u32, 16).unwrap(),
-                Err(errno) => {
-                    assert_eq!(errno, EINVAL);
-                    'n'
-                }
-            })
+            .map(
+                |to| match migration::next_state(hex(from), *to, hex(flags)) {
+                    Ok(migration::State::Error) => 'e',
+                    Ok(next) => char::from_digit(next as u32, 16).unwrap(),
+                    Err(errno) => {
+                        assert_eq!(errno, EINVAL);
+                        'n'
+                    }
+                },
+            )
             .collect();
         assert_eq!(got, answers, "flags {flags} from {from}");
     }
@@ -166,7 +168,10 @@ fn capabilities() {
             got.resize(at + info_cap::padded(size).unwrap(), 0);
             info_cap::link(&mut got, at, 0x1234 + i, 0x8001 + i);
             if how == "c" {
-                for (n, byte) in got[at..at + size][info_cap::HEADER..].iter_mut().enumerate() {
+                for (n, byte) in got[at..at + size][info_cap::HEADER..]
+                    .iter_mut()
+                    .enumerate()
+                {
                     *byte = (0x10 * i + 1) as u8 + n as u8;
                 }
             }
