@@ -61,16 +61,16 @@ unsafe extern "C" {
 // SAFETY: It pins no pages.
 unsafe impl KeepsPages for NoIommu {}
 
-/// Makes the compiler compare each function with the header that bindgen read.
-macro_rules! check_types {
-    ($($name:ident,)*) => {
+/// Makes the compiler compare the functions here with the C headers.
+macro_rules! same_as_c {
+    ($($name:ident),* $(,)?) => {
         const _: () = {
             $(let _ = if true { vb::$name } else { $name };)*
         };
     };
 }
 
-check_types! {
+same_as_c! {
     _vfio_alloc_device,
     vfio_assign_device_set,
     vfio_combine_iova_ranges,

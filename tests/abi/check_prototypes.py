@@ -5,7 +5,7 @@
 usage: check_prototypes.py OUR_SYMVERS BINDINGS SOURCES
 
 The C compiler sees it where EXPORT_SYMBOL is used, if no prototype is written there by hand. The Rust compiler compares
-each function in a `check_types!` list of an abi.rs with bindgen's declaration. So each symbol has to be in one of
+each function in a `same_as_c!` list of an abi.rs with bindgen's declaration. So each symbol has to be in one of
 these lists, and in the bindings. SOURCES is drivers/vfio. Prints KTAP.
 """
 
@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-LIST = re.compile(r"^check_types! \{\n(.*?)^\}", re.M | re.S)
+LIST = re.compile(r"^same_as_c! \{\n(.*?)^\}", re.M | re.S)
 # Anything in the file of exports but includes, exports, what the module says of itself, and comments.
 PROTOTYPE = re.compile(r"^(?!#|EXPORT_SYMBOL|MODULE_|/\*| \*|//|$).*", re.M)
 
@@ -33,9 +33,9 @@ def main():
         for name in re.findall(r"^    (?:static )?(\w+),", names, re.M)
     }
     wrong = [f"{s}: bindgen saw no declaration" for s in sorted(exported - declared)]
-    wrong += [f"{s}: in no check_types! list" for s in sorted(exported - compared)]
+    wrong += [f"{s}: in no same_as_c! list" for s in sorted(exported - compared)]
     # What this kernel's configuration leaves out, bindgen has not seen either.
-    wrong += [f"{s}: in a check_types! list, but not exported" for s in sorted(compared & declared - exported)]
+    wrong += [f"{s}: in a same_as_c! list, but not exported" for s in sorted(compared & declared - exported)]
     for file in sources.glob("**/exports.c"):
         wrong += [f"{file}: belongs into a header: {m[0]}" for m in PROTOTYPE.finditer(file.read_text())]
     print("KTAP version 1\n1..1")

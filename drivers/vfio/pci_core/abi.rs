@@ -66,7 +66,7 @@ use vfio_logic::{
 type CDevice = vb::vfio_pci_core_device;
 
 /// Makes the compiler compare the functions and tables here with the C headers.
-macro_rules! check_types {
+macro_rules! same_as_c {
     ($($name:ident),* $(,)?) => {
         const _: () = {
             $(let _ = if true { vb::$name } else { $name };)*
@@ -79,7 +79,7 @@ macro_rules! check_types {
     };
 }
 
-check_types! {
+same_as_c! {
     vfio_pci_core_init_dev,
     vfio_pci_core_release_dev,
     vfio_pci_core_register_device,
@@ -118,7 +118,7 @@ check_types! {
     vfio_pci_dma_buf_iommufd_map,
 }
 
-check_types! {
+same_as_c! {
     static vfio_pci_core_err_handlers,
 }
 
