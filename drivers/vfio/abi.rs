@@ -120,6 +120,7 @@ pub(crate) unsafe extern "C" fn _vfio_alloc_device(
     dev: *mut bindings::device,
     ops: *const vb::vfio_device_ops,
 ) -> *mut vb::vfio_device {
+    kernel::warn_on!(size < size_of::<vb::vfio_device>());
     // SAFETY: Both are valid; the driver keeps its operations as long as devices with them.
     let (parent, ops) = unsafe { (Device::from_raw(dev), &*ops) };
     // SAFETY: The parent outlives the device, whose size is that which the driver's operations expect.
@@ -231,6 +232,7 @@ pub(crate) unsafe extern "C" fn vfio_assign_device_set(
     device: *mut vb::vfio_device,
     set_id: *mut c_void,
 ) -> ffi::c_int {
+    kernel::warn_on!(set_id.is_null());
     from_result(|| {
         // SAFETY: The driver is setting the device up.
         unsafe { device::SETS.get().assign(non_null(device)?, set_id.addr()) }.map(|()| 0)
@@ -533,6 +535,7 @@ pub(crate) unsafe extern "C" fn vfio_info_cap_add(
 /// `caps` must be a valid chain of the caller.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_info_cap_shift(caps: *mut vb::vfio_info_cap, offset: usize) {
+    kernel::warn_on!(offset % align_of::<u64>() != 0);
     // SAFETY: The chain is the caller's.
     unsafe { InfoCaps::from_raw(caps) }.shift(offset);
 }

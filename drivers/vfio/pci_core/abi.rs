@@ -65,7 +65,7 @@ use vfio_logic::{
 
 type CDevice = vb::vfio_pci_core_device;
 
-/// Makes the compiler compare the functions here with the C headers.
+/// Makes the compiler compare the functions and tables here with the C headers.
 macro_rules! same_as_c {
     ($($name:ident),* $(,)?) => {
         const _: () = {
