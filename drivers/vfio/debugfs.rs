@@ -104,6 +104,7 @@ struct MigrationState;
 impl DebugFile for MigrationState {
     type Data = Registered<Group>;
     type OwnerModule = crate::LocalModule;
+    const MODE: u16 = 0o444;
 
     fn show(device: &Registered<Group>, out: &SeqFile) -> Result {
         let name = migration::name(device.migration_state().map_err(|_| EINVAL)?);
@@ -118,6 +119,7 @@ struct MigrationFeatures;
 impl DebugFile for MigrationFeatures {
     type Data = Registered<Group>;
     type OwnerModule = crate::LocalModule;
+    const MODE: u16 = 0o444;
 
     fn show(device: &Registered<Group>, out: &SeqFile) -> Result {
         for (flag, name) in migration::FEATURES {

@@ -26,9 +26,6 @@ use kernel::{
 };
 use vfio_bindings as vb;
 
-/// Only root may read: the files name processes.
-const MODE: bindings::umode_t = 0o400;
-
 /// What one file shows.
 pub trait DebugFile {
     /// What it is about.
@@ -36,6 +33,9 @@ pub trait DebugFile {
 
     /// The module that the code is in.
     type OwnerModule: ModuleMetadata;
+
+    /// Who may read it. Not for everybody if it names processes.
+    const MODE: u16 = 0o400;
 
     /// Writes it. May sleep, and may be called again if there was not enough room.
     ///
@@ -171,7 +171,7 @@ impl<T: Send + Sync + 'static> Subfolder<'_, T> {
         unsafe {
             vb::vfio_helper_debugfs_create_file(
                 name.as_char_ptr(),
-                MODE,
+                F::MODE,
                 self.dentry,
                 core::ptr::from_ref(&*self.folder.data).cast_mut().cast(),
                 &Adapter::<F>::ops().0,

@@ -4,6 +4,7 @@
 
 use crate::{
     config::Config,
+    debugfs::Policy,
     intrs::Intrs,
     ioeventfd::IoEventFds,
     open::Opened,
@@ -22,6 +23,7 @@ use kernel::{
     },
 };
 use vfio_kapi::{
+    debugfs::Folder,
     pci::vga,
     pci_core_device::PciCoreDevice, //
 };
@@ -70,6 +72,9 @@ pub(crate) struct State {
     /// The registration with the VGA arbiter.
     #[pin]
     pub(crate) vga: Mutex<Option<vga::Client>>,
+    /// The files in debugfs, while it is registered.
+    #[pin]
+    pub(crate) debugfs: Mutex<Option<Folder<Policy>>>,
 }
 
 impl State {
@@ -91,6 +96,7 @@ impl State {
             sriov <- Sriov::new(),
             ioeventfds <- IoEventFds::new(),
             vga <- new_mutex!(None, "vfio_pci_vga"),
+            debugfs <- new_mutex!(None, "vfio_pci_debugfs"),
         })
     }
 }
