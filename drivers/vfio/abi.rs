@@ -30,6 +30,7 @@ use vfio_kapi::{
     info_cap::InfoCaps,
     interval_tree::BorrowedTree,
     iommu_backend::IommuBackend,
+    refusal::Explain,
     iommu_driver::KeepsPages,
     param::BoolParam,
     vfio_device::VfioDevice,
@@ -599,7 +600,12 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
             None if size.is_ok_and(|size| size > 0) => return Err(EINVAL),
             None => (),
         }
-        size?;
+        size.explain(fmt!(
+            "SET_IRQS of {} from {} on of index {}",
+            set.count,
+            set.start,
+            set.index
+        ))?;
         Ok(0)
     })
 }
