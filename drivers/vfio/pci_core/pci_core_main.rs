@@ -12,6 +12,8 @@ mod abi;
 mod config;
 mod debugfs;
 mod device;
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+mod dma_buf;
 mod hot_reset;
 mod info;
 mod intrs;
