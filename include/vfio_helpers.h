@@ -24,7 +24,7 @@ unsigned long vfio_helper_array_index_nospec(unsigned long index,
 					     unsigned long size);
 void vfio_helper_cond_resched(void);
 struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *name);
-void vfio_helper_debug(const void *args);
+void vfio_helper_debug(const char *message);
 struct dentry *vfio_helper_debugfs_create_dir(const char *name, struct dentry *parent);
 void vfio_helper_debugfs_create_file(const char *name, umode_t mode,
 				     struct dentry *parent, void *data,

@@ -30,9 +30,9 @@ use vfio_kapi::{
     info_cap::InfoCaps,
     interval_tree::BorrowedTree,
     iommu_backend::IommuBackend,
-    refusal::Explain,
     iommu_driver::KeepsPages,
     param::BoolParam,
+    refusal::Explain,
     vfio_device::VfioDevice,
     virqfds::NewVirqfd, //
 };

@@ -241,10 +241,11 @@ impl Container {
     /// uses DMA; `ENOMEM`, or those of the backend.
     pub(crate) fn attach(&self, group: &ARef<IommuGroup>, kind: GroupKind) -> Result {
         let mut state = self.state.write();
-        state
-            .view()
-            .add(kind == GroupKind::NoIommu)
-            .explain(fmt!("group {} for container {}", group.id(), self.id))?;
+        state.view().add(kind == GroupKind::NoIommu).explain(fmt!(
+            "group {} for container {}",
+            group.id(),
+            self.id
+        ))?;
         state.groups.reserve(1, GFP_KERNEL_ACCOUNT)?;
         let ownership = match kind {
             GroupKind::Iommu => Some(DmaOwnership::claim(group)?),
@@ -287,7 +288,12 @@ impl Container {
 
     /// Tells the administrator about it.
     pub(crate) fn show(&self, out: &SeqFile) {
-        seq_print!(out, "container {}:\n\topened by: {}\n", self.id, self.opener);
+        seq_print!(
+            out,
+            "container {}:\n\topened by: {}\n",
+            self.id,
+            self.opener
+        );
         let Some(state) = self.state.try_read() else {
             seq_print!(out, "\tbusy\n");
             return;

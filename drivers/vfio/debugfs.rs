@@ -141,7 +141,7 @@ impl DebugFile for Groups {
     type Data = ();
     type OwnerModule = crate::LocalModule;
 
-    fn show(_: &(), out: &SeqFile) -> Result {
+    fn show(_data: &(), out: &SeqFile) -> Result {
         for group in group::all()? {
             show_group(&group, out);
         }
@@ -197,7 +197,7 @@ impl DebugFile for Containers {
     type Data = ();
     type OwnerModule = crate::LocalModule;
 
-    fn show(_: &(), out: &SeqFile) -> Result {
+    fn show(_data: &(), out: &SeqFile) -> Result {
         let mut seen: KVec<Arc<Container>> = KVec::new();
         for group in group::all()? {
             let Some(state) = group.state.try_lock() else {

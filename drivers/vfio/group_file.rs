@@ -29,8 +29,8 @@ use vfio_kapi::{
     },
     group_kind::GroupKind,
     ratelimited,
-    refuse,
     refusal::Explain,
+    refuse,
     task::{
         self,
         Process, //
@@ -48,8 +48,7 @@ use vfio_logic::errno::{
 };
 
 use crate::{
-    container,
-    device_file,
+    container, device_file,
     group::{
         Group,
         State, //

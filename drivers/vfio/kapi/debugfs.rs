@@ -191,7 +191,9 @@ impl Found {
     fn new(path: &[&CStr]) -> Option<Self> {
         let mut found: Option<Self> = None;
         for name in path {
-            let parent = found.as_ref().map_or(core::ptr::null_mut(), |found| found.0);
+            let parent = found
+                .as_ref()
+                .map_or(core::ptr::null_mut(), |found| found.0);
             // SAFETY: The parent is the top, or a folder that there is a reference to.
             let dentry = unsafe { vb::vfio_helper_debugfs_lookup(name.as_char_ptr(), parent) };
             if dentry.is_null() {

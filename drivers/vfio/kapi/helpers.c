@@ -33,9 +33,9 @@ struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *n
 	return create_singlethread_workqueue(name);
 }
 
-void vfio_helper_debug(const void *args)
+void vfio_helper_debug(const char *message)
 {
-	pr_debug_ratelimited("%pA\n", args);
+	pr_debug_ratelimited("%s\n", message);
 }
 
 struct dentry *vfio_helper_debugfs_create_dir(const char *name, struct dentry *parent)

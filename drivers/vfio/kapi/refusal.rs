@@ -13,7 +13,8 @@ use crate::task::Process;
 use kernel::{
     error::Error,
     fmt,
-    prelude::*, //
+    prelude::*,
+    str::NullTerminatedFormatter, //
 };
 use vfio_bindings as vb;
 use vfio_logic::errno::Errno;
@@ -27,8 +28,13 @@ pub fn refused(err: Error, why: fmt::Arguments<'_>) -> Error {
 }
 
 fn debug(message: fmt::Arguments<'_>) {
-    // SAFETY: The format of the function takes formatted arguments (`%pA`).
-    unsafe { vb::vfio_helper_debug(core::ptr::from_ref(&message).cast()) };
+    // What does not fit is left out.
+    let mut buffer = [0; 256];
+    if let Some(mut text) = NullTerminatedFormatter::new(&mut buffer) {
+        let _ = core::fmt::Write::write_fmt(&mut text, message);
+    }
+    // SAFETY: The buffer ends with a zero, and is only read.
+    unsafe { vb::vfio_helper_debug(buffer.as_ptr().cast()) };
 }
 
 /// Answers with the error given first, having said why if debugging is on.

@@ -117,7 +117,8 @@ impl MapRequest {
         if aligned(self.size | self.range.start | self.vaddr, pgsizes) {
             Ok(())
         } else {
-            Err(errno::EINVAL.because("addresses and size have to be multiples of the IOMMU's page"))
+            Err(errno::EINVAL
+                .because("addresses and size have to be multiples of the IOMMU's page"))
         }
     }
 }
@@ -162,7 +163,9 @@ impl UnmapFlags {
     /// it wraps.
     pub fn range(&self, iova: u64, size: u64, pgsizes: u64) -> Result<IovaRange> {
         if !aligned(iova, pgsizes) {
-            return Err(errno::EINVAL.because("the address has to be a multiple of the IOMMU's page"));
+            return Err(
+                errno::EINVAL.because("the address has to be a multiple of the IOMMU's page")
+            );
         }
         if self.all {
             return if iova == 0 && size == 0 {
@@ -172,9 +175,8 @@ impl UnmapFlags {
             };
         }
         if size == 0 || !aligned(size, pgsizes) {
-            return Err(
-                errno::EINVAL.because("the size has to be a multiple of the IOMMU's page, and not 0")
-            );
+            return Err(errno::EINVAL
+                .because("the size has to be a multiple of the IOMMU's page, and not 0"));
         }
         IovaRange::new(iova, size).ok_or(errno::EOVERFLOW.because("the range wraps"))
     }

@@ -309,7 +309,9 @@ fn msi_trigger<'a>(
                 fds,
             })
         }
-        (delivery, _) if delivery != kind => Err(EINVAL.because("another kind of interrupt is enabled, or none")),
+        (delivery, _) if delivery != kind => {
+            Err(EINVAL.because("another kind of interrupt is enabled, or none"))
+        }
         (_, Data::Fds(fds)) => Ok(Request::MsiSet { start, fds }),
         (_, Data::None) if count == 0 => Ok(Request::MsiDisable),
         (_, Data::None) => Ok(Request::MsiSignal {

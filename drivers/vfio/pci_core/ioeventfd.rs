@@ -19,8 +19,7 @@ use kernel::{
     },
 };
 use vfio_kapi::{
-    pci,
-    refuse,
+    pci, refuse,
     uaccess::UserArg,
     uapi::vfio_device_ioeventfd,
     virqfd::{
@@ -135,7 +134,10 @@ impl Target for BarWrite {
 pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
     let request: vfio_device_ioeventfd = arg.read_argsz(MINSZ)?;
     if request.flags & !SIZE_MASK != 0 || request.fd < -1 {
-        return Err(refuse!(EINVAL, "IOEVENTFD: unknown flags, or no descriptor"));
+        return Err(refuse!(
+            EINVAL,
+            "IOEVENTFD: unknown flags, or no descriptor"
+        ));
     }
     let width = Width::exactly(request.flags)
         .ok_or_else(|| refuse!(EINVAL, "IOEVENTFD: not exactly one size"))?;

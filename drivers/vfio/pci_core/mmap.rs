@@ -21,8 +21,8 @@ use kernel::{
 use vfio_kapi::{
     pci,
     pci_core_device::DeviceFaults,
-    refuse,
     refusal::Explain,
+    refuse,
     vma::{
         Fault,
         FaultResult,

@@ -31,8 +31,8 @@ use vfio_kapi::{
             SavedState, //
         },
     },
-    refuse,
     refusal::Explain,
+    refuse,
     runtime_pm,
     uaccess::UserArg,
     uapi::vfio_device_low_power_entry_with_wakeup, //

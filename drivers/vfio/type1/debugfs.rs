@@ -84,7 +84,7 @@ impl DebugFile for Mappings {
     type Data = ();
     type OwnerModule = crate::LocalModule;
 
-    fn show(_: &(), out: &SeqFile) -> Result {
+    fn show(_data: &(), out: &SeqFile) -> Result {
         for container in CONTAINERS.get().lock().iter() {
             show_container(container, out);
         }

@@ -17,8 +17,8 @@ use kernel::{
     transmute::AsBytes, //
 };
 use vfio_kapi::{
-    refuse,
     refusal::Explain,
+    refuse,
     uaccess::{
         is_user_range,
         UserArg, //

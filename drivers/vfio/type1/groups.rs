@@ -28,9 +28,9 @@ use vfio_kapi::{
     iommu_driver::DeviceList,
     iommu_group::IommuGroup,
     iommu_space::IoSpace,
-    refuse,
-    refusal::Explain,
     ratelimited, //
+    refusal::Explain,
+    refuse,
 };
 use vfio_logic::{
     dma::visible_page_sizes,

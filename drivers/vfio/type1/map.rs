@@ -20,8 +20,8 @@ use kernel::{
 };
 use vfio_kapi::{
     iommu_space::IoSpace,
-    refuse,
     refusal::Explain,
+    refuse,
     uaccess::UserArg,
     uapi::vfio_iommu_type1_dma_map, //
 };
@@ -42,7 +42,11 @@ fn what(iova: u64, size: u64) -> What {
 
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_fmt(fmt!("MAP_DMA of {:#x} bytes at {:#x}", self.size, self.iova))
+        f.write_fmt(fmt!(
+            "MAP_DMA of {:#x} bytes at {:#x}",
+            self.size,
+            self.iova
+        ))
     }
 }
 

@@ -19,8 +19,8 @@ use kernel::{
 use vfio_kapi::{
     iommu_driver::DeviceList,
     iommu_space::IoSpace,
-    refuse,
     refusal::Explain,
+    refuse,
     uaccess::UserArg,
     uapi::{
         vfio_bitmap,
