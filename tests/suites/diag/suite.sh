@@ -245,16 +245,15 @@ unbind_waits() {
 	(echo "$EDU" >$PCI/$EDU/driver/unbind) &
 	unbinder=$!
 	sleep 3
-	# It can be interrupted to say so, no more than that.
+	# A signal makes it say so, and no more.
 	kill $unbinder
 	sleep 1
 	logged "$EDU: Device is currently in use, task \"init\" ($unbinder) blocked until device is released" || return 1
 	[ ! -e $DEBUG/$EDU ] || return 1
-	# The state before: still in its group.
 	sleep 20
 	logged "$EDU: Device is still in use after 10 s, opened by \"holder\" ($holder)" || return 1
 	logged "$EDU: Device is still in use after 20 s, opened by \"holder\" ($holder)" || return 1
-	[ -n "$(driver_of edu)" ] || return 1
+	kill -0 $unbinder || return 1
 	release
 	wait $unbinder 2>/dev/null
 	is driver "" "$(driver_of edu)" || return 1
