@@ -32,6 +32,7 @@ use vfio_kapi::{
     iommu_backend::IommuBackend,
     iommu_driver::KeepsPages,
     param::BoolParam,
+    refusal::Explain,
     vfio_device::VfioDevice,
     virqfds::NewVirqfd, //
 };
@@ -595,7 +596,8 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
                 count: (*hdr).count,
             }
         };
-        set.check(max_irq_type as u32)?;
+        set.check(max_irq_type as u32)
+            .explain(fmt!("SET_IRQS of index {}", set.index))?;
         // SAFETY: Null or valid.
         let data_size = unsafe { data_size.as_mut() };
         let size = set.data_size(num_irqs as u32);
@@ -605,7 +607,13 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
             None if set.takes_data() => return Err(EINVAL),
             None => (),
         }
-        size.map(|_| 0).map_err(Into::into)
+        size.explain(fmt!(
+            "SET_IRQS of {} from {} on of index {}",
+            set.count,
+            set.start,
+            set.index
+        ))?;
+        Ok(0)
     })
 }
 
