@@ -110,7 +110,7 @@ MACHINES = {
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "pci", "errors", "kselftest"),
             long_suites=("kselftest-long", "pci-long"),
-            modules=("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk"),
+            modules=("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk", "mdev"),
         ),
     )
 }

@@ -4,7 +4,7 @@
  * (vfio_test_emulated.ko) on one type1 container, from a seed; groups with an
  * IOMMU join and leave.
  *
- * usage: type1_emulated <group> <device> <steps> <seed> [<group>...]
+ * usage: emulated_random <group> <device> <steps> <seed> [<group>...]
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,17 +18,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "type1.h"
+#include "../type1/type1.h"
+#include "module/vfio_test_emulated.h"
 
 #define PAGE 4096ull
 #define MEM (8ull << 20)
-
-struct command {
-	uint64_t iova;
-	uint32_t cmd, count, prot;
-	int32_t ret;
-	uint8_t data[64];
-};
 
 int main(int argc, char **argv)
 {
@@ -71,7 +65,7 @@ int main(int argc, char **argv)
 			.d.argsz = sizeof(dirty),
 			.g.bitmap = { 4096, sizeof(bits), (void *)bits },
 		};
-		struct command c = { 0 };
+		struct test_emulated c = { 0 };
 		int n;
 
 		switch (below(20)) {
@@ -126,18 +120,20 @@ int main(int argc, char **argv)
 			       ioctl(container, VFIO_CHECK_EXTENSION, 10));
 			break;
 		default:
-			c.cmd = below(5);
+			c.command = below(5);
+			if (c.command == TEST_POKE)
+				c.command = TEST_NOTIFIED;
 			c.iova = below(72) * PAGE;
 			c.count = below(4) + 1;
 			c.prot = below(3) + 1;
-			if (c.cmd == 2 || c.cmd == 3) {
+			if (c.command == TEST_READ || c.command == TEST_WRITE) {
 				c.iova += below(PAGE);
 				c.count = below(64) + 1;
 				memset(c.data, i, sizeof(c.data));
 			}
 			ret = write(device, &c, sizeof(c));
-			printf("%d command %u %lx %u %x = %d %d data %x lck %ld\n", i,
-			       c.cmd, c.iova, c.count, c.prot, ret, c.ret,
+			printf("%d command %u %llx %u %x = %d %d data %x lck %ld\n", i,
+			       c.command, c.iova, c.count, c.prot, ret, c.ret,
 			       hash(c.data, sizeof(c.data)), locked_kib());
 			break;
 		}
