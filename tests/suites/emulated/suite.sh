@@ -64,24 +64,18 @@ same() {
 	! grep -E '^(FAILED|FATAL|exit status)|ended with status' $OUT/"$1"."$2" && return $bad
 }
 
-# stress SECONDS [parallel]: threads create, use and remove devices, pin, map and unmap.
+# stress [MODULE=rust|c]...: threads create, use and remove devices, pin, map and unmap, on these modules.
 stress() {
-	modprobe mdev && samples insmod && insmod /vm/test-modules/vfio_test_emulated.ko || return 1
-	emulated_race "$@"
-	result=$?
-	rmmod vfio_test_emulated && samples rmmod && rmmod mdev || return 1
-	return $result
-}
-
-stressed() {
-	vfio_load "$@" && bind edu || return 1
-	# The C modules' unmaps lock each other up with a driver that holds a lock while it pins.
-	how=
-	[ "$(cat /sys/module/vfio_iommu_type1/version)" = 0.2 ] && [ "$type1" = rust ] && how=parallel
-	stress "${EMULATED_SECONDS:-10}" "$(bdf edu)" $how
+	how=parallel
+	case "$(selected vfio_iommu_type1) $*" in
+	*vfio_iommu_type1=c* | c*) how= ;;
+	esac
+	vfio_load "$@" && bind edu && modprobe mdev && samples insmod || return 1
+	insmod /vm/test-modules/vfio_test_emulated.ko || return 1
+	emulated_race "${EMULATED_SECONDS:-10}" "$(bdf edu)" $how
 	result=$?
 	unbind edu
-	vfio_unload || return 1
+	rmmod vfio_test_emulated && samples rmmod && rmmod mdev && vfio_unload || return 1
 	return $result
 }
 
@@ -96,6 +90,7 @@ if [ "$(selected vfio)$(selected vfio_iommu_type1)" = rustrust ]; then
 	t run-type1-alone one_set type1-alone vfio=c
 	sets="ours vfio-alone type1-alone"
 fi
+t stress stress
 t nothing-pinned nothing_pinned
 for set in $sets; do
 	for file in $OUT/c.*; do

@@ -66,6 +66,20 @@ SUITES = {
             environment=(("PCI_LONG", "1"),),
             cmdline=SLUB,
         ),
+        Suite(
+            "emulated",
+            "mediated and emulated devices, C drivers above our modules; answers the same as on the C ones",
+            900,
+            cmdline=SLUB,
+        ),
+        Suite(
+            "emulated-long",
+            "the same, with threads racing for longer",
+            1800,
+            script="emulated",
+            environment=(("EMULATED_SECONDS", "180"),),
+            cmdline=SLUB,
+        ),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
