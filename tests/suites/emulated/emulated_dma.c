@@ -196,22 +196,22 @@ static void one_rw(int device, char *mem, uint64_t base, uint64_t offset, uint32
 static void rw(void)
 {
 	struct vfio_user u = open_all(FIRST, VFIO_TYPE1v2_IOMMU);
-	char *mem = pattern(1024 * PAGE);
+	char *mem = pattern(128 * PAGE);
 
 	STEP(dma_rw(u.device, TEST_READ, 0, mem, 1, 0), "read without a mapping");
-	STEP(map(u.container, 0x1000000, mem, 512 * PAGE, 3), "map half");
-	STEP(map(u.container, 0x1200000, mem + 512 * PAGE, 512 * PAGE, 3), "map the other half");
+	STEP(map(u.container, 0x1000000, mem, 64 * PAGE, 3), "map half");
+	STEP(map(u.container, 0x1040000, mem + 64 * PAGE, 64 * PAGE, 3), "map the other half");
 	for (uint32_t flags = 0; flags <= TEST_KTHREAD; flags++) {
 		one_rw(u.device, mem, 0x1000000, 0, 1, flags);
 		one_rw(u.device, mem, 0x1000000, 1, 63, flags);
 		one_rw(u.device, mem, 0x1000000, PAGE - 1, 2, flags);
-		one_rw(u.device, mem, 0x1000000, 512 * PAGE - 3, 7, flags);
-		one_rw(u.device, mem, 0x1000000, 5, 1000 * PAGE, flags);
-		one_rw(u.device, mem, 0x1000000, 0, 1024 * PAGE, flags);
-		one_rw(u.device, mem, 0x1000000, 1024 * PAGE - 1, 1, flags);
-		one_rw(u.device, mem, 0x1000000, 1024 * PAGE - 1, 2, flags);
-		one_rw(u.device, mem, 0x1000000, 1024 * PAGE, 1, flags);
-		one_rw(u.device, mem, 0x1000000, 1, 1024 * PAGE, flags);
+		one_rw(u.device, mem, 0x1000000, 64 * PAGE - 3, 7, flags);
+		one_rw(u.device, mem, 0x1000000, 5, 100 * PAGE, flags);
+		one_rw(u.device, mem, 0x1000000, 0, 128 * PAGE, flags);
+		one_rw(u.device, mem, 0x1000000, 128 * PAGE - 1, 1, flags);
+		one_rw(u.device, mem, 0x1000000, 128 * PAGE - 1, 2, flags);
+		one_rw(u.device, mem, 0x1000000, 128 * PAGE, 1, flags);
+		one_rw(u.device, mem, 0x1000000, 1, 128 * PAGE, flags);
 		STEP(dma_rw(u.device, TEST_READ, 0x1000000, mem, 0, flags), "read nothing");
 		STEP(dma_rw(u.device, TEST_WRITE, 0x1000000, mem, 0, flags), "write nothing");
 		STEP(dma_rw(u.device, TEST_READ, -1, mem, 1, flags), "read the last byte");
