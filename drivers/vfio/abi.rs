@@ -440,7 +440,8 @@ pub(crate) unsafe extern "C" fn vfio_pin_pages(
     from_result(|| {
         // SAFETY: The device is open, and so registered; C answers for one that is not, and so do we.
         let device = unsafe { CoreDevice::<Group>::try_from_raw(device) }.ok_or(EINVAL)?;
-        let count = usize::try_from(npage).map_err(|_| EINVAL)?;
+        // Less than none is too many for C.
+        let count = usize::try_from(npage).unwrap_or(usize::MAX);
         if pages.is_null() || count == 0 || !device.is_open() || !device.wants_unmaps() {
             return Err(EINVAL);
         }
@@ -469,15 +470,15 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
     npage: ffi::c_int,
 ) {
     // SAFETY: As in `vfio_pin_pages`.
-    let Some(device) = (unsafe { CoreDevice::<Group>::try_from_raw(device) }) else {
-        return;
-    };
+    let device = unsafe { CoreDevice::<Group>::try_from_raw(device) };
     let valid = usize::try_from(npage)
         .is_ok_and(|count| count > 0 && count <= max_pinned(kernel::page::PAGE_SIZE));
-    if let Some(translation) = device
-        .translation()
-        .filter(|_| valid && device.wants_unmaps())
-    {
+    let Some(device) = device.filter(|device| valid && device.is_open() && device.wants_unmaps())
+    else {
+        kernel::warn_on!(true);
+        return;
+    };
+    if let Some(translation) = device.translation() {
         // SAFETY: The driver has pinned them, and does not use them any more.
         unsafe { translation.unpin_pages(iova, npage) };
     }
