@@ -32,6 +32,7 @@ use vfio_kapi::{
     iommu_backend::IommuBackend,
     iommu_driver::KeepsPages,
     param::BoolParam,
+    refusal::Explain,
     vfio_device::VfioDevice,
     virqfds::NewVirqfd, //
 };
@@ -120,6 +121,7 @@ pub(crate) unsafe extern "C" fn _vfio_alloc_device(
     dev: *mut bindings::device,
     ops: *const vb::vfio_device_ops,
 ) -> *mut vb::vfio_device {
+    kernel::warn_on!(size < size_of::<vb::vfio_device>());
     // SAFETY: Both are valid; the driver keeps its operations as long as devices with them.
     let (parent, ops) = unsafe { (Device::from_raw(dev), &*ops) };
     // SAFETY: The parent outlives the device, whose size is that which the driver's operations expect.
@@ -231,6 +233,7 @@ pub(crate) unsafe extern "C" fn vfio_assign_device_set(
     device: *mut vb::vfio_device,
     set_id: *mut c_void,
 ) -> ffi::c_int {
+    kernel::warn_on!(set_id.is_null());
     from_result(|| {
         // SAFETY: The driver is setting the device up.
         unsafe { device::SETS.get().assign(non_null(device)?, set_id.addr()) }.map(|()| 0)
@@ -437,7 +440,8 @@ pub(crate) unsafe extern "C" fn vfio_pin_pages(
     from_result(|| {
         // SAFETY: The device is open, and so registered; C answers for one that is not, and so do we.
         let device = unsafe { CoreDevice::<Group>::try_from_raw(device) }.ok_or(EINVAL)?;
-        let count = usize::try_from(npage).map_err(|_| EINVAL)?;
+        // Less than none is too many for C.
+        let count = usize::try_from(npage).unwrap_or(usize::MAX);
         if pages.is_null() || count == 0 || !device.is_open() || !device.wants_unmaps() {
             return Err(EINVAL);
         }
@@ -466,15 +470,15 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
     npage: ffi::c_int,
 ) {
     // SAFETY: As in `vfio_pin_pages`.
-    let Some(device) = (unsafe { CoreDevice::<Group>::try_from_raw(device) }) else {
-        return;
-    };
+    let device = unsafe { CoreDevice::<Group>::try_from_raw(device) };
     let valid = usize::try_from(npage)
         .is_ok_and(|count| count > 0 && count <= max_pinned(kernel::page::PAGE_SIZE));
-    if let Some(translation) = device
-        .translation()
-        .filter(|_| valid && device.wants_unmaps())
-    {
+    let Some(device) = device.filter(|device| valid && device.is_open() && device.wants_unmaps())
+    else {
+        kernel::warn_on!(true);
+        return;
+    };
+    if let Some(translation) = device.translation() {
         // SAFETY: The driver has pinned them, and does not use them any more.
         unsafe { translation.unpin_pages(iova, npage) };
     }
@@ -533,6 +537,7 @@ pub(crate) unsafe extern "C" fn vfio_info_cap_add(
 /// `caps` must be a valid chain of the caller.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_info_cap_shift(caps: *mut vb::vfio_info_cap, offset: usize) {
+    kernel::warn_on!(offset % align_of::<u64>() != 0);
     // SAFETY: The chain is the caller's.
     unsafe { InfoCaps::from_raw(caps) }.shift(offset);
 }
@@ -592,7 +597,8 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
                 count: (*hdr).count,
             }
         };
-        set.check(max_irq_type as u32)?;
+        set.check(max_irq_type as u32)
+            .explain(fmt!("SET_IRQS of index {}", set.index))?;
         // SAFETY: Null or valid.
         let data_size = unsafe { data_size.as_mut() };
         let size = set.data_size(num_irqs as u32);
@@ -602,7 +608,13 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
             None if set.takes_data() => return Err(EINVAL),
             None => (),
         }
-        size.map(|_| 0).map_err(Into::into)
+        size.explain(fmt!(
+            "SET_IRQS of {} from {} on of index {}",
+            set.count,
+            set.start,
+            set.index
+        ))?;
+        Ok(0)
     })
 }
 

@@ -4,10 +4,10 @@
 # as some of it has to be seen from inside of another program, by shells that vfio_abi starts.
 . /vm/lib.sh
 
-# Counters and clocks, sizes and addresses of code; and reading these does something to the device.
+# Left out: counters and clocks, sizes and addresses of code, what reading does something to the device, and debugfs.
 tree() {
 	vfio_abi tree "$@" '*/sections' '*/notes' '*/coresize' '*/initsize' '*/srcversion' '*/runtime_*_time' \
-		'/sys/kernel/btf/*' '*/resource[0-9]*' '*/rom' '*/vpd' '*/local_cpu*' '*/wakeup*'
+		'/sys/kernel/btf/*' '/sys/kernel/debug/*' '*/resource[0-9]*' '*/rom' '*/vpd' '*/local_cpu*' '*/wakeup*'
 }
 
 # snapshot WHEN DEVICE...: everything, each line begins with WHEN and a bar, which compare.sh knows.
@@ -34,7 +34,7 @@ snapshot() {
 			tree "$PCI/$(bdf "$dev")/"
 			tree "$PCI/$(bdf "$dev")/iommu_group/"
 		done
-	} | sed "s=^=$when| ="
+	} | sed "s#^#$when| #"
 }
 
 # during WHEN COMMAND: what it prints, its uevents, its kernel messages, its exit status.
@@ -47,5 +47,5 @@ during() {
 			$0 == mark { lines = 0; next }
 			{ line[lines++] = $0 }
 			END { for (i = 0; i < lines; i++) print "dmesg", line[i] }'
-	} | sed "s=^=$1| ="
+	} | sed "s#^#$1| #"
 }
