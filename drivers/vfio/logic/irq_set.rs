@@ -39,29 +39,43 @@ pub struct IrqSet {
 }
 
 impl IrqSet {
-    /// Checks the header against a device that has `kinds` kinds of interrupts, and `num` of this
-    /// one; answers how many bytes of data follow.
+    /// Whether data follows, though it may be none.
+    pub fn takes_data(&self) -> bool {
+        self.flags & (DATA_BOOL | DATA_EVENTFD) != 0
+    }
+
+    /// Checks what needs no knowledge of the interrupts, for a device that has `kinds` kinds of them.
     ///
     /// # Errors
     ///
     /// `EINVAL`.
-    pub fn data_size(&self, num: u32, kinds: u32) -> Result<usize> {
-        let data_space = self
-            .argsz
-            .checked_sub(MIN_SIZE)
-            .ok_or(EINVAL.because("argsz is less than the header"))?;
+    pub fn check(&self, kinds: u32) -> Result {
+        if self.argsz < MIN_SIZE {
+            return Err(EINVAL.because("argsz is less than the header"));
+        }
         if self.index >= kinds {
             return Err(EINVAL.because("no such kind of interrupt"));
         }
         if self.flags & !(DATA_TYPE_MASK | ACTION_TYPE_MASK) != 0 {
             return Err(EINVAL.because("unknown flags"));
         }
-        let end = self
-            .start
-            .checked_add(self.count)
-            .ok_or(EINVAL.because(BEYOND))?;
         // The largest end is refused, as it always was.
-        if end == u32::MAX || self.start >= num || end > num {
+        match self.start.checked_add(self.count) {
+            None | Some(u32::MAX) => Err(EINVAL.because(BEYOND)),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Checks the rest, for a device that has `num` interrupts of this kind; answers how many bytes of
+    /// data follow.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    pub fn data_size(&self, num: u32) -> Result<usize> {
+        let data_space = self.argsz.checked_sub(MIN_SIZE).ok_or(EINVAL)?;
+        let end = self.start.checked_add(self.count).ok_or(EINVAL)?;
+        if self.start >= num || end > num {
             return Err(EINVAL.because(BEYOND));
         }
         let each: u32 = match self.flags & DATA_TYPE_MASK {

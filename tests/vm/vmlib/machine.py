@@ -110,7 +110,7 @@ MACHINES = {
             # A loaded host delays emulated timers: what the kernel concludes from that is not for us.
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "diag", "pci", "errors", "kselftest"),
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "diag", "pci", "tables", "abi", "variants", "errors", "kselftest"),
             long_suites=("kselftest-long", "pci-long"),
             modules=HOST_DRIVERS,
         ),
