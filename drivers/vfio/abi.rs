@@ -596,7 +596,7 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
                 count: (*hdr).count,
             }
         };
-        set.check(max_irq_type as u32)?;
+        set.check(max_irq_type as u32).explain("SET_IRQS")?;
         // SAFETY: Null or valid.
         let data_size = unsafe { data_size.as_mut() };
         let size = set.data_size(num_irqs as u32);
