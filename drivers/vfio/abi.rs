@@ -597,8 +597,7 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
                 count: (*hdr).count,
             }
         };
-        set.check(max_irq_type as u32)
-            .explain(fmt!("SET_IRQS of index {}", set.index))?;
+        set.check(max_irq_type as u32).explain("SET_IRQS")?;
         // SAFETY: Null or valid.
         let data_size = unsafe { data_size.as_mut() };
         let size = set.data_size(num_irqs as u32);
@@ -608,13 +607,12 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
             None if set.takes_data() => return Err(EINVAL),
             None => (),
         }
-        size.explain(fmt!(
+        size.map(|_| 0).explain(fmt!(
             "SET_IRQS of {} from {} on of index {}",
             set.count,
             set.start,
             set.index
-        ))?;
-        Ok(0)
+        ))
     })
 }
 
