@@ -35,6 +35,7 @@ class Machine:
     modules: tuple[str, ...] = ()  # extra stock modules in the initramfs, loaded by nobody but the suites
     early: tuple[str, ...] = ()  # stock modules loaded before anything else
     memory: str = "4G"
+    debug: bool = False  # runs the debug kernel, and modules of ours that are built for it
 
     def device(self, name: str) -> Device:
         return next(d for d in self.devices if d.name == name)
