@@ -32,6 +32,7 @@ use vfio_kapi::{
 #[allow(unsafe_code)]
 mod abi;
 mod container;
+mod debugfs;
 mod device;
 mod device_file;
 mod feature;
@@ -51,6 +52,7 @@ module! {
 
 /// What is there while the module is loaded; undone from top to bottom.
 struct Vfio {
+    _debugfs: debugfs::Root,
     _device_class: ClassRegistration,
     _virqfds: virqfd::Started,
     _group_numbers: group::Numbers,
@@ -61,6 +63,7 @@ struct Vfio {
 
 impl kernel::Module for Vfio {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        debugfs::init()?;
         container::init()?;
         group::init()?;
         device::init()?;
@@ -76,9 +79,11 @@ impl kernel::Module for Vfio {
             GFP_KERNEL,
         )?);
         let device_class = device::CLASS.register()?;
+        let debugfs = debugfs::Root::new()?;
 
         print::info(c"VFIO - User Level meta-driver version: 0.3");
         Ok(Self {
+            _debugfs: debugfs,
             _device_class: device_class,
             _virqfds: virqfds,
             _group_numbers: group_numbers,

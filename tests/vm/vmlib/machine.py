@@ -128,9 +128,10 @@ MACHINES = {
             # A loaded host delays emulated timers: what the kernel concludes from that is not for us.
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "pci", "errors", "kselftest"),
-            long_suites=("kselftest-long", "pci-long"),
-            modules=HOST_DRIVERS,
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "diag", "pci", "emulated")
+            + ("tables", "abi", "variants", "errors", "kselftest"),
+            long_suites=("kselftest-long", "pci-long", "emulated-long", "type1-long"),
+            modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
             name="q35-noiommu",
