@@ -35,6 +35,7 @@ class Machine:
     modules: tuple[str, ...] = ()  # extra stock modules in the initramfs, loaded by nobody but the suites
     early: tuple[str, ...] = ()  # stock modules loaded before anything else
     memory: str = "4G"
+    debug: bool = False  # runs the debug kernel, and modules of ours that are built for it
 
     def device(self, name: str) -> Device:
         return next(d for d in self.devices if d.name == name)
@@ -95,6 +96,23 @@ PC_DEVICES = (
 
 HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk")
 
+
+def kvm_machine(name: str, about: str, iommu: str) -> Machine:
+    """A PC whose stock kernel runs KVM: QEMU's own emulation has AMD's virtualisation."""
+    return Machine(
+        name=name,
+        about=about,
+        arch="amd64",
+        qemu="qemu-system-x86_64",
+        args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2", "-device", f"intel-iommu,{iommu}"),
+        cmdline="console=ttyS0 intel_iommu=on no_timer_check tsc=reliable",
+        devices=tuple(d for d in PC_DEVICES if d.name in ("edu", "igb")),
+        suites=("kvm",),
+        modules=(*HOST_DRIVERS, "kvm_amd"),
+        memory="1G",
+    )
+
+
 HUGE_PAGES = "hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=16"
 
 MACHINES = {
@@ -150,6 +168,12 @@ MACHINES = {
             ),
             suites=("noiommu-kinds",),
             memory="512M",
+        ),
+        kvm_machine("q35-kvm", "PC with VT-d; KVM runs in it", "intremap=on,caching-mode=on"),
+        kvm_machine(
+            "q35-kvm-snoop",
+            "the same; its VT-d makes all DMA coherent",
+            "intremap=on,caching-mode=on,snoop-control=on",
         ),
     )
 }
