@@ -13,6 +13,7 @@ use kernel::{
 use vfio_kapi::{
     device_open::Opened,
     interval_tree::IntervalTree,
+    iova_bitmap,
     uaccess::UserArg,
     uapi::{
         vfio_device_feature_dma_logging_control,
@@ -183,13 +184,20 @@ fn log_stop(device: &Device, call: Call) -> Result {
 }
 
 fn log_report(device: &Device, call: Call) -> Result {
-    device.dma_log().ok_or(ENOTTY)?;
+    let log = device.dma_log().ok_or(ENOTTY)?;
     let size = size_of::<vfio_device_feature_dma_logging_report>();
     if call.request(rules::GET, size)? == Request::Probe {
         return Ok(());
     }
     let report: vfio_device_feature_dma_logging_report = call.data.read()?;
     rules::log_report(report.iova, report.length, report.page_size)?;
-    // What fills in the bitmap is part of iommufd, which this kernel has not.
-    Err(EOPNOTSUPP)
+    iova_bitmap::report(
+        &log,
+        iova_bitmap::Range {
+            iova: usize::try_from(report.iova)?,
+            len: usize::try_from(report.length)?,
+            page_size: usize::try_from(report.page_size)?,
+            bitmap: UserArg::new(usize::try_from(report.bitmap).map_err(|_| EFAULT)?),
+        },
+    )
 }

@@ -27,6 +27,7 @@ use vfio_kapi::{
         FileOps, //
     },
     group_kind::GroupKind,
+    iommufd::IommufdCtx,
     task,
     uaccess::{
         UserArg,
@@ -106,7 +107,15 @@ impl Group {
         let mut state = self.state.lock();
         let view = self.view(&state);
         view.attach()?;
-        let container = container::from_file(&file).ok_or(EBADFD)?;
+        let Some(container) = container::from_file(&file) else {
+            let iommufd = IommufdCtx::from_file(&file).map_err(|_| EBADFD)?;
+            match self.kind {
+                GroupKind::NoIommu => iommufd.set_no_iommu()?,
+                GroupKind::Iommu | GroupKind::Emulated => iommufd.make_compat_ioas()?,
+            }
+            state.iommufd = Some(iommufd);
+            return Ok(0);
+        };
         view.permit(task::has_raw_io)?;
         let iommu_group = state.iommu_group.clone().ok_or(ENODEV)?;
         container
@@ -132,8 +141,8 @@ impl Group {
         let device = self.device(&mut name)?;
         let parent: ARef<Device> = device.parent().into();
         let reserved = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)?;
-        let opened = Opened::open(device, file.into())?;
-        let device_file = opened.into_file(&device_file::FOPS, c"[vfio-device]")?;
+        let opened = Opened::by_group(device, file.into())?;
+        let device_file = device_file::by_group(opened)?;
         if self.kind == GroupKind::NoIommu {
             dev_warn!(
                 parent,

@@ -33,6 +33,7 @@ use vfio_kapi::{
 mod abi;
 mod container;
 mod device;
+mod device_cdev;
 mod device_file;
 mod feature;
 mod group;
@@ -51,6 +52,7 @@ module! {
 
 /// What is there while the module is loaded; undone from top to bottom.
 struct Vfio {
+    _device_numbers: device::Numbers,
     _device_class: ClassRegistration,
     _virqfds: virqfd::Started,
     _group_numbers: group::Numbers,
@@ -76,9 +78,11 @@ impl kernel::Module for Vfio {
             GFP_KERNEL,
         )?);
         let device_class = device::CLASS.register()?;
+        let device_numbers = device::Numbers::new()?;
 
         print::info(c"VFIO - User Level meta-driver version: 0.3");
         Ok(Self {
+            _device_numbers: device_numbers,
             _device_class: device_class,
             _virqfds: virqfds,
             _group_numbers: group_numbers,
