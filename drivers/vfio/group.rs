@@ -345,6 +345,10 @@ impl Groups {
 }
 
 impl DeviceGroup for Group {
+    fn check_use(&self) -> Result {
+        Ok(self.view(&self.state.lock()).open_device()?)
+    }
+
     fn begin_use(&self) -> Result<Dma> {
         let mut state = self.state.lock();
         let view = self.view(&state);

@@ -58,6 +58,13 @@ pub enum Dma {
 
 /// A group, as the devices in it use it.
 pub trait DeviceGroup: Send + Sync + 'static {
+    /// Whether devices of the group can be opened through it, by the first user or another.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is nothing yet that their DMA could go through.
+    fn check_use(&self) -> Result;
+
     /// The first user opens a device of the group through it: where does its DMA go? It must stay so
     /// until [`Self::end_use`].
     ///
@@ -137,6 +144,7 @@ impl<G: DeviceGroup> Opened<G> {
     pub fn by_group(device: Registered<G>, group_file: ARef<File>) -> Result<Self> {
         // SAFETY: A registered device is in a set, until it is freed.
         let set = unsafe { device.lock_set() };
+        device.group().check_use()?;
         // SAFETY: The set's lock is held.
         unsafe {
             count_open(&device, || {

@@ -121,6 +121,18 @@ impl Group {
         }
     }
 
+    /// Opens a device of it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is in no container.
+    pub fn open_device(&self) -> Result {
+        if !self.attached {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
     /// The flags of its status; `claimed` answers whether somebody has the DMA of its devices.
     ///
     /// # Errors

@@ -6,7 +6,6 @@
 //! C header: [`include/uapi/linux/vfio.h`](srctree/include/uapi/linux/vfio.h)
 
 use crate::errno::{
-    Errno,
     Result,
     EINVAL,
     ENOENT,
@@ -64,12 +63,11 @@ pub enum Ownership {
 
 impl Ownership {
     /// From what `vfio_iommufd_get_dev_id()` answers: a number that is not 0, or a negative errno.
-    pub fn from_answer(answer: core::result::Result<u32, Errno>) -> Self {
+    pub fn from_answer(answer: i32) -> Self {
         match answer {
-            Ok(0) => Self::None,
-            Ok(id) => Self::Bound(id),
-            Err(ENOENT) => Self::ByGroup,
-            Err(_) => Self::None,
+            1.. => Self::Bound(answer.unsigned_abs()),
+            _ if answer == -ENOENT.get() => Self::ByGroup,
+            _ => Self::None,
         }
     }
 
