@@ -16,6 +16,8 @@ pub mod device_lifecycle;
 pub mod device_memory;
 pub mod device_open;
 pub mod device_set;
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+pub mod dma_buf;
 pub mod eventfd;
 pub mod fops;
 pub mod group_kind;

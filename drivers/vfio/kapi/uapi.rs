@@ -151,9 +151,13 @@ macro_rules! uapi_head {
 uapi_head! {
     /// `struct vfio_iommu_type1_dma_unmap`.
     DmaUnmap of vfio_iommu_type1_dma_unmap { argsz: u32, flags: u32, iova: u64, size: u64 }
+    /// `struct vfio_device_feature_dma_buf`; the ranges follow.
+    DmaBufHead of vfio_device_feature_dma_buf { region_index: u32, open_flags: u32, flags: u32, nr_ranges: u32 }
     /// `struct vfio_iommu_type1_dirty_bitmap`.
     DirtyBitmap of vfio_iommu_type1_dirty_bitmap { argsz: u32, flags: u32 }
 }
+
+pub use vfio_bindings::vfio_region_dma_range;
 
 /// The constants of the header, by their names there.
 pub use vfio_bindings::{

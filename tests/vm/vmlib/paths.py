@@ -7,9 +7,18 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[3]
 
 
-def stock(arch: str) -> Path:
-    """The unpacked stock kernel: vmlinuz and lib/modules/<release>."""
-    return Path(os.environ.get("VFIO_STOCK") or missing("VFIO_STOCK")) / arch
+def kernel(arch: str, debug: bool) -> Path:
+    """The stock kernel or the debug kernel: vmlinuz and lib/modules/<release>."""
+    name = "VFIO_DEBUG" if debug else "VFIO_STOCK"
+    path = Path(os.environ.get(name) or missing(name)) / arch
+    if not (path / "vmlinuz").exists():
+        raise SystemExit(f"there is no kernel in {path}: run `scripts/setup kernel{' debug' if debug else ''}`")
+    return path
+
+
+def our_modules(arch: str, debug: bool) -> Path:
+    """Where `make modules` puts those that are built for that kernel."""
+    return PROJECT / "build" / (f"{arch}-debug" if debug else arch)
 
 
 def test_programs(arch: str) -> Path:
