@@ -36,6 +36,7 @@ help:
 	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=amd64] [KDIR=<prepared kernel tree>]; DEBUG=1: for the debug'
 	@echo '                           kernel, into build/$(ARCH)-debug'
 	@echo 'make modules_install     into /lib/modules/<release>/updates  [DESTDIR=]'
+	@echo 'make tables              run the C functions for tests/host/tables again'
 	@echo 'make sample              build/$(ARCH)/vfio-edu, the user-space driver'
 	@echo 'make doc                 build/$(ARCH)/doc: rustdoc of all crates'
 	@echo 'make setup               only what the others need: toolchain root, kernel, test programs'
@@ -73,6 +74,11 @@ test test-long: $(NEEDED)
 	esac
 	@$(if $(wildcard samples/edu/Cargo.toml),scripts/build-sample)
 	@$(VM) $(SUITES) $(LONG)
+
+.PHONY: tables
+tables:
+	@scripts/setup root kernel tests
+	@scripts/make-tables
 
 .PHONY: machines
 machines:

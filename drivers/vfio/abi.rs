@@ -61,9 +61,9 @@ unsafe extern "C" {
 // SAFETY: It pins no pages.
 unsafe impl KeepsPages for NoIommu {}
 
-/// Makes the compiler compare each function with the header that bindgen read.
-macro_rules! check_types {
-    ($($name:ident,)*) => {
+/// Makes the compiler compare the functions here with the C headers.
+macro_rules! same_as_c {
+    ($($name:ident),* $(,)?) => {
         const _: () = {
             $(let _ = if true { vb::$name } else { $name };)*
         };
@@ -73,7 +73,7 @@ macro_rules! check_types {
 #[cfg(CONFIG_IOMMUFD)]
 mod iommufd;
 
-check_types! {
+same_as_c! {
     _vfio_alloc_device,
     vfio_assign_device_set,
     vfio_combine_iova_ranges,
@@ -123,6 +123,7 @@ pub(crate) unsafe extern "C" fn _vfio_alloc_device(
     dev: *mut bindings::device,
     ops: *const vb::vfio_device_ops,
 ) -> *mut vb::vfio_device {
+    kernel::warn_on!(size < size_of::<vb::vfio_device>());
     // SAFETY: Both are valid; the driver keeps its operations as long as devices with them.
     let (parent, ops) = unsafe { (Device::from_raw(dev), &*ops) };
     // SAFETY: The parent outlives the device, whose size is that which the driver's operations expect.
@@ -234,6 +235,7 @@ pub(crate) unsafe extern "C" fn vfio_assign_device_set(
     device: *mut vb::vfio_device,
     set_id: *mut c_void,
 ) -> ffi::c_int {
+    kernel::warn_on!(set_id.is_null());
     from_result(|| {
         // SAFETY: The driver is setting the device up.
         unsafe { device::SETS.get().assign(non_null(device)?, set_id.addr()) }.map(|()| 0)
@@ -536,6 +538,7 @@ pub(crate) unsafe extern "C" fn vfio_info_cap_add(
 /// `caps` must be a valid chain of the caller.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_info_cap_shift(caps: *mut vb::vfio_info_cap, offset: usize) {
+    kernel::warn_on!(offset % align_of::<u64>() != 0);
     // SAFETY: The chain is the caller's.
     unsafe { InfoCaps::from_raw(caps) }.shift(offset);
 }
@@ -595,15 +598,17 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
                 count: (*hdr).count,
             }
         };
-        let size = set.data_size(num_irqs as u32, max_irq_type as u32);
+        set.check(max_irq_type as u32)?;
         // SAFETY: Null or valid.
-        match unsafe { data_size.as_mut() } {
+        let data_size = unsafe { data_size.as_mut() };
+        let size = set.data_size(num_irqs as u32);
+        match data_size {
             Some(data_size) => *data_size = size.unwrap_or(0),
-            None if size.is_ok_and(|size| size > 0) => return Err(EINVAL),
+            // The caller has nowhere to put it.
+            None if set.takes_data() => return Err(EINVAL),
             None => (),
         }
-        size?;
-        Ok(0)
+        size.map(|_| 0).map_err(Into::into)
     })
 }
 
@@ -622,14 +627,19 @@ pub(crate) unsafe extern "C" fn vfio_mig_get_next_state(
     from_result(|| {
         // SAFETY: Both are valid.
         unsafe {
-            let next = migration::next_state(cur_fsm, new_fsm, (*device).migration_flags)?;
+            let flags = (*device).migration_flags;
+            kernel::warn_on!(!migration::State::new(cur_fsm).is_some_and(|s| s.is_in(flags)));
+            let next = migration::next_state(cur_fsm, new_fsm, flags)?;
             *next_fsm = next as vb::vfio_device_mig_state;
+            if next == migration::State::Error {
+                return Err(EINVAL);
+            }
         }
         Ok(0)
     })
 }
 
-/// Merges the ranges that are closest, until there are `req_nodes`.
+/// Merges the ranges that are closest, until of `cur_nodes` there are `req_nodes`.
 ///
 /// # Safety
 ///
@@ -645,7 +655,7 @@ pub(crate) unsafe extern "C" fn vfio_combine_iova_ranges(
     };
     // SAFETY: The tree is the caller's.
     let mut tree = unsafe { BorrowedTree::from_raw(root) };
-    for _ in req_nodes..cur_nodes {
+    for _ in 0..iova_ranges::merges(cur_nodes, req_nodes) {
         let Some(pair) = iova_ranges::closest(tree.ranges()) else {
             return;
         };

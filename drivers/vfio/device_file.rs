@@ -106,11 +106,11 @@ impl FileOps for DeviceFile {
         opened(file)?.write(from, count, pos)
     }
 
-    fn ioctl(file: Pin<&OpenFile>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(open: Pin<&OpenFile>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         if cmd == device_cdev::BIND_IOMMUFD {
-            return device_cdev::bind(file.get_ref(), UserArg::new(arg));
+            return device_cdev::bind(open.get_ref(), UserArg::new(arg));
         }
-        let device = opened(file)?;
+        let device = opened(open)?;
         let _power = device.power().map_err(|err| {
             vfio_kapi::ratelimited!(dev_info!(
                 device.parent(),

@@ -16,7 +16,7 @@ use vfio_kapi::iommufd_device::{
     Physical, //
 };
 
-check_types! {
+same_as_c! {
     vfio_iommufd_device_ictx,
     vfio_iommufd_emulated_attach_ioas,
     vfio_iommufd_emulated_bind,

@@ -25,6 +25,8 @@
 
 /* drivers/vfio/vfio.h: what vfio.ko and its IOMMU backends share. */
 #include "vfio.h"
+/* drivers/vfio/pci/vfio_pci_priv.h: one exported function is declared there. */
+#include "pci/vfio_pci_priv.h"
 
 #include <vfio_helpers.h>
 

@@ -471,6 +471,7 @@ impl<G> Registered<G> {
     /// # Safety
     ///
     /// `raw` must point to an allocated device that is only registered with this `G`.
+    #[cfg(CONFIG_VFIO_DEVICE_CDEV)]
     pub(crate) unsafe fn try_from_raw(raw: NonNull<vb::vfio_device>) -> Option<Self> {
         // SAFETY: By the contract of this function.
         let live = unsafe { try_get_registration(raw.as_ptr()) };

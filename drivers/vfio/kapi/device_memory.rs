@@ -87,10 +87,11 @@ impl Memory {
     /// They must be pinned by it, and nobody use them any more who counts on that.
     #[inline]
     pub unsafe fn unpin_pages(&self, iova: bindings::dma_addr_t, npage: ffi::c_int) {
-        // SAFETY: By the contract of this function.
         match self {
+            // SAFETY: By the contract of this function.
             Self::Container(translation) => unsafe { translation.unpin_pages(iova, npage) },
             #[cfg(CONFIG_IOMMUFD)]
+            // SAFETY: As above.
             Self::Iommufd(access) => unsafe {
                 access.unpin_pages(iova, usize::try_from(npage).unwrap_or(0));
             },
@@ -114,10 +115,11 @@ impl Memory {
         len: usize,
         write: bool,
     ) -> Result {
-        // SAFETY: By the contract of this function.
         match self {
+            // SAFETY: By the contract of this function.
             Self::Container(translation) => unsafe { translation.dma_rw(iova, data, len, write) },
             #[cfg(CONFIG_IOMMUFD)]
+            // SAFETY: As above.
             Self::Iommufd(access) => unsafe { access.rw(iova, data, len, write) },
         }
     }

@@ -37,20 +37,40 @@ pub struct IrqSet {
 }
 
 impl IrqSet {
-    /// Checks the header against a device that has `kinds` kinds of interrupts, and `num` of this
-    /// one; answers how many bytes of data follow.
+    /// Whether data follows, though it may be none.
+    pub fn takes_data(&self) -> bool {
+        self.flags & (DATA_BOOL | DATA_EVENTFD) != 0
+    }
+
+    /// Checks what needs no knowledge of the interrupts, for a device that has `kinds` kinds of them.
     ///
     /// # Errors
     ///
     /// `EINVAL`.
-    pub fn data_size(&self, num: u32, kinds: u32) -> Result<usize> {
-        let data_space = self.argsz.checked_sub(MIN_SIZE).ok_or(EINVAL)?;
-        if self.index >= kinds || self.flags & !(DATA_TYPE_MASK | ACTION_TYPE_MASK) != 0 {
+    pub fn check(&self, kinds: u32) -> Result {
+        let known = DATA_TYPE_MASK | ACTION_TYPE_MASK;
+        // The largest end is refused, as it always was.
+        let end = self.start.checked_add(self.count);
+        if self.argsz < MIN_SIZE
+            || self.index >= kinds
+            || self.flags & !known != 0
+            || end.is_none_or(|end| end == u32::MAX)
+        {
             return Err(EINVAL);
         }
+        Ok(())
+    }
+
+    /// Checks the rest, for a device that has `num` interrupts of this kind; answers how many bytes of
+    /// data follow.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    pub fn data_size(&self, num: u32) -> Result<usize> {
+        let data_space = self.argsz.checked_sub(MIN_SIZE).ok_or(EINVAL)?;
         let end = self.start.checked_add(self.count).ok_or(EINVAL)?;
-        // The largest end is refused, as it always was.
-        if end == u32::MAX || self.start >= num || end > num {
+        if self.start >= num || end > num {
             return Err(EINVAL);
         }
         let each: u32 = match self.flags & DATA_TYPE_MASK {

@@ -32,7 +32,7 @@ module! {
     name: "vfio-pci-core",
     authors: ["VFIO in Rust"],
     description: "core driver for VFIO based PCI devices",
-    license: "GPL",
+    license: "GPL v2",
 }
 
 struct Module;

@@ -114,7 +114,7 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "pci", "errors", "kselftest"),
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "pci", "tables", "abi", "variants", "errors", "kselftest"),
             long_suites=("kselftest-long", "pci-long"),
             modules=HOST_DRIVERS,
         ),
