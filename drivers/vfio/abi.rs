@@ -33,6 +33,7 @@ use vfio_kapi::{
     iommu_backend::IommuBackend,
     iommu_driver::KeepsPages,
     param::BoolParam,
+    refusal::Explain,
     vfio_device::VfioDevice,
     virqfds::NewVirqfd, //
 };
@@ -440,7 +441,8 @@ pub(crate) unsafe extern "C" fn vfio_pin_pages(
     from_result(|| {
         // SAFETY: The device is open, and so registered; C answers for one that is not, and so do we.
         let device = unsafe { CoreDevice::<Group>::try_from_raw(device) }.ok_or(EINVAL)?;
-        let count = usize::try_from(npage).map_err(|_| EINVAL)?;
+        // Less than none is too many for C.
+        let count = usize::try_from(npage).unwrap_or(usize::MAX);
         if pages.is_null() || count == 0 || !device.is_open() || !device.wants_unmaps() {
             return Err(EINVAL);
         }
@@ -470,15 +472,20 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
     npage: ffi::c_int,
 ) {
     // SAFETY: As in `vfio_pin_pages`.
-    let Some(device) = (unsafe { CoreDevice::<Group>::try_from_raw(device) }) else {
+    let device = unsafe { CoreDevice::<Group>::try_from_raw(device) };
+    let count = usize::try_from(npage).ok().filter(|count| *count > 0);
+    let Some((device, count)) = device
+        .filter(|device| device.is_open() && device.wants_unmaps())
+        .zip(count)
+    else {
+        kernel::warn_on!(true);
         return;
     };
     // SAFETY: The driver uses it while the device is open.
-    let memory = unsafe { Memory::of(device) };
-    let Some(memory) = memory.filter(|_| device.is_open() && device.wants_unmaps()) else {
+    let Some(memory) = (unsafe { Memory::of(device) }) else {
         return;
     };
-    if usize::try_from(npage).is_ok_and(|count| count > 0 && memory.takes(count)) {
+    if !kernel::warn_on!(!memory.takes(count)) {
         // SAFETY: The driver has pinned them, and does not use them any more.
         unsafe { memory.unpin_pages(iova, npage) };
     }
@@ -598,7 +605,8 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
                 count: (*hdr).count,
             }
         };
-        set.check(max_irq_type as u32)?;
+        set.check(max_irq_type as u32)
+            .explain(fmt!("SET_IRQS of index {}", set.index))?;
         // SAFETY: Null or valid.
         let data_size = unsafe { data_size.as_mut() };
         let size = set.data_size(num_irqs as u32);
@@ -608,7 +616,13 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
             None if set.takes_data() => return Err(EINVAL),
             None => (),
         }
-        size.map(|_| 0).map_err(Into::into)
+        size.explain(fmt!(
+            "SET_IRQS of {} from {} on of index {}",
+            set.count,
+            set.start,
+            set.index
+        ))?;
+        Ok(0)
     })
 }
 

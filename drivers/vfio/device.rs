@@ -21,6 +21,7 @@ use vfio_kapi::{
         MINOR_MAX, //
     },
     device_lifecycle::{
+        Draining,
         OwnedDevice,
         Registration,
         UnregisteredDevice,
@@ -40,6 +41,7 @@ use vfio_kapi::{
 };
 
 use crate::{
+    debugfs,
     device_file,
     group::Group,
     noiommu, //
@@ -177,7 +179,8 @@ pub(crate) fn register(mut device: UnregisteredDevice, kind: GroupKind) -> Resul
     } else {
         node()?
     };
-    let registration = device.register(group.clone(), prefix, node)?;
+    let mut registration = device.register(group.clone(), prefix, node)?;
+    debugfs::add_device(&mut registration);
     if let Err(registration) = group.add(registration) {
         registration.retire().finish();
         return Err(ENOMEM);
@@ -186,17 +189,38 @@ pub(crate) fn register(mut device: UnregisteredDevice, kind: GroupKind) -> Resul
     Ok(())
 }
 
+/// Says who keeps a device that is being unregistered.
+fn log_holders(device: &Draining<Group>, waited: u32) {
+    let parent = device.device().parent();
+    if device.holders().is_empty() {
+        dev_warn!(
+            parent,
+            "Device is still in use after {waited} s, by no open file: another driver keeps it\n"
+        );
+    } else {
+        dev_warn!(
+            parent,
+            "Device is still in use after {waited} s, opened by {}\n",
+            device.holders()
+        );
+    }
+}
+
 /// Unregisters a device that cannot be opened any more; returns when it is closed.
 pub(crate) fn unregister(registration: Registration<Group>) {
     let mut device = registration.retire();
     let mut uninterruptible = false;
     let mut requests: u32 = 0;
+    let mut waited: u32 = 0;
     while !device.is_drained() {
         device.request(requests);
         requests = requests.wrapping_add(1);
         match device.wait(REQUEST_SECONDS, uninterruptible) {
             Wait::Done => break,
-            Wait::TimedOut => (),
+            Wait::TimedOut => {
+                waited = waited.saturating_add(REQUEST_SECONDS);
+                log_holders(&device, waited);
+            }
             Wait::Interrupted => {
                 uninterruptible = true;
                 let task = kernel::current!();

@@ -10,7 +10,10 @@ use kernel::{
     device::Device,
     new_mutex,
     prelude::*,
-    str::CString,
+    str::{
+        CStr,
+        CString, //
+    },
     sync::{
         aref::ARef,
         Arc,
@@ -34,14 +37,20 @@ use vfio_kapi::{
     group_kind::GroupKind,
     iommu_group::{
         device_iommu_capable,
+        uses_dma,
+        DriverName,
         IommuCap,
         IommuGroup, //
     },
     iommufd::IommufdCtx,
     kvm::KvmLink,
     module_static::ModuleStatic,
+    ratelimited,
     taint,
-    task,
+    task::{
+        self,
+        Process, //
+    },
     uaccess::UserString, //
 };
 use vfio_logic::group as rules;
@@ -102,6 +111,7 @@ impl Drop for Numbers {
 #[pin_data]
 pub(crate) struct Group {
     pub(crate) kind: GroupKind,
+    name: CString,
     #[pin]
     pub(crate) state: Mutex<State>,
     #[pin]
@@ -118,9 +128,10 @@ pub(crate) struct State {
     /// What user space uses in place of a container. Devices that are open keep it on their own, so it
     /// may be exchanged meanwhile.
     pub(crate) iommufd: Option<IommufdCtx>,
-    pub(crate) opened: bool,
+    /// Who has it open.
+    pub(crate) opener: Option<Process>,
     /// How many of its devices use the container.
-    users: usize,
+    pub(crate) users: usize,
     /// How many of its devices are open past the group.
     bound: usize,
 }
@@ -224,7 +235,7 @@ impl Group {
     pub(crate) fn view(&self, state: &State) -> rules::Group {
         rules::Group {
             present: state.iommu_group.is_some(),
-            opened: state.opened,
+            opened: state.opener.is_some(),
             attached: state.container.is_some() || state.iommufd.is_some(),
             users: state.users,
             bound: state.bound,
@@ -285,36 +296,82 @@ impl Group {
         })
     }
 
-    /// The first device, if any, with a driver that is not one of VFIO and uses DMA: what keeps
-    /// user space from having the group.
-    pub(crate) fn log_blockers(&self, iommu_group: &IommuGroup) {
-        let id = iommu_group.id();
+    /// Calls `f` for each device that a driver of VFIO registered.
+    pub(crate) fn for_each_device(&self, mut f: impl FnMut(&Registered<Self>)) {
+        for registration in self.devices.lock().iter() {
+            f(registration.device());
+        }
+    }
+
+    /// Calls `f` for each device with a driver that is not one of VFIO and uses DMA: what keeps user
+    /// space from having the group.
+    pub(crate) fn for_each_blocker(&self, iommu_group: &IommuGroup, mut f: impl FnMut(&Device)) {
         let _: Option<()> = iommu_group.find_device(|device| {
-            if !self.has_device(device) && vfio_kapi::iommu_group::uses_dma(device) {
-                vfio_kapi::ratelimited!(dev_warn!(
-                    device,
-                    "vfio: group {} is not viable: this device is bound to driver {}\n",
-                    id,
-                    vfio_kapi::iommu_group::DriverName(device),
-                ));
+            if !self.has_device(device) && uses_dma(device) {
+                f(device);
             }
             None
         });
     }
+
+    /// Says why user space cannot have the DMA of the group's devices.
+    pub(crate) fn log_blockers(&self, iommu_group: &IommuGroup) {
+        let mut found = false;
+        self.for_each_blocker(iommu_group, |device| {
+            found = true;
+            ratelimited!(dev_warn!(
+                device,
+                "vfio: group {} is not viable: this device is bound to driver {}\n",
+                self.name(),
+                DriverName(device),
+            ));
+        });
+        if !found && iommu_group.dma_owner_claimed() {
+            ratelimited!(pr_warn!(
+                "group {} is not viable: somebody else owns the DMA of its devices\n",
+                self.name()
+            ));
+        }
+    }
+
+    /// The name of the group's node in `/dev/vfio`.
+    pub(crate) fn name(&self) -> &CStr {
+        &self.name
+    }
+}
+
+/// All groups, at this moment.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn all() -> Result<KVec<Arc<Group>>> {
+    let groups = GROUPS.get().lock();
+    let mut all = KVec::with_capacity(groups.list.len(), GFP_KERNEL)?;
+    for entry in &groups.list {
+        all.push(entry.node.data().clone(), GFP_KERNEL)?;
+    }
+    Ok(all)
 }
 
 impl Groups {
     fn create(&mut self, iommu_group: &ARef<IommuGroup>, kind: GroupKind) -> Result<Arc<Group>> {
         let numbers = self.numbers.as_ref().ok_or(ENODEV)?;
+        let prefix = match kind {
+            GroupKind::NoIommu => "noiommu-",
+            GroupKind::Iommu | GroupKind::Emulated => "",
+        };
+        let name = CString::try_from_fmt(fmt!("{}{}", prefix, iommu_group.id()))?;
         let group = Arc::pin_init(
             pin_init!(Group {
                 kind,
+                name,
                 state <- new_mutex!(
                     State {
                         iommu_group: Some(iommu_group.clone()),
                         container: None,
                         iommufd: None,
-                        opened: false,
+                        opener: None,
                         users: 0,
                         bound: 0,
                     },
@@ -326,12 +383,13 @@ impl Groups {
             GFP_KERNEL,
         )?;
         self.list.reserve(1, GFP_KERNEL)?;
-        let prefix = match kind {
-            GroupKind::NoIommu => "noiommu-",
-            GroupKind::Iommu | GroupKind::Emulated => "",
-        };
-        let name = CString::try_from_fmt(fmt!("{}{}", prefix, iommu_group.id()))?;
-        let node = CharDevice::new(&CLASS, numbers, &group_file::FOPS, &name, group.clone())?;
+        let node = CharDevice::new(
+            &CLASS,
+            numbers,
+            &group_file::FOPS,
+            &group.name,
+            group.clone(),
+        )?;
         self.list.push(
             Entry {
                 iommu_group: iommu_group.clone(),

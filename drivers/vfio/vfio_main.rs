@@ -32,6 +32,7 @@ use vfio_kapi::{
 #[allow(unsafe_code)]
 mod abi;
 mod container;
+mod debugfs;
 mod device;
 mod device_cdev;
 mod device_file;
@@ -52,6 +53,7 @@ module! {
 
 /// What is there while the module is loaded; undone from top to bottom.
 struct Vfio {
+    _debugfs: debugfs::Root,
     _device_numbers: device::Numbers,
     _device_class: ClassRegistration,
     _virqfds: virqfd::Started,
@@ -63,6 +65,7 @@ struct Vfio {
 
 impl kernel::Module for Vfio {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        debugfs::init()?;
         container::init()?;
         group::init()?;
         device::init()?;
@@ -79,9 +82,11 @@ impl kernel::Module for Vfio {
         )?);
         let device_class = device::CLASS.register()?;
         let device_numbers = device::Numbers::new()?;
+        let debugfs = debugfs::Root::new()?;
 
         print::info(c"VFIO - User Level meta-driver version: 0.3");
         Ok(Self {
+            _debugfs: debugfs,
             _device_numbers: device_numbers,
             _device_class: device_class,
             _virqfds: virqfds,

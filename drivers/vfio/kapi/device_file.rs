@@ -19,6 +19,7 @@ use crate::{
         FileOps,
         NewFile, //
     },
+    holders::Holder,
     iommufd::IommufdCtx,
     kvm::KvmLink, //
 };
@@ -34,6 +35,8 @@ use kernel::{
 pub struct DeviceFile<G: DeviceGroup> {
     // Dropped first: the device is closed before its registration is given back.
     opened: SetOnce<Opened<G>>,
+    // Gone before unregistration may end.
+    _holder: Holder,
     device: Registered<G>,
     #[pin]
     kvm: KvmLink,
@@ -41,9 +44,11 @@ pub struct DeviceFile<G: DeviceGroup> {
 
 impl<G: DeviceGroup> DeviceFile<G> {
     fn new(device: Registered<G>) -> Result<Pin<KBox<Self>>> {
+        let holder = device.holders().enter()?;
         KBox::pin_init(
             pin_init!(Self {
                 opened: SetOnce::new(),
+                _holder: holder,
                 device,
                 kvm <- KvmLink::new(),
             }),

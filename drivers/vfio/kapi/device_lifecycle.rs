@@ -14,7 +14,9 @@ use crate::{
         Class,
         DeviceNode, //
     },
+    debugfs::Folder,
     device_open::Dma,
+    holders::Holders,
     iommu_backend::Translation,
     iommufd::IommufdCtx,
     pseudo_fs::PseudoInode,
@@ -209,6 +211,8 @@ struct State<G> {
     dma: Pin<KBox<SpinLock<Option<Dma>>>>,
     /// Its node, if it has one.
     _node: Option<DeviceNode<G>>,
+    /// Who has it open.
+    holders: Arc<Holders>,
 }
 
 /// A device that a driver is about to register.
@@ -279,6 +283,7 @@ impl UnregisteredDevice {
                 group,
                 dma: KBox::pin_init(new_spinlock!(None, "vfio::State::dma"), GFP_KERNEL)?,
                 _node: node,
+                holders: Holders::new()?,
             },
             GFP_KERNEL,
         )?;
@@ -303,7 +308,10 @@ impl UnregisteredDevice {
             vb::vfio_helper_refcount_set_release(&raw mut (*raw).refcount, 1);
         }
         // INVARIANT: The count is 1, and that is ours.
-        Ok(Registration(ManuallyDrop::new(Registered(self.0.cast()))))
+        Ok(Registration {
+            registered: ManuallyDrop::new(Registered(self.0.cast())),
+            files: None,
+        })
     }
 }
 
@@ -402,6 +410,11 @@ impl<G> CoreDevice<G> {
     /// The group of the device.
     pub fn group(&self) -> &Arc<G> {
         &self.state().group
+    }
+
+    /// Who has the device open.
+    pub fn holders(&self) -> &Arc<Holders> {
+        &self.state().holders
     }
 
     /// Remembers where the device's DMA goes; answers with what it was.
@@ -535,12 +548,26 @@ pub unsafe fn put_registration(device: *mut vb::vfio_device) {
 ///
 /// Ended with [`Self::retire`]. Dropping it does that too, and waits until nobody uses the device: the
 /// driver frees a device that is not registered.
-pub struct Registration<G>(ManuallyDrop<Registered<G>>);
+pub struct Registration<G: Send + Sync + 'static> {
+    registered: ManuallyDrop<Registered<G>>,
+    files: Option<Folder<Registered<G>>>,
+}
 
-impl<G> Registration<G> {
+impl<G: Send + Sync + 'static> Registration<G> {
     /// The device.
     pub fn device(&self) -> &Registered<G> {
-        &self.0
+        &self.registered
+    }
+
+    /// Gives the device its folder in debugfs, where drivers may put more files. It goes before the
+    /// device is removed from sysfs, as files of drivers are freed then.
+    pub fn set_files(&mut self, files: Folder<Registered<G>>) {
+        // SAFETY: The field is for this, and drivers use it only while the device is registered.
+        #[cfg(CONFIG_VFIO_DEBUGFS)]
+        unsafe {
+            (*self.registered.as_raw()).debug_root = files.as_raw()
+        };
+        self.files = Some(files);
     }
 
     /// Removes the device from sysfs and begins to wait for its users.
@@ -553,8 +580,14 @@ impl<G> Registration<G> {
     ///
     /// Not to be called twice, nor `self` be used afterwards.
     unsafe fn end(&mut self) -> Draining<G> {
+        drop(self.files.take());
         // SAFETY: By the contract of this function the count is taken once.
-        let registered = unsafe { ManuallyDrop::take(&mut self.0) };
+        let registered = unsafe { ManuallyDrop::take(&mut self.registered) };
+        // SAFETY: As in `set_files`.
+        #[cfg(CONFIG_VFIO_DEBUGFS)]
+        unsafe {
+            (*registered.as_raw()).debug_root = core::ptr::null_mut()
+        };
         let device = registered.0;
         // SAFETY: The device was added on registration, and this happens once.
         unsafe { del(registered.as_raw()) };
@@ -567,7 +600,7 @@ impl<G> Registration<G> {
     }
 }
 
-impl<G> Drop for Registration<G> {
+impl<G: Send + Sync + 'static> Drop for Registration<G> {
     fn drop(&mut self) {
         // SAFETY: `self` is not used any more; `retire` does not let it get here.
         drop(unsafe { self.end() });
@@ -600,6 +633,12 @@ impl<G> Draining<G> {
     pub fn device(&self) -> &VfioDevice {
         // SAFETY: Allocated by the type invariant.
         unsafe { VfioDevice::from_raw(self.device.as_ptr().cast()) }
+    }
+
+    /// Who has the device open.
+    pub fn holders(&self) -> &Holders {
+        // SAFETY: The device has its state by the type invariant.
+        unsafe { self.device.as_ref() }.holders()
     }
 
     /// Whether nobody uses the device any more.

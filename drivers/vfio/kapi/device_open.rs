@@ -621,12 +621,6 @@ impl<G: DeviceGroup> Opened<G> {
         Ok(ret as isize)
     }
 
-    /// What the device supports of migration, as `VFIO_MIGRATION_*`.
-    pub fn migration_flags(&self) -> u32 {
-        // SAFETY: Set before registration, and constant.
-        unsafe { (*self.as_raw()).migration_flags }
-    }
-
     /// Remembers that user space knows the second version of the precopy information.
     pub fn set_precopy_info_v2(&self) {
         // SAFETY: A byte that only ever becomes 1 while the device is open.
@@ -645,6 +639,41 @@ impl<G: DeviceGroup> Opened<G> {
         // SAFETY: The operations are set before registration, and constant.
         let ops = unsafe { (*self.as_raw()).log_ops.as_ref() }?;
         Some(DmaLog { device: self, ops })
+    }
+}
+
+impl<G> CoreDevice<G> {
+    /// What the device supports of migration, as `VFIO_MIGRATION_*`.
+    pub fn migration_flags(&self) -> u32 {
+        // SAFETY: Set before registration, and constant.
+        unsafe { (*self.as_raw()).migration_flags }
+    }
+
+    /// Whether the driver has operations for migration.
+    pub fn can_migrate(&self) -> bool {
+        // SAFETY: Set before registration, and constant.
+        unsafe { !(*self.as_raw()).mig_ops.is_null() }
+    }
+
+    /// Whether the driver can log what the device writes by DMA.
+    pub fn can_log_dma(&self) -> bool {
+        // SAFETY: Set before registration, and constant.
+        unsafe { !(*self.as_raw()).log_ops.is_null() }
+    }
+
+    /// The state of migration that the device is in.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it does not migrate; those of the driver.
+    pub fn migration_state(&self) -> Result<u32> {
+        // SAFETY: The operations are set before registration, and constant.
+        let ops = unsafe { (*self.as_raw()).mig_ops.as_ref() }.ok_or(EINVAL)?;
+        let get = ops.migration_get_state.ok_or(EINVAL)?;
+        let mut state = 0;
+        // SAFETY: The device is registered: drivers answer this from then on.
+        to_result(unsafe { get(self.as_raw(), &mut state) })?;
+        Ok(state)
     }
 }
 

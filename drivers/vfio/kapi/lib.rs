@@ -11,6 +11,7 @@
 const __LOG_PREFIX: &[u8] = b"vfio\0";
 
 pub mod chrdev;
+pub mod debugfs;
 pub mod device_file;
 pub mod device_lifecycle;
 pub mod device_memory;
@@ -21,6 +22,7 @@ pub mod dma_buf;
 pub mod eventfd;
 pub mod fops;
 pub mod group_kind;
+pub mod holders;
 pub mod ida;
 pub mod info_cap;
 pub mod interval_tree;
@@ -49,6 +51,7 @@ pub mod pin;
 pub mod print;
 pub mod pseudo_fs;
 pub mod ratelimit;
+pub mod refusal;
 pub mod runtime_pm;
 pub mod rwsem;
 pub mod taint;

@@ -70,7 +70,7 @@ impl Group {
     /// `EPERM` if it may not.
     pub fn permit(&self, raw_io: impl FnOnce() -> bool) -> Result {
         if self.noiommu && !raw_io() {
-            return Err(EPERM);
+            return Err(EPERM.because("the group has no IOMMU, and the task no CAP_SYS_RAWIO"));
         }
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Group {
     /// `EINVAL` if it is in one, `ENODEV` if its last device is gone.
     pub fn attach(&self) -> Result {
         match self {
-            Self { attached: true, .. } => Err(EINVAL),
+            Self { attached: true, .. } => Err(EINVAL.because("it is in a container")),
             Self { present: false, .. } => Err(ENODEV),
             _ => Ok(()),
         }
@@ -115,8 +115,8 @@ impl Group {
         match self {
             Self {
                 attached: false, ..
-            } => Err(EINVAL),
-            Self { users: 1.., .. } => Err(EBUSY),
+            } => Err(EINVAL.because("it is in no container")),
+            Self { users: 1.., .. } => Err(EBUSY.because("devices of it are open")),
             _ => Ok(()),
         }
     }
@@ -167,7 +167,7 @@ impl Container {
     /// `EPERM` if the groups in it are of the other kind.
     pub fn add(&self, noiommu: bool) -> Result {
         if self.groups > 0 && self.noiommu != noiommu {
-            return Err(EPERM);
+            return Err(EPERM.because("only one of the groups in the container has an IOMMU"));
         }
         Ok(())
     }
@@ -184,8 +184,11 @@ impl Container {
     ///
     /// `EINVAL` if there is no group, by which user space gets the right to, or there is a backend.
     pub fn set_backend(&self) -> Result {
-        if self.groups == 0 || self.backend {
-            return Err(EINVAL);
+        if self.groups == 0 {
+            return Err(EINVAL.because("no group is in the container"));
+        }
+        if self.backend {
+            return Err(EINVAL.because("the container has a backend"));
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ pub const DATA_TYPE_MASK: u32 = DATA_NONE | DATA_BOOL | DATA_EVENTFD;
 /// `VFIO_IRQ_SET_ACTION_TYPE_MASK`: the bits that say what to do: mask, unmask or trigger.
 pub const ACTION_TYPE_MASK: u32 = 7 << 3;
 
+const BEYOND: &str = "the device does not have so many interrupts of this kind";
+
 /// The size of the header, in bytes.
 pub const MIN_SIZE: u32 = 20;
 
@@ -48,15 +50,19 @@ impl IrqSet {
     ///
     /// `EINVAL`.
     pub fn check(&self, kinds: u32) -> Result {
-        let known = DATA_TYPE_MASK | ACTION_TYPE_MASK;
+        if self.argsz < MIN_SIZE {
+            return Err(EINVAL.because("argsz is less than the header"));
+        }
+        if self.index >= kinds {
+            return Err(EINVAL.because("no such kind of interrupt"));
+        }
+        if self.flags & !(DATA_TYPE_MASK | ACTION_TYPE_MASK) != 0 {
+            return Err(EINVAL.because("unknown flags"));
+        }
         // The largest end is refused, as it always was.
         let end = self.start.checked_add(self.count);
-        if self.argsz < MIN_SIZE
-            || self.index >= kinds
-            || self.flags & !known != 0
-            || end.is_none_or(|end| end == u32::MAX)
-        {
-            return Err(EINVAL);
+        if end.is_none_or(|end| end == u32::MAX) {
+            return Err(EINVAL.because(BEYOND));
         }
         Ok(())
     }
@@ -71,17 +77,18 @@ impl IrqSet {
         let data_space = self.argsz.checked_sub(MIN_SIZE).ok_or(EINVAL)?;
         let end = self.start.checked_add(self.count).ok_or(EINVAL)?;
         if self.start >= num || end > num {
-            return Err(EINVAL);
+            return Err(EINVAL.because(BEYOND));
         }
         let each: u32 = match self.flags & DATA_TYPE_MASK {
             DATA_NONE => 0,
             DATA_BOOL => 1,
             DATA_EVENTFD => 4,
-            _ => return Err(EINVAL),
+            _ => return Err(EINVAL.because("not exactly one kind of data")),
         };
-        let size = self.count.checked_mul(each).ok_or(EINVAL)?;
+        let short = EINVAL.because("argsz is less than the header and the data");
+        let size = self.count.checked_mul(each).ok_or(short)?;
         if size > data_space {
-            return Err(EINVAL);
+            return Err(short);
         }
         usize::try_from(size).map_err(|_| EINVAL)
     }

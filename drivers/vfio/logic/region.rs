@@ -73,13 +73,13 @@ pub fn mmap(
     let pos = page_offset.checked_mul(page_size).ok_or(EINVAL)?;
     let (index, start) = split(pos);
     if index > BAR5 {
-        return Err(EINVAL);
+        return Err(EINVAL.because("only BARs can be mapped"));
     }
-    let size = bar_len(index).ok_or(EINVAL)?;
+    let size = bar_len(index).ok_or(EINVAL.because("this BAR cannot be mapped"))?;
     let size = size.checked_next_multiple_of(page_size).ok_or(EINVAL)?;
     match start.checked_add(len) {
         Some(end) if end <= size => Ok(index),
-        _ => Err(EINVAL),
+        _ => Err(EINVAL.because("the mapping is larger than the BAR")),
     }
 }
 

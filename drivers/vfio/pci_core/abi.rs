@@ -18,7 +18,7 @@
 #[cfg(CONFIG_VFIO_PCI_DMABUF)]
 use crate::dma_buf;
 use crate::{
-    config, device, hot_reset, info, intrs, ioeventfd, mmap, open, power,
+    config, debugfs, device, hot_reset, info, intrs, ioeventfd, mmap, open, power,
     rdwr::Io,
     region, reset, sriov,
     state::{
@@ -42,6 +42,7 @@ use kernel::{
 };
 use vfio_bindings as vb;
 use vfio_kapi::{
+    debugfs::Folder,
     info_cap::InfoCaps,
     mmio::Mmio,
     pci,
@@ -168,6 +169,13 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_register_device(core: *mut CDevice
             device::forbid_suspend(dev);
             device::unprepare(dev);
         })?;
+        let path = [c"vfio", dev.vfio().parent().name()];
+        // SAFETY: `vfio.ko` made the folder of the device, and removes it when it is unregistered, before
+        // which ours is.
+        let folder = unsafe { Folder::beside(&path, c"pci", debugfs::Policy::of(dev)) };
+        if let Ok(Some(folder)) = folder {
+            debugfs::add(dev, folder);
+        }
         Ok(0)
     })
 }
@@ -179,6 +187,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_unregister_device(core: *mut CDevi
     let dev = unsafe { Device::from_raw(core) };
     // Removing virtual functions does not fail.
     let _ = sriov::configure(dev, 0);
+    debugfs::remove(dev);
     // SAFETY: It is registered.
     unsafe { dev.vfio().unregister() };
     device::unprepare(dev);

@@ -21,13 +21,19 @@ use kernel::{
     prelude::*, //
 };
 use vfio_kapi::{
-    iommu_group::IommuGroup,
+    iommu_group::{
+        DriverName,
+        IommuGroup, //
+    },
     pci::{
         self,
         reset, //
     },
     pci_core_device::set::LockedSet,
+    ratelimited,
+    refuse,
     runtime_pm,
+    task::Process,
     uaccess::UserArg,
     uapi,
     vfio_file::GroupFile, //
@@ -149,7 +155,10 @@ fn write_header(arg: UserArg, argsz: u32, flags: u32, count: u32) -> Result {
 pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
     let [_, flags, groups] = read_header(arg)?;
     if flags != 0 || !proves_reset(groups, dev.vfio().is_opened_by_node()) {
-        return Err(EINVAL);
+        return Err(refuse!(
+            EINVAL,
+            "hot reset: flags; or group files, where iommufd is used, or none where it is not"
+        ));
     }
     let scope = reset::scope(dev.pdev()).ok_or(ENODEV)?;
     if groups == 0 {
@@ -157,8 +166,12 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
         return reset_set(&set, &|device| set.ownership(dev, device).is_owned());
     }
     // There can be no more groups than functions: user space does not decide how much is allocated.
-    if groups > count(dev.pdev(), scope)? {
-        return Err(EINVAL);
+    let functions = count(dev.pdev(), scope)?;
+    if groups > functions {
+        return Err(refuse!(
+            EINVAL,
+            "hot reset: {groups} groups for {functions} functions"
+        ));
     }
 
     let mut fds = KVec::<i32>::with_capacity(groups as usize, GFP_KERNEL_ACCOUNT)?;
@@ -181,13 +194,20 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
 
 /// Resets all devices of the set, if they are all `owned`.
 fn reset_set(set: &Set<'_>, owned: &dyn Fn(&Device) -> bool) -> Result {
-    let pdev = resettable(set).ok_or(EINVAL)?;
+    let pdev = resettable(set, log_outsider).ok_or(EINVAL)?;
     let _awake = wake_all(set)?;
 
     // Given back in whatever order when this returns.
     let mut guards = KVec::with_capacity(set.devices().count(), GFP_KERNEL)?;
     for dev in set.devices() {
         if !owned(dev) {
+            let group = IommuGroup::of(dev.pdev().as_ref()).map(|group| group.id());
+            ratelimited!(dev_warn!(
+                dev.pdev(),
+                "vfio: hot reset by {} refused: group {} of this device was not shown to be theirs\n",
+                Process::current(),
+                group.unwrap_or(-1)
+            ));
             return Err(EINVAL);
         }
         let guard = memory::try_zap_and_lock(dev).ok_or(EBUSY)?;
@@ -200,9 +220,19 @@ fn reset_set(set: &Set<'_>, owned: &dyn Fn(&Device) -> bool) -> Result {
     reset::bus(pdev)
 }
 
+/// Says which function keeps a slot or bus from being reset.
+fn log_outsider(pdev: &PciDevice) {
+    ratelimited!(dev_warn!(
+        pdev,
+        "vfio: hot reset by {} refused: it would reset this device too, whose driver is {}\n",
+        Process::current(),
+        DriverName(pdev.as_ref())
+    ));
+}
+
 /// A function of the set to pass to [`reset::bus`]; `None` if that is not possible or would reset a
-/// function that is not in the set.
-fn resettable<'a>(set: &'a Set<'_>) -> Option<&'a PciDevice> {
+/// function that is not in the set, which is passed to `outsider`.
+fn resettable<'a>(set: &'a Set<'_>, outsider: fn(&PciDevice)) -> Option<&'a PciDevice> {
     // They are all reset together, so one speaks for all.
     let pdev = set.devices().next()?.pdev();
     let scope = reset::scope(pdev)?;
@@ -210,6 +240,7 @@ fn resettable<'a>(set: &'a Set<'_>) -> Option<&'a PciDevice> {
         if set.find(pdev).is_some() {
             Ok(())
         } else {
+            outsider(pdev);
             Err(ENODEV)
         }
     })
@@ -232,7 +263,7 @@ pub(crate) fn try_unused(set: &Set<'_>) {
     if set.open_count() > 1 || !set.devices().any(|dev| dev.state().needs_reset.get()) {
         return;
     }
-    let Some(pdev) = resettable(set) else {
+    let Some(pdev) = resettable(set, |_| ()) else {
         return;
     };
     let Ok(_awake) = wake_all(set) else {

@@ -10,6 +10,7 @@ use kernel::prelude::*;
 #[allow(unsafe_code)]
 mod abi;
 mod config;
+mod debugfs;
 mod device;
 #[cfg(CONFIG_VFIO_PCI_DMABUF)]
 mod dma_buf;

@@ -31,6 +31,8 @@ use vfio_kapi::{
             SavedState, //
         },
     },
+    refusal::Explain,
+    refuse,
     runtime_pm,
     uaccess::UserArg,
     uapi::vfio_device_low_power_entry_with_wakeup, //
@@ -165,7 +167,7 @@ pub(crate) fn entry(
     } else {
         0
     };
-    if request(flags, len, SET, minsz)? == Request::Probe {
+    if request(flags, len, SET, minsz).explain("LOW_POWER_ENTRY")? == Request::Probe {
         return Ok(());
     }
     let wake = if with_wakeup {
@@ -181,7 +183,7 @@ pub(crate) fn entry(
     let power = power(dev);
     let _guard = memory::zap_and_lock(dev);
     if dev.is_low_power_engaged() {
-        return Err(EINVAL);
+        return Err(refuse!(EINVAL, "LOW_POWER_ENTRY: it is entered already"));
     }
     dev.set_low_power_engaged(true);
     power.inner.lock().wake = wake;

@@ -114,9 +114,10 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "pci", "tables", "abi", "variants", "errors", "kselftest"),
-            long_suites=("kselftest-long", "pci-long"),
-            modules=HOST_DRIVERS,
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "diag", "pci", "emulated")
+            + ("tables", "abi", "variants", "errors", "kselftest"),
+            long_suites=("kselftest-long", "pci-long", "emulated-long", "type1-long"),
+            modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
             name="q35-iommufd",

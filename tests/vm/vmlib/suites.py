@@ -58,6 +58,7 @@ SUITES = {
         Suite("mix", "each module alone in Rust, and each alone in C", 900, both=True),
         Suite("lifecycle", "load, bind, open, unbind, unload in every order, 100 times", 2400, cmdline=SLUB),
         Suite("core", "threads race for groups, containers and devices; modules come and go", 300, both=True, cmdline=SLUB),
+        Suite("diag", "debugfs, messages at refusals, who holds a device", 600, both=True, cmdline=SLUB),
         Suite("pci", "several threads do all that a user can do to a device, at random", 600, cmdline=SLUB),
         Suite(
             "pci-long",
@@ -71,6 +72,27 @@ SUITES = {
         Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
         Suite("variants", "a C variant driver of vfio-pci on our modules", 300, cmdline=SLUB),
+        Suite(
+            "emulated",
+            "mediated and emulated devices, C drivers above our modules; answers the same as on the C ones",
+            900,
+            cmdline=SLUB,
+        ),
+        Suite(
+            "emulated-long",
+            "the same, with threads racing for longer",
+            1800,
+            script="emulated",
+            environment=(("EMULATED_SECONDS", "180"),),
+            cmdline=SLUB,
+        ),
+        Suite(
+            "type1-long",
+            "threads map and unmap in one container, who maps is killed; nothing left",
+            900,
+            script="type1",
+            cmdline=SLUB,
+        ),
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, allowed=EDU_FAULTS, cmdline=SLUB),
         Suite(
             "kselftest-iommufd",
