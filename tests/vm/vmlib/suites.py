@@ -96,6 +96,15 @@ SUITES = {
         ),
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, allowed=EDU_FAULTS, cmdline=SLUB),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
+        Suite(
+            "kselftest-iommufd",
+            "the kernel's selftests, the modes of iommufd",
+            1800,
+            script="kselftest",
+            environment=(("KSELFTEST_IOMMUFD", "1"),),
+            allowed=IGB_FAULTS,
+        ),
+        Suite("iommufd", "device nodes and iommufd: answers the same as those of the C modules; races", 1800, cmdline=SLUB),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
