@@ -192,6 +192,9 @@ impl Group {
         }
         // Under the lock: the name has to be free before somebody makes the group anew.
         drop(groups.list.remove(at).ok());
+        drop(groups);
+        // Not under the lock: a mapping that is being made holds this up for as long as its pages
+        // take to come, which the user decides.
         let mut state = self.state.lock();
         state.detach();
         state.iommu_group = None;
