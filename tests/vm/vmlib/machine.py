@@ -108,8 +108,8 @@ MACHINES = {
             # A loaded host delays emulated timers: what the kernel concludes from that is not for us.
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "pci", "errors", "kselftest"),
-            long_suites=("kselftest-long", "pci-long"),
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "pci", "errors", "kselftest"),
+            long_suites=("kselftest-long", "races-long", "pci-long"),
             modules=("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk"),
         ),
     )
