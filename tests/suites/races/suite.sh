@@ -4,7 +4,7 @@
 # RACES_LONG: more of it, on a function that is reset each time.
 
 ROUNDS=${RACES_LONG:+40}
-ROUNDS=${ROUNDS:-5}
+ROUNDS=${ROUNDS:-3}
 
 windows() {
 	timeout -s KILL 300 vfio_windows "$@" >/tmp/windows 2>&1
