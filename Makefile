@@ -34,6 +34,7 @@ help:
 	@echo 'make check               rustfmt, clippy, unsafe gate, host tests, rustdoc, exported symbols'
 	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=amd64] [KDIR=<prepared kernel tree>]'
 	@echo 'make modules_install     into /lib/modules/<release>/updates  [DESTDIR=]'
+	@echo 'make tables              run the C functions for tests/host/tables again'
 	@echo 'make sample              build/$(ARCH)/vfio-edu, the user-space driver'
 	@echo 'make doc                 build/$(ARCH)/doc: rustdoc of all crates'
 	@echo 'make setup               only what the others need: toolchain root, kernel, test programs'
@@ -64,6 +65,11 @@ test test-long: $(NEEDED)
 	@scripts/setup root kernel tests
 	@$(if $(wildcard samples/edu/Cargo.toml),scripts/build-sample)
 	@$(VM) $(SUITES) $(if $(filter test-long,$@),--long)
+
+.PHONY: tables
+tables:
+	@scripts/setup root kernel tests
+	@scripts/make-tables
 
 .PHONY: machines
 machines:

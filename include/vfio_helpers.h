@@ -6,6 +6,8 @@
 #ifndef _VFIO_HELPERS_H
 #define _VFIO_HELPERS_H
 
+#include <linux/dcache.h>
+#include <linux/fs.h>
 #include <linux/idr.h>
 #include <linux/iommu.h>
 #include <linux/list.h>
@@ -22,6 +24,13 @@ unsigned long vfio_helper_array_index_nospec(unsigned long index,
 					     unsigned long size);
 void vfio_helper_cond_resched(void);
 struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *name);
+void vfio_helper_debug(const char *message);
+struct dentry *vfio_helper_debugfs_create_dir(const char *name, struct dentry *parent);
+void vfio_helper_debugfs_create_file(const char *name, umode_t mode,
+				     struct dentry *parent, void *data,
+				     const struct file_operations *fops);
+struct dentry *vfio_helper_debugfs_lookup(const char *name, struct dentry *parent);
+void vfio_helper_debugfs_remove(struct dentry *dentry);
 bool vfio_helper_fatal_signal_pending(void);
 void vfio_helper_ida_init(struct ida *ida);
 void vfio_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc);

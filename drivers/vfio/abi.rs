@@ -30,6 +30,9 @@ use vfio_kapi::{
     info_cap::InfoCaps,
     interval_tree::BorrowedTree,
     iommu_backend::IommuBackend,
+    iommu_driver::KeepsPages,
+    param::BoolParam,
+    refusal::Explain,
     vfio_device::VfioDevice,
     virqfds::NewVirqfd, //
 };
@@ -46,19 +49,29 @@ use crate::{
     device_file,
     group::Group,
     group_file,
+    noiommu::NoIommu,
     virqfd::VIRQFDS, //
 };
 
-/// Makes the compiler compare each function with the header that bindgen read.
-macro_rules! check_types {
-    ($($name:ident,)*) => {
+unsafe extern "C" {
+    // SAFETY: `params.c` defines it with this type, and only the parameter core writes to it.
+    /// Devices without IOMMU may be used.
+    pub(crate) safe static vfio_enable_unsafe_noiommu_mode: BoolParam;
+}
+
+// SAFETY: It pins no pages.
+unsafe impl KeepsPages for NoIommu {}
+
+/// Makes the compiler compare the functions here with the C headers.
+macro_rules! same_as_c {
+    ($($name:ident),* $(,)?) => {
         const _: () = {
             $(let _ = if true { vb::$name } else { $name };)*
         };
     };
 }
 
-check_types! {
+same_as_c! {
     _vfio_alloc_device,
     vfio_assign_device_set,
     vfio_combine_iova_ranges,
@@ -108,6 +121,7 @@ pub(crate) unsafe extern "C" fn _vfio_alloc_device(
     dev: *mut bindings::device,
     ops: *const vb::vfio_device_ops,
 ) -> *mut vb::vfio_device {
+    kernel::warn_on!(size < size_of::<vb::vfio_device>());
     // SAFETY: Both are valid; the driver keeps its operations as long as devices with them.
     let (parent, ops) = unsafe { (Device::from_raw(dev), &*ops) };
     // SAFETY: The parent outlives the device, whose size is that which the driver's operations expect.
@@ -219,6 +233,7 @@ pub(crate) unsafe extern "C" fn vfio_assign_device_set(
     device: *mut vb::vfio_device,
     set_id: *mut c_void,
 ) -> ffi::c_int {
+    kernel::warn_on!(set_id.is_null());
     from_result(|| {
         // SAFETY: The driver is setting the device up.
         unsafe { device::SETS.get().assign(non_null(device)?, set_id.addr()) }.map(|()| 0)
@@ -425,7 +440,8 @@ pub(crate) unsafe extern "C" fn vfio_pin_pages(
     from_result(|| {
         // SAFETY: The device is open, and so registered; C answers for one that is not, and so do we.
         let device = unsafe { CoreDevice::<Group>::try_from_raw(device) }.ok_or(EINVAL)?;
-        let count = usize::try_from(npage).map_err(|_| EINVAL)?;
+        // Less than none is too many for C.
+        let count = usize::try_from(npage).unwrap_or(usize::MAX);
         if pages.is_null() || count == 0 || !device.is_open() || !device.wants_unmaps() {
             return Err(EINVAL);
         }
@@ -454,15 +470,15 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
     npage: ffi::c_int,
 ) {
     // SAFETY: As in `vfio_pin_pages`.
-    let Some(device) = (unsafe { CoreDevice::<Group>::try_from_raw(device) }) else {
-        return;
-    };
+    let device = unsafe { CoreDevice::<Group>::try_from_raw(device) };
     let valid = usize::try_from(npage)
         .is_ok_and(|count| count > 0 && count <= max_pinned(kernel::page::PAGE_SIZE));
-    if let Some(translation) = device
-        .translation()
-        .filter(|_| valid && device.wants_unmaps())
-    {
+    let Some(device) = device.filter(|device| valid && device.is_open() && device.wants_unmaps())
+    else {
+        kernel::warn_on!(true);
+        return;
+    };
+    if let Some(translation) = device.translation() {
         // SAFETY: The driver has pinned them, and does not use them any more.
         unsafe { translation.unpin_pages(iova, npage) };
     }
@@ -521,6 +537,7 @@ pub(crate) unsafe extern "C" fn vfio_info_cap_add(
 /// `caps` must be a valid chain of the caller.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_info_cap_shift(caps: *mut vb::vfio_info_cap, offset: usize) {
+    kernel::warn_on!(offset % align_of::<u64>() != 0);
     // SAFETY: The chain is the caller's.
     unsafe { InfoCaps::from_raw(caps) }.shift(offset);
 }
@@ -580,14 +597,23 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
                 count: (*hdr).count,
             }
         };
-        let size = set.data_size(num_irqs as u32, max_irq_type as u32);
+        set.check(max_irq_type as u32)
+            .explain(fmt!("SET_IRQS of index {}", set.index))?;
         // SAFETY: Null or valid.
-        match unsafe { data_size.as_mut() } {
+        let data_size = unsafe { data_size.as_mut() };
+        let size = set.data_size(num_irqs as u32);
+        match data_size {
             Some(data_size) => *data_size = size.unwrap_or(0),
-            None if size.is_ok_and(|size| size > 0) => return Err(EINVAL),
+            // The caller has nowhere to put it.
+            None if set.takes_data() => return Err(EINVAL),
             None => (),
         }
-        size?;
+        size.explain(fmt!(
+            "SET_IRQS of {} from {} on of index {}",
+            set.count,
+            set.start,
+            set.index
+        ))?;
         Ok(0)
     })
 }
@@ -607,14 +633,19 @@ pub(crate) unsafe extern "C" fn vfio_mig_get_next_state(
     from_result(|| {
         // SAFETY: Both are valid.
         unsafe {
-            let next = migration::next_state(cur_fsm, new_fsm, (*device).migration_flags)?;
+            let flags = (*device).migration_flags;
+            kernel::warn_on!(!migration::State::new(cur_fsm).is_some_and(|s| s.is_in(flags)));
+            let next = migration::next_state(cur_fsm, new_fsm, flags)?;
             *next_fsm = next as vb::vfio_device_mig_state;
+            if next == migration::State::Error {
+                return Err(EINVAL);
+            }
         }
         Ok(0)
     })
 }
 
-/// Merges the ranges that are closest, until there are `req_nodes`.
+/// Merges the ranges that are closest, until of `cur_nodes` there are `req_nodes`.
 ///
 /// # Safety
 ///
@@ -630,7 +661,7 @@ pub(crate) unsafe extern "C" fn vfio_combine_iova_ranges(
     };
     // SAFETY: The tree is the caller's.
     let mut tree = unsafe { BorrowedTree::from_raw(root) };
-    for _ in req_nodes..cur_nodes {
+    for _ in 0..iova_ranges::merges(cur_nodes, req_nodes) {
         let Some(pair) = iova_ranges::closest(tree.ranges()) else {
             return;
         };

@@ -16,8 +16,14 @@ use kernel::{
     },
     new_mutex,
     prelude::*,
+    seq_file::SeqFile,
+    seq_print,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         ArcBorrow,
         Mutex, //
@@ -45,10 +51,15 @@ use vfio_kapi::{
     },
     module_static::ModuleStatic,
     new_rwsem,
+    ratelimited,
+    refusal::Explain,
     rwsem::RwSem,
+    task::Process,
     uapi, //
 };
 use vfio_logic::group as rules;
+
+use crate::noiommu::NoIommu;
 
 const GET_API_VERSION: u32 = uapi::ioctl(0);
 const SET_IOMMU: u32 = uapi::ioctl(2);
@@ -56,7 +67,16 @@ const SET_IOMMU: u32 = uapi::ioctl(2);
 const API_VERSION: isize = 0;
 
 /// The backends that are registered; the newest comes last, and is asked first.
-static BACKENDS: ModuleStatic<Mutex<KVec<IommuBackend>>> = ModuleStatic::new();
+static BACKENDS: ModuleStatic<Mutex<KVec<Backend>>> = ModuleStatic::new();
+
+struct Backend {
+    table: IommuBackend,
+    /// It is the one for groups without IOMMU.
+    noiommu: bool,
+}
+
+/// The number of the next container.
+static NEXT_ID: Atomic<u64> = Atomic::new(1);
 
 static FOPS: FileOperations<Container> = FileOperations::misc();
 
@@ -77,6 +97,30 @@ pub(crate) fn register() -> Result<MiscDevice> {
     )
 }
 
+/// Our own backend is there while this exists; and others may be.
+pub(crate) struct Backends(());
+
+impl Backends {
+    pub(crate) fn new() -> Result<Self> {
+        BACKENDS.get().lock().push(
+            Backend {
+                table: IommuBackend::of::<NoIommu>(),
+                noiommu: true,
+            },
+            GFP_KERNEL,
+        )?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Backends {
+    fn drop(&mut self) {
+        // Nothing may be left in the static when the module goes. Ours is the last: the modules of
+        // others need this one.
+        *BACKENDS.get().lock() = KVec::new();
+    }
+}
+
 /// Adds a backend.
 ///
 /// # Errors
@@ -91,22 +135,23 @@ pub(crate) fn register_backend(
         return Err(EINVAL);
     }
     let mut backends = BACKENDS.get().lock();
-    if backends.iter().any(is) {
+    if backends.iter().any(|known| is(&known.table)) {
         return Err(EINVAL);
     }
-    backends.push(backend, GFP_KERNEL)?;
+    backends.push(
+        Backend {
+            table: backend,
+            noiommu: false,
+        },
+        GFP_KERNEL,
+    )?;
     Ok(())
 }
 
 /// Removes a backend, if it is there. No container uses it: each that does has a reference to its
 /// module.
 pub(crate) fn unregister_backend(is: impl Fn(&IommuBackend) -> bool) {
-    let mut backends = BACKENDS.get().lock();
-    backends.retain(|backend| !is(backend));
-    if backends.is_empty() {
-        // Nothing may be left in the static when the module goes.
-        *backends = KVec::new();
-    }
+    BACKENDS.get().lock().retain(|backend| !is(&backend.table));
 }
 
 /// The container that `file` is, if it is one.
@@ -117,6 +162,9 @@ pub(crate) fn from_file(file: &LocalFile) -> Option<Arc<Container>> {
 /// A container, open or with groups in it.
 #[pin_data]
 pub(crate) struct Container {
+    /// For messages; unique while the module is loaded.
+    pub(crate) id: u64,
+    opener: Process,
     #[pin]
     state: RwSem<State>,
 }
@@ -171,6 +219,8 @@ impl Container {
     fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
+                id: NEXT_ID.fetch_add(1, Relaxed),
+                opener: Process::current(),
                 state <- new_rwsem!(
                     State {
                         groups: KVec::new(),
@@ -191,7 +241,11 @@ impl Container {
     /// uses DMA; `ENOMEM`, or those of the backend.
     pub(crate) fn attach(&self, group: &ARef<IommuGroup>, kind: GroupKind) -> Result {
         let mut state = self.state.write();
-        state.view().add(kind == GroupKind::NoIommu)?;
+        state.view().add(kind == GroupKind::NoIommu).explain(fmt!(
+            "group {} for container {}",
+            group.id(),
+            self.id
+        ))?;
         state.groups.reserve(1, GFP_KERNEL_ACCOUNT)?;
         let ownership = match kind {
             GroupKind::Iommu => Some(DmaOwnership::claim(group)?),
@@ -232,6 +286,37 @@ impl Container {
         }
     }
 
+    /// Tells the administrator about it.
+    pub(crate) fn show(&self, out: &SeqFile) {
+        seq_print!(
+            out,
+            "container {}:\n\topened by: {}\n",
+            self.id,
+            self.opener
+        );
+        let Some(state) = self.state.try_read() else {
+            seq_print!(out, "\tbusy\n");
+            return;
+        };
+        seq_print!(out, "\tgroups:");
+        for member in &state.groups {
+            let prefix = match member.kind {
+                GroupKind::NoIommu => "noiommu-",
+                GroupKind::Iommu | GroupKind::Emulated => "",
+            };
+            seq_print!(out, " {prefix}{}", member.group.id());
+        }
+        match &state.backend {
+            Some(backend) => seq_print!(
+                out,
+                "\n\tbackend: {}, type {}\n",
+                backend.name(),
+                backend.kind()
+            ),
+            None => seq_print!(out, "\n\tbackend: none\n"),
+        }
+    }
+
     /// The backend, once user space chose it.
     fn backend(&self) -> Option<Arc<OpenBackend>> {
         self.state.read().backend.clone()
@@ -248,12 +333,19 @@ impl Container {
     }
 
     fn check_extension(&self, extension: usize) -> Result<isize> {
-        if let Some(backend) = self.backend() {
+        let (backend, view) = {
+            let state = self.state.read();
+            (state.backend.clone(), state.view())
+        };
+        if let Some(backend) = backend {
             return backend.ioctl(uapi::CHECK_EXTENSION, extension);
         }
         let mut answer = 0;
         for backend in BACKENDS.get().lock().iter().rev() {
-            let Some(backend) = backend.get() else {
+            if !view.suits(backend.noiommu) {
+                continue;
+            }
+            let Some(backend) = backend.table.get() else {
                 continue;
             };
             answer = backend.check_extension(extension);
@@ -266,15 +358,22 @@ impl Container {
 
     fn set_iommu(&self, kind: usize) -> Result<isize> {
         let mut state = self.state.write();
-        state.view().set_backend()?;
+        let view = state.view();
+        view.set_backend()
+            .explain(fmt!("SET_IOMMU of container {}", self.id))?;
         let mut result = Err(ENODEV);
+        let mut found = false;
         for backend in BACKENDS.get().lock().iter().rev() {
-            let Some(backend) = backend.get() else {
+            if !view.suits(backend.noiommu) {
+                continue;
+            }
+            let Some(backend) = backend.table.get() else {
                 continue;
             };
             if backend.check_extension(kind) <= 0 {
                 continue;
             }
+            found = true;
             let opened = backend.open(kind).and_then(|opened| {
                 let opened = Arc::new(opened, GFP_KERNEL_ACCOUNT)?;
                 state.attach_all(&opened)?;
@@ -288,7 +387,22 @@ impl Container {
                 Err(err) => result = Err(err),
             }
         }
-        state.backend = Some(result?);
+        state.backend = Some(result.inspect_err(|err| {
+            if found {
+                ratelimited!(pr_warn!(
+                    "container {} of {} cannot use IOMMU type {kind}: error {}\n",
+                    self.id,
+                    self.opener,
+                    err.to_errno()
+                ));
+            } else {
+                ratelimited!(pr_warn!(
+                    "container {} of {} wants IOMMU type {kind}, but no module is loaded that has it\n",
+                    self.id,
+                    self.opener
+                ));
+            }
+        })?);
         Ok(0)
     }
 }

@@ -13,6 +13,7 @@ use vfio_kapi::{
         MINOR_MAX, //
     },
     device_lifecycle::{
+        Draining,
         OwnedDevice,
         Registration,
         UnregisteredDevice,
@@ -29,7 +30,10 @@ use vfio_kapi::{
     pseudo_fs::PseudoFs, //
 };
 
-use crate::group::Group;
+use crate::{
+    debugfs,
+    group::Group, //
+};
 
 /// `/sys/class/vfio-dev`; the nodes are for opening devices without a group.
 pub(crate) static CLASS: Class = Class::new(c"vfio-dev", c"vfio/devices/");
@@ -89,17 +93,18 @@ pub(crate) fn release(mut device: OwnedDevice) {
 ///
 /// # Errors
 ///
-/// `EINVAL` if it is in no IOMMU group, or its DMA is not coherent with the caches and so user space
+/// `EINVAL` if it is in no IOMMU group and was not to be used without, or its DMA is not coherent with the caches and so user space
 /// could see old data; else those of sysfs, or `ENOMEM`. Nothing has changed then.
 pub(crate) fn register(device: UnregisteredDevice, kind: GroupKind) -> Result {
     let parent = device.parent().into();
     let parent: kernel::sync::aref::ARef<Device> = parent;
     let group = Group::join(&parent, kind)?;
     let undo = ScopeGuard::new_with_data(group.clone(), |group| group.leave(&parent));
-    if kind == GroupKind::Iommu && !device_iommu_capable(&parent, IommuCap::CacheCoherency) {
+    if group.kind == GroupKind::Iommu && !device_iommu_capable(&parent, IommuCap::CacheCoherency) {
         return Err(EINVAL);
     }
-    let registration = device.register(group.clone())?;
+    let mut registration = device.register(group.clone())?;
+    debugfs::add_device(&mut registration);
     if let Err(registration) = group.add(registration) {
         registration.retire().finish();
         return Err(ENOMEM);
@@ -108,17 +113,38 @@ pub(crate) fn register(device: UnregisteredDevice, kind: GroupKind) -> Result {
     Ok(())
 }
 
+/// Says who keeps a device that is being unregistered.
+fn log_holders(device: &Draining<Group>, waited: u32) {
+    let parent = device.device().parent();
+    if device.holders().is_empty() {
+        dev_warn!(
+            parent,
+            "Device is still in use after {waited} s, by no open file: another driver keeps it\n"
+        );
+    } else {
+        dev_warn!(
+            parent,
+            "Device is still in use after {waited} s, opened by {}\n",
+            device.holders()
+        );
+    }
+}
+
 /// Unregisters a device that cannot be opened any more; returns when it is closed.
 pub(crate) fn unregister(registration: Registration<Group>) {
     let mut device = registration.retire();
     let mut uninterruptible = false;
     let mut requests: u32 = 0;
+    let mut waited: u32 = 0;
     while !device.is_drained() {
         device.request(requests);
         requests = requests.wrapping_add(1);
         match device.wait(REQUEST_SECONDS, uninterruptible) {
             Wait::Done => break,
-            Wait::TimedOut => (),
+            Wait::TimedOut => {
+                waited = waited.saturating_add(REQUEST_SECONDS);
+                log_holders(&device, waited);
+            }
             Wait::Interrupted => {
                 uninterruptible = true;
                 let task = kernel::current!();

@@ -13,6 +13,7 @@ use kernel::{
 use vfio_kapi::{
     device_open::Opened,
     interval_tree::IntervalTree,
+    refusal::Explain,
     uaccess::UserArg,
     uapi::{
         vfio_device_feature_dma_logging_control,
@@ -57,14 +58,15 @@ struct Call {
 impl Call {
     /// What is asked, of a feature that can do `supported` and has `min` bytes of data.
     fn request(&self, supported: u32, min: usize) -> Result<Request> {
-        Ok(rules::request(self.flags, self.len, supported, min)?)
+        rules::request(self.flags, self.len, supported, min)
+            .explain(fmt!("DEVICE_FEATURE {:#x}", self.flags))
     }
 }
 
 pub(crate) fn ioctl(device: &Device, arg: UserArg) -> Result<isize> {
     let size = size_of::<DeviceFeature>();
     let header: DeviceFeature = arg.read_argsz(size)?;
-    let index = rules::index(header.flags)?;
+    let index = rules::index(header.flags).explain("DEVICE_FEATURE")?;
     let call = Call {
         flags: header.flags,
         data: arg.offset(size),
@@ -164,7 +166,8 @@ fn log_start(device: &Device, call: Call) -> Result {
     for index in 0..count {
         let at = index.wrapping_mul(size_of::<vfio_device_feature_dma_logging_range>());
         let range: vfio_device_feature_dma_logging_range = ranges.offset(at).read()?;
-        let (start, last) = rules::log_range(range.iova, range.length, control.page_size)?;
+        let (start, last) = rules::log_range(range.iova, range.length, control.page_size)
+            .explain("DMA_LOGGING_START")?;
         tree.insert(start, last)?;
     }
     log.start(&mut tree, &mut control.page_size)?;
@@ -189,7 +192,8 @@ fn log_report(device: &Device, call: Call) -> Result {
         return Ok(());
     }
     let report: vfio_device_feature_dma_logging_report = call.data.read()?;
-    rules::log_report(report.iova, report.length, report.page_size)?;
+    rules::log_report(report.iova, report.length, report.page_size)
+        .explain("DMA_LOGGING_REPORT")?;
     // What fills in the bitmap is part of iommufd, which this kernel has not.
     Err(EOPNOTSUPP)
 }

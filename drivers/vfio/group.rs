@@ -3,13 +3,17 @@
 //! Groups: what user space gets access to at once, `/dev/vfio/<group>`.
 //!
 //! There is a group here for each IOMMU group with devices that a driver registered. Emulated
-//! devices, which are in no IOMMU group, get one of their own, as user space finds devices by it.
+//! devices, which are in no IOMMU group, get one of their own, as user space finds devices by it. So
+//! do devices without IOMMU, if they are to be used nevertheless.
 
 use kernel::{
     device::Device,
     new_mutex,
     prelude::*,
-    str::CString,
+    str::{
+        CStr,
+        CString, //
+    },
     sync::{
         aref::ARef,
         Arc,
@@ -31,18 +35,27 @@ use vfio_kapi::{
     iommu_backend::Translation,
     iommu_group::{
         device_iommu_capable,
+        uses_dma,
+        DriverName,
         IommuCap,
         IommuGroup, //
     },
     kvm::KvmLink,
     module_static::ModuleStatic,
+    ratelimited,
+    taint,
+    task::{
+        self,
+        Process, //
+    },
     uaccess::UserString, //
 };
 use vfio_logic::group as rules;
 
 use crate::{
     container::Container,
-    group_file, //
+    group_file,
+    noiommu, //
 };
 
 /// `/sys/class/vfio`, `/dev/vfio/`.
@@ -95,6 +108,7 @@ impl Drop for Numbers {
 #[pin_data]
 pub(crate) struct Group {
     pub(crate) kind: GroupKind,
+    name: CString,
     #[pin]
     pub(crate) state: Mutex<State>,
     #[pin]
@@ -108,21 +122,13 @@ pub(crate) struct State {
     /// Gone when the last device is.
     pub(crate) iommu_group: Option<ARef<IommuGroup>>,
     pub(crate) container: Option<Arc<Container>>,
-    pub(crate) opened: bool,
+    /// Who has it open.
+    pub(crate) opener: Option<Process>,
     /// How many of its devices are open.
-    users: usize,
+    pub(crate) users: usize,
 }
 
 impl State {
-    pub(crate) fn view(&self) -> rules::Group {
-        rules::Group {
-            present: self.iommu_group.is_some(),
-            opened: self.opened,
-            attached: self.container.is_some(),
-            users: self.users,
-        }
-    }
-
     /// Leaves the container, if it is in one.
     pub(crate) fn detach(&mut self) {
         if let (Some(container), Some(group)) = (self.container.take(), &self.iommu_group) {
@@ -132,35 +138,50 @@ impl State {
 }
 
 impl Group {
-    /// Finds or makes the group of a device that is being registered.
+    /// Finds or makes the group of a device that is being registered, which does DMA by itself or is
+    /// emulated. One that does but is in no IOMMU group gets one if the administrator has asked for
+    /// that, and taints the kernel.
     ///
     /// # Errors
     ///
     /// `EINVAL` if the device is in no IOMMU group, or registered; `ENOMEM`, or those of sysfs.
     pub(crate) fn join(device: &Device, kind: GroupKind) -> Result<Arc<Self>> {
-        match kind {
-            GroupKind::Iommu => Self::find(device),
-            GroupKind::Emulated | GroupKind::NoIommu => {
-                let iommu_group = IommuGroup::new(c"vfio-noiommu")?;
-                iommu_group.add_device(device)?;
-                GROUPS
-                    .get()
-                    .lock()
-                    .create(&iommu_group, kind)
-                    .inspect_err(|_| IommuGroup::remove_device(device))
-            }
+        if kind == GroupKind::Emulated {
+            return Self::make(device, kind);
         }
+        if let Some(iommu_group) = IommuGroup::of(device) {
+            return Self::find(device, &iommu_group);
+        }
+        if !noiommu::is_enabled() {
+            return Err(EINVAL);
+        }
+        let group = Self::make(device, GroupKind::NoIommu)?;
+        taint::by_user();
+        dev_warn!(
+            device,
+            "Adding kernel taint for vfio-noiommu group on device\n"
+        );
+        Ok(group)
     }
 
-    fn find(device: &Device) -> Result<Arc<Self>> {
-        let iommu_group = IommuGroup::of(device).ok_or(EINVAL)?;
+    fn make(device: &Device, kind: GroupKind) -> Result<Arc<Self>> {
+        let iommu_group = IommuGroup::new(c"vfio-noiommu")?;
+        iommu_group.add_device(device)?;
+        GROUPS
+            .get()
+            .lock()
+            .create(&iommu_group, kind)
+            .inspect_err(|_| IommuGroup::remove_device(device))
+    }
+
+    fn find(device: &Device, iommu_group: &ARef<IommuGroup>) -> Result<Arc<Self>> {
         let mut groups = GROUPS.get().lock();
         let entry = groups
             .list
             .iter_mut()
-            .find(|entry| core::ptr::eq(&*entry.iommu_group, &*iommu_group));
+            .find(|entry| core::ptr::eq(&*entry.iommu_group, &**iommu_group));
         let Some(entry) = entry else {
-            return groups.create(&iommu_group, GroupKind::Iommu);
+            return groups.create(iommu_group, GroupKind::Iommu);
         };
         let group = entry.node.data();
         if group.has_device(device) {
@@ -198,6 +219,17 @@ impl Group {
         let mut state = self.state.lock();
         state.detach();
         state.iommu_group = None;
+    }
+
+    /// What the rules look at.
+    pub(crate) fn view(&self, state: &State) -> rules::Group {
+        rules::Group {
+            present: state.iommu_group.is_some(),
+            opened: state.opener.is_some(),
+            attached: state.container.is_some(),
+            users: state.users,
+            noiommu: self.kind == GroupKind::NoIommu,
+        }
     }
 
     fn has_device(&self, device: &Device) -> bool {
@@ -253,35 +285,81 @@ impl Group {
         })
     }
 
-    /// The first device, if any, with a driver that is not one of VFIO and uses DMA: what keeps
-    /// user space from having the group.
-    pub(crate) fn log_blockers(&self, iommu_group: &IommuGroup) {
-        let id = iommu_group.id();
+    /// Calls `f` for each device that a driver of VFIO registered.
+    pub(crate) fn for_each_device(&self, mut f: impl FnMut(&Registered<Self>)) {
+        for registration in self.devices.lock().iter() {
+            f(registration.device());
+        }
+    }
+
+    /// Calls `f` for each device with a driver that is not one of VFIO and uses DMA: what keeps user
+    /// space from having the group.
+    pub(crate) fn for_each_blocker(&self, iommu_group: &IommuGroup, mut f: impl FnMut(&Device)) {
         let _: Option<()> = iommu_group.find_device(|device| {
-            if !self.has_device(device) && vfio_kapi::iommu_group::uses_dma(device) {
-                vfio_kapi::ratelimited!(dev_warn!(
-                    device,
-                    "vfio: group {} is not viable: this device is bound to driver {}\n",
-                    id,
-                    vfio_kapi::iommu_group::DriverName(device),
-                ));
+            if !self.has_device(device) && uses_dma(device) {
+                f(device);
             }
             None
         });
     }
+
+    /// Says why user space cannot have the DMA of the group's devices.
+    pub(crate) fn log_blockers(&self, iommu_group: &IommuGroup) {
+        let mut found = false;
+        self.for_each_blocker(iommu_group, |device| {
+            found = true;
+            ratelimited!(dev_warn!(
+                device,
+                "vfio: group {} is not viable: this device is bound to driver {}\n",
+                self.name(),
+                DriverName(device),
+            ));
+        });
+        if !found && iommu_group.dma_owner_claimed() {
+            ratelimited!(pr_warn!(
+                "group {} is not viable: somebody else owns the DMA of its devices\n",
+                self.name()
+            ));
+        }
+    }
+
+    /// The name of the group's node in `/dev/vfio`.
+    pub(crate) fn name(&self) -> &CStr {
+        &self.name
+    }
+}
+
+/// All groups, at this moment.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn all() -> Result<KVec<Arc<Group>>> {
+    let groups = GROUPS.get().lock();
+    let mut all = KVec::with_capacity(groups.list.len(), GFP_KERNEL)?;
+    for entry in &groups.list {
+        all.push(entry.node.data().clone(), GFP_KERNEL)?;
+    }
+    Ok(all)
 }
 
 impl Groups {
     fn create(&mut self, iommu_group: &ARef<IommuGroup>, kind: GroupKind) -> Result<Arc<Group>> {
         let numbers = self.numbers.as_ref().ok_or(ENODEV)?;
+        let prefix = match kind {
+            GroupKind::NoIommu => "noiommu-",
+            GroupKind::Iommu | GroupKind::Emulated => "",
+        };
+        let name = CString::try_from_fmt(fmt!("{}{}", prefix, iommu_group.id()))?;
         let group = Arc::pin_init(
             pin_init!(Group {
                 kind,
+                name,
                 state <- new_mutex!(
                     State {
                         iommu_group: Some(iommu_group.clone()),
                         container: None,
-                        opened: false,
+                        opener: None,
                         users: 0,
                     },
                     "vfio::Group::state"
@@ -292,12 +370,13 @@ impl Groups {
             GFP_KERNEL,
         )?;
         self.list.reserve(1, GFP_KERNEL)?;
-        let prefix = match kind {
-            GroupKind::NoIommu => "noiommu-",
-            GroupKind::Iommu | GroupKind::Emulated => "",
-        };
-        let name = CString::try_from_fmt(fmt!("{}{}", prefix, iommu_group.id()))?;
-        let node = CharDevice::new(&CLASS, numbers, &group_file::FOPS, &name, group.clone())?;
+        let node = CharDevice::new(
+            &CLASS,
+            numbers,
+            &group_file::FOPS,
+            &group.name,
+            group.clone(),
+        )?;
         self.list.push(
             Entry {
                 iommu_group: iommu_group.clone(),
@@ -320,6 +399,7 @@ impl DeviceGroup for Group {
             .as_ref()
             .and_then(|container| container.translation(group))
             .ok_or(EINVAL)?;
+        self.view(&state).permit(task::has_raw_io)?;
         // The group stays in the container from here on.
         state.users = users;
         Ok(translation)

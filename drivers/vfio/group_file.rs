@@ -3,6 +3,8 @@
 //! What can be done with an open group.
 
 use kernel::{
+    device::Device,
+    fmt,
     fs::{
         file::{
             flags,
@@ -14,6 +16,7 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     sync::{
+        aref::ARef,
         Arc,
         ArcBorrow, //
     },
@@ -24,6 +27,14 @@ use vfio_kapi::{
         FileOperations,
         FileOps, //
     },
+    group_kind::GroupKind,
+    ratelimited,
+    refusal::Explain,
+    refuse,
+    task::{
+        self,
+        Process, //
+    },
     uaccess::{
         UserArg,
         UserString, //
@@ -31,12 +42,17 @@ use vfio_kapi::{
     uapi,
     uapi::vfio_group_status, //
 };
-use vfio_logic::errno::EBADFD;
+use vfio_logic::errno::{
+    EBADFD,
+    EBUSY, //
+};
 
 use crate::{
-    container,
-    device_file,
-    group::Group, //
+    container, device_file,
+    group::{
+        Group,
+        State, //
+    },
 };
 
 const GET_STATUS: u32 = uapi::ioctl(3);
@@ -54,8 +70,16 @@ impl FileOps for Group {
 
     fn open(group: &Arc<Self>) -> Result<Arc<Self>> {
         let mut state = group.state.lock();
-        state.view().open()?;
-        state.opened = true;
+        group
+            .view(&state)
+            .open(task::has_raw_io)
+            .inspect_err(|err| {
+                if *err == EBUSY {
+                    group.log_opener(&state);
+                }
+            })
+            .explain(group.name())?;
+        state.opener = Some(Process::current());
         Ok(group.clone())
     }
 
@@ -63,7 +87,7 @@ impl FileOps for Group {
         // Open devices keep the file, so there are none.
         let mut state = group.state.lock();
         state.detach();
-        state.opened = false;
+        state.opener = None;
     }
 
     fn ioctl(group: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize> {
@@ -78,13 +102,39 @@ impl FileOps for Group {
     }
 }
 
+/// An ioctl of a group, for messages.
+struct What<'a>(&'a Group, &'static str);
+
+impl fmt::Display for What<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_fmt(fmt!("{} of group {}", self.1, self.0.name()))
+    }
+}
+
+impl Group {
+    fn what(&self, ioctl: &'static str) -> What<'_> {
+        What(self, ioctl)
+    }
+
+    /// Says who keeps another one from opening the group.
+    fn log_opener(&self, state: &State) {
+        if let Some(opener) = &state.opener {
+            ratelimited!(pr_warn!(
+                "group {} cannot be opened by {}: {opener} has it open\n",
+                self.name(),
+                Process::current()
+            ));
+        }
+    }
+}
+
 /// The ioctls.
 impl Group {
     fn get_status(&self, arg: UserArg) -> Result<isize> {
         let mut status: vfio_group_status = arg.read_argsz(size_of::<vfio_group_status>())?;
         {
             let state = self.state.lock();
-            status.flags = state.view().status(|| {
+            status.flags = self.view(&state).status(|| {
                 state
                     .iommu_group
                     .as_ref()
@@ -100,8 +150,11 @@ impl Group {
         let file = LocalFile::fget(u32::try_from(fd).map_err(|_| EBADF)?)?;
 
         let mut state = self.state.lock();
-        state.view().attach()?;
+        let view = self.view(&state);
+        view.attach().explain(self.what("SET_CONTAINER"))?;
         let container = container::from_file(&file).ok_or(EBADFD)?;
+        view.permit(task::has_raw_io)
+            .explain(self.what("SET_CONTAINER"))?;
         let iommu_group = state.iommu_group.clone().ok_or(ENODEV)?;
         container
             .attach(&iommu_group, self.kind)
@@ -116,17 +169,34 @@ impl Group {
 
     fn unset_container(&self) -> Result<isize> {
         let mut state = self.state.lock();
-        state.view().detach()?;
+        self.view(&state)
+            .detach()
+            .explain(self.what("UNSET_CONTAINER"))?;
         state.detach();
         Ok(0)
     }
 
     fn get_device_fd(&self, file: &File, arg: UserArg) -> Result<isize> {
         let mut name = UserString::read(arg, PAGE_SIZE)?;
-        let device = self.device(&mut name)?;
+        let device = self.device(&mut name).map_err(|err| {
+            refuse!(
+                err,
+                "GET_DEVICE_FD of group {}: no device has that name",
+                self.name()
+            )
+        })?;
+        let parent: ARef<Device> = device.parent().into();
         let reserved = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)?;
         let opened = Opened::open(device, file.into())?;
         let device_file = opened.into_file(&device_file::FOPS, c"[vfio-device]")?;
+        if self.kind == GroupKind::NoIommu {
+            dev_warn!(
+                parent,
+                "vfio-noiommu device opened by user ({}:{})\n",
+                task::comm(),
+                kernel::current!().pid(),
+            );
+        }
         let fd = reserved.reserved_fd();
         reserved.fd_install(device_file.finish());
         Ok(fd as isize)

@@ -32,11 +32,13 @@ use vfio_kapi::{
 #[allow(unsafe_code)]
 mod abi;
 mod container;
+mod debugfs;
 mod device;
 mod device_file;
 mod feature;
 mod group;
 mod group_file;
+mod noiommu;
 mod virqfd;
 
 module! {
@@ -50,20 +52,24 @@ module! {
 
 /// What is there while the module is loaded; undone from top to bottom.
 struct Vfio {
+    _debugfs: debugfs::Root,
     _device_class: ClassRegistration,
     _virqfds: virqfd::Started,
     _group_numbers: group::Numbers,
     _group_class: ClassRegistration,
     _container: MiscDevice,
+    _backends: container::Backends,
 }
 
 impl kernel::Module for Vfio {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        debugfs::init()?;
         container::init()?;
         group::init()?;
         device::init()?;
         virqfd::init()?;
 
+        let backends = container::Backends::new()?;
         let container =
             container::register().inspect_err(|_| pr_err!("misc device register failed\n"))?;
         let group_class = group::CLASS.register()?;
@@ -73,14 +79,17 @@ impl kernel::Module for Vfio {
             GFP_KERNEL,
         )?);
         let device_class = device::CLASS.register()?;
+        let debugfs = debugfs::Root::new()?;
 
         print::info(c"VFIO - User Level meta-driver version: 0.3");
         Ok(Self {
+            _debugfs: debugfs,
             _device_class: device_class,
             _virqfds: virqfds,
             _group_numbers: group_numbers,
             _group_class: group_class,
             _container: container,
+            _backends: backends,
         })
     }
 }

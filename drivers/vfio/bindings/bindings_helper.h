@@ -6,6 +6,7 @@
 #include <linux/anon_inodes.h>
 #include <linux/aperture.h>
 #include <linux/cdev.h>
+#include <linux/dma-buf-mapping.h>
 #include <linux/eventfd.h>
 #include <linux/interval_tree.h>
 #include <linux/iommu.h>
@@ -22,6 +23,8 @@
 
 /* drivers/vfio/vfio.h: what vfio.ko and its IOMMU backends share. */
 #include "vfio.h"
+/* drivers/vfio/pci/vfio_pci_priv.h: one exported function is declared there. */
+#include "pci/vfio_pci_priv.h"
 
 #include <vfio_helpers.h>
 

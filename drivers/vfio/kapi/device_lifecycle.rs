@@ -11,6 +11,8 @@
 
 use crate::{
     chrdev::Class,
+    debugfs::Folder,
+    holders::Holders,
     iommu_backend::Translation,
     pseudo_fs::PseudoInode,
     uaccess::UserString,
@@ -202,6 +204,8 @@ struct State<G> {
     group: Arc<G>,
     /// Where the device's DMA goes while it is open.
     translation: Pin<KBox<SpinLock<Option<Translation>>>>,
+    /// Who has it open.
+    holders: Arc<Holders>,
 }
 
 /// A device that a driver is about to register.
@@ -251,6 +255,7 @@ impl UnregisteredDevice {
                     new_spinlock!(None, "vfio::State::translation"),
                     GFP_KERNEL,
                 )?,
+                holders: Holders::new()?,
             },
             GFP_KERNEL,
         )?;
@@ -270,7 +275,10 @@ impl UnregisteredDevice {
             }
         }
         // INVARIANT: The count is 1, and that is ours.
-        Ok(Registration(ManuallyDrop::new(Registered(self.0.cast()))))
+        Ok(Registration {
+            registered: ManuallyDrop::new(Registered(self.0.cast())),
+            files: None,
+        })
     }
 }
 
@@ -338,6 +346,11 @@ impl<G> CoreDevice<G> {
     /// The group of the device.
     pub fn group(&self) -> &Arc<G> {
         &self.state().group
+    }
+
+    /// Who has the device open.
+    pub fn holders(&self) -> &Arc<Holders> {
+        &self.state().holders
     }
 
     pub(crate) fn set_translation(&self, translation: Option<Translation>) {
@@ -444,12 +457,26 @@ pub unsafe fn put_registration(device: *mut vb::vfio_device) {
 ///
 /// Ended with [`Self::retire`]. Dropping it does that too, and waits until nobody uses the device: the
 /// driver frees a device that is not registered.
-pub struct Registration<G>(ManuallyDrop<Registered<G>>);
+pub struct Registration<G: Send + Sync + 'static> {
+    registered: ManuallyDrop<Registered<G>>,
+    files: Option<Folder<Registered<G>>>,
+}
 
-impl<G> Registration<G> {
+impl<G: Send + Sync + 'static> Registration<G> {
     /// The device.
     pub fn device(&self) -> &Registered<G> {
-        &self.0
+        &self.registered
+    }
+
+    /// Gives the device its folder in debugfs, where drivers may put more files. It goes before the
+    /// device is removed from sysfs, as files of drivers are freed then.
+    pub fn set_files(&mut self, files: Folder<Registered<G>>) {
+        // SAFETY: The field is for this, and drivers use it only while the device is registered.
+        #[cfg(CONFIG_VFIO_DEBUGFS)]
+        unsafe {
+            (*self.registered.as_raw()).debug_root = files.as_raw()
+        };
+        self.files = Some(files);
     }
 
     /// Removes the device from sysfs and begins to wait for its users.
@@ -462,8 +489,14 @@ impl<G> Registration<G> {
     ///
     /// Not to be called twice, nor `self` be used afterwards.
     unsafe fn end(&mut self) -> Draining<G> {
+        drop(self.files.take());
         // SAFETY: By the contract of this function the count is taken once.
-        let registered = unsafe { ManuallyDrop::take(&mut self.0) };
+        let registered = unsafe { ManuallyDrop::take(&mut self.registered) };
+        // SAFETY: As in `set_files`.
+        #[cfg(CONFIG_VFIO_DEBUGFS)]
+        unsafe {
+            (*registered.as_raw()).debug_root = core::ptr::null_mut()
+        };
         let device = registered.0;
         // SAFETY: The device was added on registration, and this happens once.
         unsafe { bindings::device_del(&raw mut (*registered.as_raw()).device) };
@@ -476,7 +509,7 @@ impl<G> Registration<G> {
     }
 }
 
-impl<G> Drop for Registration<G> {
+impl<G: Send + Sync + 'static> Drop for Registration<G> {
     fn drop(&mut self) {
         // SAFETY: `self` is not used any more; `retire` does not let it get here.
         drop(unsafe { self.end() });
@@ -509,6 +542,12 @@ impl<G> Draining<G> {
     pub fn device(&self) -> &VfioDevice {
         // SAFETY: Allocated by the type invariant.
         unsafe { VfioDevice::from_raw(self.device.as_ptr().cast()) }
+    }
+
+    /// Who has the device open.
+    pub fn holders(&self) -> &Holders {
+        // SAFETY: The device has its state by the type invariant.
+        unsafe { self.device.as_ref() }.holders()
     }
 
     /// Whether nobody uses the device any more.

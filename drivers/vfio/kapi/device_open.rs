@@ -18,6 +18,7 @@ use crate::{
         FileOps,
         NewFile, //
     },
+    holders::Holder,
     info_cap::InfoCaps,
     interval_tree::IntervalTree,
     iommu_backend::Translation,
@@ -70,6 +71,8 @@ pub trait DeviceGroup: Send + Sync + 'static {
 ///
 /// Owns one of the counts of the device's field `open_count`.
 pub struct Opened<G: DeviceGroup> {
+    // Gone before unregistration may end.
+    _holder: Holder,
     device: Registered<G>,
     // Dropped last: the group stays open as long as devices of it are.
     _group_file: ARef<File>,
@@ -80,8 +83,9 @@ impl<G: DeviceGroup> Opened<G> {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if the driver is going, else those of the group and of the driver.
+    /// `ENODEV` if the driver is going, `ENOMEM`, else those of the group and of the driver.
     pub fn open(device: Registered<G>, group_file: ARef<File>) -> Result<Self> {
+        let holder = device.holders().enter()?;
         let raw = device.as_raw();
         // SAFETY: A registered device is in a set, until it is freed.
         let set = unsafe { device.lock_set() };
@@ -97,6 +101,7 @@ impl<G: DeviceGroup> Opened<G> {
         drop(set);
         // INVARIANT: Counted above.
         Ok(Self {
+            _holder: holder,
             device,
             _group_file: group_file,
         })
@@ -381,12 +386,6 @@ impl<G: DeviceGroup> Opened<G> {
         Ok(ret as isize)
     }
 
-    /// What the device supports of migration, as `VFIO_MIGRATION_*`.
-    pub fn migration_flags(&self) -> u32 {
-        // SAFETY: Set before registration, and constant.
-        unsafe { (*self.as_raw()).migration_flags }
-    }
-
     /// Remembers that user space knows the second version of the precopy information.
     pub fn set_precopy_info_v2(&self) {
         // SAFETY: A byte that only ever becomes 1 while the device is open.
@@ -405,6 +404,41 @@ impl<G: DeviceGroup> Opened<G> {
         // SAFETY: The operations are set before registration, and constant.
         let ops = unsafe { (*self.as_raw()).log_ops.as_ref() }?;
         Some(DmaLog { device: self, ops })
+    }
+}
+
+impl<G> CoreDevice<G> {
+    /// What the device supports of migration, as `VFIO_MIGRATION_*`.
+    pub fn migration_flags(&self) -> u32 {
+        // SAFETY: Set before registration, and constant.
+        unsafe { (*self.as_raw()).migration_flags }
+    }
+
+    /// Whether the driver has operations for migration.
+    pub fn can_migrate(&self) -> bool {
+        // SAFETY: Set before registration, and constant.
+        unsafe { !(*self.as_raw()).mig_ops.is_null() }
+    }
+
+    /// Whether the driver can log what the device writes by DMA.
+    pub fn can_log_dma(&self) -> bool {
+        // SAFETY: Set before registration, and constant.
+        unsafe { !(*self.as_raw()).log_ops.is_null() }
+    }
+
+    /// The state of migration that the device is in.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it does not migrate; those of the driver.
+    pub fn migration_state(&self) -> Result<u32> {
+        // SAFETY: The operations are set before registration, and constant.
+        let ops = unsafe { (*self.as_raw()).mig_ops.as_ref() }.ok_or(EINVAL)?;
+        let get = ops.migration_get_state.ok_or(EINVAL)?;
+        let mut state = 0;
+        // SAFETY: The device is registered: drivers answer this from then on.
+        to_result(unsafe { get(self.as_raw(), &mut state) })?;
+        Ok(state)
     }
 }
 

@@ -9,6 +9,7 @@
 
 use crate::{
     group_kind::GroupKind,
+    iommu_backend::IommuBackend,
     iommu_group::IommuGroup,
     pin::PinnedPage,
     uaccess::UserArg,
@@ -18,6 +19,7 @@ use core::{
     marker::PhantomData,
     mem::MaybeUninit,
     pin::Pin,
+    ptr::NonNull,
     sync::atomic::{
         AtomicUsize,
         Ordering, //
@@ -59,6 +61,8 @@ pub struct Access {
     pub read: bool,
     /// It is written.
     pub write: bool,
+    /// Something else (`IOMMU_CACHE`, ...), which no mapping is for.
+    pub other: bool,
 }
 
 /// A promise of a backend to drivers of emulated devices, which get plain pointers to pages.
@@ -500,6 +504,7 @@ impl<T: IommuDriver> Adapter<T> {
         let access = Access {
             read: prot as u32 & bindings::IOMMU_READ != 0,
             write: prot as u32 & bindings::IOMMU_WRITE != 0,
+            other: prot as u32 & !(bindings::IOMMU_READ | bindings::IOMMU_WRITE) != 0,
         };
         let ret = hosted
             .driver
@@ -582,6 +587,14 @@ trait StaticOps {
 
 impl<T: IommuDriver> StaticOps for Adapter<T> {
     const OPS: &'static Ops = &Adapter::<T>::OPS;
+}
+
+impl IommuBackend {
+    /// The backend `T` as `vfio.ko` uses it, for one that is part of `vfio.ko` itself.
+    pub fn of<T: IommuDriver>() -> Self {
+        // SAFETY: The table is static and its functions keep to the contract of the header.
+        unsafe { Self::from_raw(NonNull::from(&Adapter::<T>::ops().0)) }
+    }
 }
 
 /// Makes a backend known to `vfio.ko`, until dropped.

@@ -11,12 +11,16 @@
 const __LOG_PREFIX: &[u8] = b"vfio\0";
 
 pub mod chrdev;
+pub mod debugfs;
 pub mod device_lifecycle;
 pub mod device_open;
 pub mod device_set;
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+pub mod dma_buf;
 pub mod eventfd;
 pub mod fops;
 pub mod group_kind;
+pub mod holders;
 pub mod ida;
 pub mod info_cap;
 pub mod interval_tree;
@@ -41,8 +45,10 @@ pub mod pin;
 pub mod print;
 pub mod pseudo_fs;
 pub mod ratelimit;
+pub mod refusal;
 pub mod runtime_pm;
 pub mod rwsem;
+pub mod taint;
 pub mod task;
 pub mod uaccess;
 pub mod uapi;

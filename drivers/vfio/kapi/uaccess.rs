@@ -8,7 +8,10 @@
 //!
 //! C header: [`include/uapi/linux/vfio.h`](srctree/include/uapi/linux/vfio.h)
 
-use crate::uapi::Uapi;
+use crate::{
+    refuse,
+    uapi::Uapi, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -98,7 +101,11 @@ impl UserArg {
     pub fn read_argsz<T: UapiArgsz>(self, minsz: usize) -> Result<T> {
         let value: T = self.read_prefix(minsz)?;
         if (value.argsz() as usize) < minsz {
-            return Err(EINVAL);
+            return Err(refuse!(
+                EINVAL,
+                "argsz is {}, less than {minsz}",
+                value.argsz()
+            ));
         }
         Ok(value)
     }

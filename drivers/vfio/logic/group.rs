@@ -26,20 +26,38 @@ pub struct Group {
     pub attached: bool,
     /// How many of its devices are open.
     pub users: usize,
+    /// Nothing is between its devices and memory.
+    pub noiommu: bool,
 }
 
 impl Group {
-    /// Opens it. One at a time.
+    /// Opens it. One at a time; for `raw_io` see [`Self::permit`].
     ///
     /// # Errors
     ///
-    /// `ENODEV` if its last device is gone, `EBUSY` if it is open.
-    pub fn open(&self) -> Result {
-        match self {
-            Self { present: false, .. } => Err(ENODEV),
-            Self { opened: true, .. } => Err(EBUSY),
-            _ => Ok(()),
+    /// `ENODEV` if its last device is gone, `EPERM` if the task may not, `EBUSY` if it is open.
+    pub fn open(&self, raw_io: impl FnOnce() -> bool) -> Result {
+        if !self.present {
+            return Err(ENODEV);
         }
+        self.permit(raw_io)?;
+        if self.opened {
+            return Err(EBUSY);
+        }
+        Ok(())
+    }
+
+    /// Whether the task may use it. `raw_io` answers whether the task may do I/O past the kernel, and
+    /// is only asked if it has to: a device without IOMMU writes wherever its user tells it to.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if it may not.
+    pub fn permit(&self, raw_io: impl FnOnce() -> bool) -> Result {
+        if self.noiommu && !raw_io() {
+            return Err(EPERM.because("the group has no IOMMU, and the task no CAP_SYS_RAWIO"));
+        }
+        Ok(())
     }
 
     /// Puts it into a container.
@@ -49,7 +67,7 @@ impl Group {
     /// `EINVAL` if it is in one, `ENODEV` if its last device is gone.
     pub fn attach(&self) -> Result {
         match self {
-            Self { attached: true, .. } => Err(EINVAL),
+            Self { attached: true, .. } => Err(EINVAL.because("it is in a container")),
             Self { present: false, .. } => Err(ENODEV),
             _ => Ok(()),
         }
@@ -64,8 +82,8 @@ impl Group {
         match self {
             Self {
                 attached: false, ..
-            } => Err(EINVAL),
-            Self { users: 1.., .. } => Err(EBUSY),
+            } => Err(EINVAL.because("it is in no container")),
+            Self { users: 1.., .. } => Err(EBUSY.because("devices of it are open")),
             _ => Ok(()),
         }
     }
@@ -104,9 +122,15 @@ impl Container {
     /// `EPERM` if the groups in it are of the other kind.
     pub fn add(&self, noiommu: bool) -> Result {
         if self.groups > 0 && self.noiommu != noiommu {
-            return Err(EPERM);
+            return Err(EPERM.because("only one of the groups in the container has an IOMMU"));
         }
         Ok(())
+    }
+
+    /// Whether a backend is for the groups in it. One is either for all groups without IOMMU, if
+    /// `noiommu`, or for all others; as long as there is no group, both may come.
+    pub fn suits(&self, noiommu: bool) -> bool {
+        self.groups == 0 || self.noiommu == noiommu
     }
 
     /// Chooses a backend.
@@ -115,8 +139,11 @@ impl Container {
     ///
     /// `EINVAL` if there is no group, by which user space gets the right to, or there is a backend.
     pub fn set_backend(&self) -> Result {
-        if self.groups == 0 || self.backend {
-            return Err(EINVAL);
+        if self.groups == 0 {
+            return Err(EINVAL.because("no group is in the container"));
+        }
+        if self.backend {
+            return Err(EINVAL.because("the container has a backend"));
         }
         Ok(())
     }

@@ -3,10 +3,7 @@
 #include <linux/module.h>
 #include <linux/vfio_pci_core.h>
 
-/* Shared with other files of the C module only, not in the header. */
-ssize_t vfio_pci_config_rw_single(struct vfio_pci_core_device *vdev,
-				  char __user *buf, size_t count, loff_t *ppos,
-				  bool iswrite);
+#include "pci/vfio_pci_priv.h"
 
 EXPORT_SYMBOL_GPL(vfio_pci_core_enable);
 EXPORT_SYMBOL_GPL(vfio_pci_core_disable);

@@ -20,13 +20,19 @@ use kernel::{
     prelude::*, //
 };
 use vfio_kapi::{
-    iommu_group::IommuGroup,
+    iommu_group::{
+        DriverName,
+        IommuGroup, //
+    },
     pci::{
         self,
         reset, //
     },
     pci_core_device::set::LockedSet,
+    ratelimited,
+    refuse,
     runtime_pm,
+    task::Process,
     uaccess::UserArg,
     vfio_file::GroupFile, //
 };
@@ -124,12 +130,16 @@ fn write_header(arg: UserArg, argsz: u32, count: u32) -> Result {
 pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
     let [_, flags, groups] = read_header(arg)?;
     if flags != 0 || groups == 0 {
-        return Err(EINVAL);
+        return Err(refuse!(EINVAL, "hot reset: flags, or no group at all"));
     }
     let scope = reset::scope(dev.pdev()).ok_or(ENODEV)?;
     // There can be no more groups than functions: user space does not decide how much is allocated.
-    if groups > count(dev.pdev(), scope)? {
-        return Err(EINVAL);
+    let functions = count(dev.pdev(), scope)?;
+    if groups > functions {
+        return Err(refuse!(
+            EINVAL,
+            "hot reset: {groups} groups for {functions} functions"
+        ));
     }
 
     let mut fds = KVec::<i32>::with_capacity(groups as usize, GFP_KERNEL_ACCOUNT)?;
@@ -152,18 +162,24 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
 
 /// Resets all devices of the set, if they are all `owned`.
 fn reset_set(set: &Set<'_>, owned: &dyn Fn(&Device) -> bool) -> Result {
-    let pdev = resettable(set).ok_or(EINVAL)?;
+    let pdev = resettable(set, log_outsider).ok_or(EINVAL)?;
     let _awake = wake_all(set)?;
 
     // Given back in whatever order when this returns.
     let mut guards = KVec::with_capacity(set.devices().count(), GFP_KERNEL)?;
     for dev in set.devices() {
         if !owned(dev) {
+            let group = IommuGroup::of(dev.pdev().as_ref()).map(|group| group.id());
+            ratelimited!(dev_warn!(
+                dev.pdev(),
+                "vfio: hot reset by {} refused: group {} of this device was not shown to be theirs\n",
+                Process::current(),
+                group.unwrap_or(-1)
+            ));
             return Err(EINVAL);
         }
-        let guard = dev.memory_lock().try_write().ok_or(EBUSY)?;
+        let guard = memory::try_zap_and_lock(dev).ok_or(EBUSY)?;
         guards.push(guard, GFP_KERNEL)?;
-        memory::zap(dev);
     }
     // The reset itself wakes the functions without restoring what they lose by that.
     for dev in set.devices() {
@@ -172,9 +188,19 @@ fn reset_set(set: &Set<'_>, owned: &dyn Fn(&Device) -> bool) -> Result {
     reset::bus(pdev)
 }
 
+/// Says which function keeps a slot or bus from being reset.
+fn log_outsider(pdev: &PciDevice) {
+    ratelimited!(dev_warn!(
+        pdev,
+        "vfio: hot reset by {} refused: it would reset this device too, whose driver is {}\n",
+        Process::current(),
+        DriverName(pdev.as_ref())
+    ));
+}
+
 /// A function of the set to pass to [`reset::bus`]; `None` if that is not possible or would reset a
-/// function that is not in the set.
-fn resettable<'a>(set: &'a Set<'_>) -> Option<&'a PciDevice> {
+/// function that is not in the set, which is passed to `outsider`.
+fn resettable<'a>(set: &'a Set<'_>, outsider: fn(&PciDevice)) -> Option<&'a PciDevice> {
     // They are all reset together, so one speaks for all.
     let pdev = set.devices().next()?.pdev();
     let scope = reset::scope(pdev)?;
@@ -182,6 +208,7 @@ fn resettable<'a>(set: &'a Set<'_>) -> Option<&'a PciDevice> {
         if set.contains(pdev) {
             Ok(())
         } else {
+            outsider(pdev);
             Err(ENODEV)
         }
     })
@@ -204,7 +231,7 @@ pub(crate) fn try_unused(set: &Set<'_>) {
     if set.open_count() > 1 || !set.devices().any(|dev| dev.state().needs_reset.get()) {
         return;
     }
-    let Some(pdev) = resettable(set) else {
+    let Some(pdev) = resettable(set, |_| ()) else {
         return;
     };
     let Ok(_awake) = wake_all(set) else {

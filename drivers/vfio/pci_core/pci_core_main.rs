@@ -10,7 +10,10 @@ use kernel::prelude::*;
 #[allow(unsafe_code)]
 mod abi;
 mod config;
+mod debugfs;
 mod device;
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+mod dma_buf;
 mod hot_reset;
 mod info;
 mod intrs;
@@ -30,7 +33,7 @@ module! {
     name: "vfio-pci-core",
     authors: ["VFIO in Rust"],
     description: "core driver for VFIO based PCI devices",
-    license: "GPL",
+    license: "GPL v2",
 }
 
 struct Module;

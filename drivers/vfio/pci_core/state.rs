@@ -2,8 +2,14 @@
 
 //! What the core knows of a device beyond what C drivers see in `struct vfio_pci_core_device`.
 
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+use crate::dma_buf::{
+    self,
+    DmaBufs, //
+};
 use crate::{
     config::Config,
+    debugfs::Policy,
     intrs::Intrs,
     ioeventfd::IoEventFds,
     open::Opened,
@@ -18,10 +24,12 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
+        Arc,
         Mutex, //
     },
 };
 use vfio_kapi::{
+    debugfs::Folder,
     pci::vga,
     pci_core_device::PciCoreDevice, //
 };
@@ -67,9 +75,15 @@ pub(crate) struct State {
     /// Eventfds that write to device memory.
     #[pin]
     pub(crate) ioeventfds: IoEventFds,
+    /// Buffers by which other devices reach the device's memory.
+    #[cfg(CONFIG_VFIO_PCI_DMABUF)]
+    pub(crate) dma_bufs: Arc<DmaBufs>,
     /// The registration with the VGA arbiter.
     #[pin]
     pub(crate) vga: Mutex<Option<vga::Client>>,
+    /// The files in debugfs, while it is registered.
+    #[pin]
+    pub(crate) debugfs: Mutex<Option<Folder<Policy>>>,
 }
 
 impl State {
@@ -90,7 +104,10 @@ impl State {
             power <- Power::new(),
             sriov <- Sriov::new(),
             ioeventfds <- IoEventFds::new(),
+            #[cfg(CONFIG_VFIO_PCI_DMABUF)]
+            dma_bufs: dma_buf::none()?,
             vga <- new_mutex!(None, "vfio_pci_vga"),
+            debugfs <- new_mutex!(None, "vfio_pci_debugfs"),
         })
     }
 }

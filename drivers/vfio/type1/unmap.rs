@@ -19,6 +19,8 @@ use kernel::{
 use vfio_kapi::{
     iommu_driver::DeviceList,
     iommu_space::IoSpace,
+    refusal::Explain,
+    refuse,
     uaccess::UserArg,
     uapi::{
         vfio_bitmap,
@@ -53,7 +55,7 @@ impl Container {
     /// made invalid but there are emulated devices.
     pub(crate) fn unmap_dma(&self, devices: &DeviceList, arg: UserArg) -> Result {
         let mut unmap: DmaUnmap = arg.read_argsz(size_of::<DmaUnmap>())?;
-        let flags = UnmapFlags::parse(unmap.flags)?;
+        let flags = UnmapFlags::parse(unmap.flags).explain("UNMAP_DMA")?;
         let bitmap = if flags.dirty_bitmap {
             Some(Self::read_bitmap(arg, &unmap)?)
         } else {
@@ -80,7 +82,9 @@ impl Container {
         bitmap: Option<vfio_bitmap>,
     ) -> Result<u64> {
         let mut state = self.state.lock();
-        let range = flags.range(iova, size, state.page_sizes)?;
+        let range = flags
+            .range(iova, size, state.page_sizes)
+            .explain(fmt!("UNMAP_DMA of {size:#x} bytes at {iova:#x}"))?;
         if let Some(bitmap) = &bitmap {
             state.check_tracking(bitmap)?;
         }
@@ -147,9 +151,14 @@ impl Container {
     fn invalidate_vaddr(&self, flags: UnmapFlags, iova: u64, size: u64) -> Result<u64> {
         let mut state = self.state.lock();
         if state.has_emulated() {
-            return Err(EBUSY);
+            return Err(refuse!(
+                EBUSY,
+                "UNMAP_DMA: there are emulated devices, so addresses cannot be taken away"
+            ));
         }
-        let range = flags.range(iova, size, state.page_sizes)?;
+        let range = flags
+            .range(iova, size, state.page_sizes)
+            .explain(fmt!("UNMAP_DMA of {size:#x} bytes at {iova:#x}"))?;
         while state.is_busy(&range) || state.is_filling(&range) {
             self.changed.wait(&mut state);
         }
@@ -198,7 +207,10 @@ impl State {
                     .get(&start)
                     .is_some_and(|dma| bisects(range, &dma.range(start)));
                 if cut {
-                    return Err(EINVAL);
+                    return Err(refuse!(
+                        EINVAL,
+                        "the range ends inside of the mapping at {start:#x}"
+                    ));
                 }
             }
         }

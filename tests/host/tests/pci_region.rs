@@ -132,24 +132,6 @@ proptest! {
     }
 
     #[test]
-    fn intersections_are_those_of_sets(a in -20i64..20, n in 0i64..20, b in -20i64..20, m in 0i64..20) {
-        let common: Vec<i64> = (a..a + n).filter(|x| (b..b + m).contains(x)).collect();
-        let expected = common.first().map(|first| Intersection {
-            buf_offset: (first - a) as u64,
-            block_offset: (first - b) as u64,
-            count: common.len() as u64,
-        });
-        prop_assert_eq!(intersect(a..a + n, b..b + m), expected);
-    }
-
-    #[test]
-    fn intersections_of_anything_do_not_overflow(a: i64, b: i64, c: i64, d: i64) {
-        if let Some(i) = intersect(a..b, c..d) {
-            prop_assert!(i.count > 0 && (i.buf_offset == 0 || i.block_offset == 0));
-        }
-    }
-
-    #[test]
     fn vga_ranges_hold_the_position(pos in prop_oneof![0u64..0x500, 0x9_fff0u64..0xc_0010, any::<u64>()]) {
         let legacy = (0xa_0000..0xc_0000).contains(&pos)
             || (0x3b0..0x3bc).contains(&pos)
@@ -176,4 +158,23 @@ fn widths() {
             .find(|w| w.bytes() <= bytes as usize);
         assert_eq!(Width::at_most(bytes.into()), most.unwrap_or(Width::One));
     }
+}
+
+#[test]
+fn dma_buf_ranges_are_whole_pages() {
+    use vfio_logic::dma_buf::size;
+
+    assert_eq!(size([(0, 4096), (8192, 8192)], 4096), Ok(12288));
+    for bad in [(0, 0), (1, 4096), (4096, 1), (0, 4097), (2048, 4096)] {
+        assert_eq!(size([(0, 4096), bad], 4096), Err(EINVAL), "{bad:?}");
+    }
+    assert_eq!(size([(0, 4096)], 65536), Err(EINVAL));
+    // The uppermost bit of a size is the kernel's.
+    let half = 1 << 62;
+    assert_eq!(
+        size([(0, half), (half, half - 4096)], 4096),
+        Ok((1 << 63) - 4096)
+    );
+    assert_eq!(size([(0, half), (0, half)], 4096), Err(EINVAL));
+    assert_eq!(size([(0, u64::MAX - 4095), (0, 4096)], 4096), Err(EINVAL));
 }

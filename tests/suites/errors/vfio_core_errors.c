@@ -7,7 +7,7 @@
  * SET: `all` with all modules loaded and both devices, in groups of their own, bound to vfio-pci; `bare` the same without
  * an IOMMU backend.
  */
-#include "transcript.h"
+#include "../transcript.h"
 
 #include <poll.h>
 #include <signal.h>

@@ -145,7 +145,10 @@ def build(
     cpio.data("init", (GUEST / "init").read_bytes(), 0o755)
     programs = paths.test_programs(machine.arch)
     for path in sorted(programs.iterdir()) if programs.is_dir() else []:
-        cpio.file(f"vm/bin/{path.name}", path)
+        if path.is_file():
+            cpio.file(f"vm/bin/{path.name}", path)
+    for path in sorted(programs.glob("modules/*.ko")):
+        cpio.file(f"vm/test-modules/{path.name}", path)
     sample = paths.PROJECT / "build" / machine.arch / "vfio-edu"
     if sample.exists():
         cpio.file("vm/bin/vfio-edu", sample)

@@ -25,6 +25,7 @@ class Suite:
     both: bool = False  # wants our modules beside the C ones, so there is nothing to do for MODULES=c
     allowed: str = ""  # expression for kernel messages that this suite provokes
     cmdline: str = ""
+    files: tuple[str, ...] = ()  # more files of the project, that /vm/suite has to have
 
     @property
     def path(self) -> Path:
@@ -66,6 +67,7 @@ SUITES = {
             environment=(("RACES_LONG", "1"),),
             cmdline=SLUB,
         ),
+        Suite("diag", "debugfs, messages at refusals, who holds a device", 600, both=True, cmdline=SLUB),
         Suite("pci", "several threads do all that a user can do to a device, at random", 600, cmdline=SLUB),
         Suite(
             "pci-long",
@@ -75,6 +77,32 @@ SUITES = {
             environment=(("PCI_LONG", "1"),),
             cmdline=SLUB,
         ),
+        Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, cmdline=SLUB),
+        Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
+        Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
+        Suite("variants", "a C variant driver of vfio-pci on our modules", 300, cmdline=SLUB),
+        Suite(
+            "emulated",
+            "mediated and emulated devices, C drivers above our modules; answers the same as on the C ones",
+            900,
+            cmdline=SLUB,
+        ),
+        Suite(
+            "emulated-long",
+            "the same, with threads racing for longer",
+            1800,
+            script="emulated",
+            environment=(("EMULATED_SECONDS", "180"),),
+            cmdline=SLUB,
+        ),
+        Suite(
+            "type1-long",
+            "threads map and unmap in one container, who maps is killed; nothing left",
+            900,
+            script="type1",
+            cmdline=SLUB,
+        ),
+        Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, allowed=EDU_FAULTS, cmdline=SLUB),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
@@ -130,6 +158,9 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
     files = {}
     for path in sorted(suite.path.parent.iterdir()):
         if path.is_file() and path.suffix != ".c":
+            files[f"/vm/suite/{path.name}"] = path
+    for pattern in suite.files:
+        for path in sorted(paths.PROJECT.glob(pattern)):
             files[f"/vm/suite/{path.name}"] = path
     initramfs.build(
         folder / "initramfs",

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Saying what a call answered, so that two runs can be compared. See vfio_transcript.c.
+ * What programs share whose answers are compared with those of the C modules: one line for each call, which holds
+ * only what is the same on every run.
  */
 #ifndef TRANSCRIPT_H
 #define TRANSCRIPT_H
 
-#include "../vfio_user.h"
+#include "vfio_user.h"
 
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -44,7 +45,7 @@ static inline void hex(const char *label, const void *data, size_t size)
 	printf("\n");
 }
 
-static __attribute__((unused)) uint32_t seed = 1;
+static uint32_t seed = 1;
 
 static inline uint32_t rnd(uint32_t limit)
 {
