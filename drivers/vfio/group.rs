@@ -214,8 +214,8 @@ impl Group {
         // Under the lock: the name has to be free before somebody makes the group anew.
         drop(groups.list.remove(at).ok());
         drop(groups);
-        // Not under the lock: a mapping that is being made holds this up for as long as its pages
-        // take to come, which the user decides.
+        // Not under the lock: an ioctl of the container that waits for memory of its user, who may
+        // be the one who provides it, holds this up. That is not to stop other groups.
         let mut state = self.state.lock();
         state.detach();
         state.iommu_group = None;
