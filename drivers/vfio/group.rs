@@ -399,7 +399,6 @@ impl DeviceGroup for Group {
             .as_ref()
             .and_then(|container| container.translation(group))
             .ok_or(EINVAL)?;
-        self.view(&state).permit(task::has_raw_io)?;
         // The group stays in the container from here on.
         state.users = users;
         Ok(translation)
@@ -408,6 +407,15 @@ impl DeviceGroup for Group {
     fn end_use(&self) {
         let mut state = self.state.lock();
         state.users = state.users.saturating_sub(1);
+    }
+
+    fn permit(&self) -> Result {
+        // Of the state, which may be locked for long, this needs nothing.
+        let group = rules::Group {
+            noiommu: self.kind == GroupKind::NoIommu,
+            ..rules::Group::default()
+        };
+        Ok(group.permit(task::has_raw_io)?)
     }
 
     fn kvm(&self) -> &KvmLink {

@@ -2,8 +2,8 @@
 
 //! An open VFIO device: the calls into its driver that are allowed then.
 //!
-//! The set's lock is held while the first user opens a device and while the last one closes it; the
-//! group's own lock is taken inside, by [`DeviceGroup`].
+//! The set's lock is held while the first user opens a device and while the last one closes it. The
+//! group's own lock, which user space can keep busy, is taken before and after, by [`DeviceGroup`].
 //!
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h), `struct vfio_device_ops`,
 //! `struct vfio_migration_ops`, `struct vfio_log_ops`
@@ -44,25 +44,56 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     str::CStr,
-    sync::aref::ARef, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
 };
 use vfio_bindings as vb;
 
 /// A group, as the devices in it use it.
 pub trait DeviceGroup: Send + Sync + 'static {
-    /// The first user opens a device of the group: where does its DMA go? It must stay so until
-    /// [`Self::end_use`].
+    /// Somebody is about to open a device of the group: where does its DMA go? It must stay so until
+    /// [`Self::end_use`]. May sleep for as long as the user likes, so it is called without locks.
     ///
     /// # Errors
     ///
     /// `EINVAL` if it goes nowhere yet; the device is not opened then.
     fn begin_use(&self) -> Result<Translation>;
 
-    /// The last user closed a device.
+    /// Who began a use is done. Called without locks, as [`Self::begin_use`] is.
     fn end_use(&self);
+
+    /// Whether the current task may be the first to open a device. The lock of its set is held.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if it may not.
+    fn permit(&self) -> Result;
 
     /// The virtual machine that the group is given to.
     fn kvm(&self) -> &KvmLink;
+}
+
+/// A use of a group, which ends when dropped.
+///
+/// # Invariants
+///
+/// [`DeviceGroup::begin_use`] was called for it.
+struct GroupUse<G: DeviceGroup>(Arc<G>);
+
+impl<G: DeviceGroup> GroupUse<G> {
+    fn begin(group: &Arc<G>) -> Result<(Self, Translation)> {
+        let translation = group.begin_use()?;
+        // INVARIANT: Called just now.
+        Ok((Self(group.clone()), translation))
+    }
+}
+
+impl<G: DeviceGroup> Drop for GroupUse<G> {
+    fn drop(&mut self) {
+        self.0.end_use();
+    }
 }
 
 /// One user of an open device; closes it when dropped.
@@ -71,8 +102,9 @@ pub trait DeviceGroup: Send + Sync + 'static {
 ///
 /// Owns one of the counts of the device's field `open_count`.
 pub struct Opened<G: DeviceGroup> {
-    // Gone before unregistration may end.
+    // Both are gone before unregistration may end.
     _holder: Holder,
+    _group_use: GroupUse<G>,
     device: Registered<G>,
     // Dropped last: the group stays open as long as devices of it are.
     _group_file: ARef<File>,
@@ -87,6 +119,7 @@ impl<G: DeviceGroup> Opened<G> {
     pub fn open(device: Registered<G>, group_file: ARef<File>) -> Result<Self> {
         let holder = device.holders().enter()?;
         let raw = device.as_raw();
+        let (group_use, translation) = GroupUse::begin(device.group())?;
         // SAFETY: A registered device is in a set, until it is freed.
         let set = unsafe { device.lock_set() };
         // SAFETY: The set's lock protects the field.
@@ -95,13 +128,14 @@ impl<G: DeviceGroup> Opened<G> {
         unsafe {
             *count = (*count).checked_add(1).ok_or(EBUSY)?;
             if *count == 1 {
-                first_open(&device).inspect_err(|_| *count -= 1)?;
+                first_open(&device, translation).inspect_err(|_| *count -= 1)?;
             }
         }
         drop(set);
         // INVARIANT: Counted above.
         Ok(Self {
             _holder: holder,
+            _group_use: group_use,
             device,
             _group_file: group_file,
         })
@@ -132,7 +166,7 @@ impl<G: DeviceGroup> Opened<G> {
 /// # Safety
 ///
 /// The lock must be held, and the device must have no users.
-unsafe fn first_open<G: DeviceGroup>(device: &Registered<G>) -> Result {
+unsafe fn first_open<G: DeviceGroup>(device: &Registered<G>, translation: Translation) -> Result {
     let raw = device.as_raw();
     // SAFETY: The device is registered, so its driver is bound; the set's lock is held.
     unsafe {
@@ -141,7 +175,7 @@ unsafe fn first_open<G: DeviceGroup>(device: &Registered<G>) -> Result {
             (*raw).kvm = kvm;
             (*raw).put_kvm = Some(put);
         }
-        let opened = open_driver(device);
+        let opened = open_driver(device, translation);
         if opened.is_err() {
             put_kvm(raw);
         }
@@ -152,7 +186,10 @@ unsafe fn first_open<G: DeviceGroup>(device: &Registered<G>) -> Result {
 /// # Safety
 ///
 /// As for [`first_open`].
-unsafe fn open_driver<G: DeviceGroup>(device: &Registered<G>) -> Result {
+unsafe fn open_driver<G: DeviceGroup>(
+    device: &Registered<G>,
+    translation: Translation,
+) -> Result {
     let raw = device.as_raw();
     // SAFETY: The device is registered, so its driver is bound.
     let owner = unsafe { (*(*(*raw).dev).driver).owner };
@@ -160,7 +197,7 @@ unsafe fn open_driver<G: DeviceGroup>(device: &Registered<G>) -> Result {
     if !unsafe { bindings::try_module_get(owner) } {
         return Err(ENODEV);
     }
-    let opened = device.group().begin_use().and_then(|translation| {
+    let opened = device.group().permit().and_then(|()| {
         device.set_translation(Some(translation.clone()));
         // SAFETY: The device stays until it is closed. The driver opens a device that is registered
         // with its backend, once.
@@ -174,10 +211,7 @@ unsafe fn open_driver<G: DeviceGroup>(device: &Registered<G>) -> Result {
             }
             opened
         }
-        .inspect_err(|_| {
-            device.set_translation(None);
-            device.group().end_use();
-        })
+        .inspect_err(|_| device.set_translation(None))
     });
     if opened.is_err() {
         // SAFETY: Taken above.
@@ -201,7 +235,6 @@ unsafe fn last_close<G: DeviceGroup>(device: &Registered<G>) {
             translation.unregister_device(device);
         }
         device.set_translation(None);
-        device.group().end_use();
         (*raw).precopy_info_v2 = 0;
         bindings::module_put(owner);
     }
