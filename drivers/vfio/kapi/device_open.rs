@@ -186,10 +186,7 @@ unsafe fn first_open<G: DeviceGroup>(device: &Registered<G>, translation: Transl
 /// # Safety
 ///
 /// As for [`first_open`].
-unsafe fn open_driver<G: DeviceGroup>(
-    device: &Registered<G>,
-    translation: Translation,
-) -> Result {
+unsafe fn open_driver<G: DeviceGroup>(device: &Registered<G>, translation: Translation) -> Result {
     let raw = device.as_raw();
     // SAFETY: The device is registered, so its driver is bound.
     let owner = unsafe { (*(*(*raw).dev).driver).owner };
