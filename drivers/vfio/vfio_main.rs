@@ -14,7 +14,7 @@
 //!
 //! Drivers open and close devices under 1 only. Backends are called under 3 to 5 to attach and
 //! detach groups, and without a lock for all else. That may last for as long as a user likes, so 3
-//! is not waited for with 1 or 2 held.
+//! is not waited for with 2 held.
 
 #![crate_name = "vfio"]
 #![deny(unsafe_code)]
@@ -35,6 +35,7 @@ mod abi;
 mod container;
 mod debugfs;
 mod device;
+mod device_cdev;
 mod device_file;
 mod feature;
 mod group;
@@ -54,6 +55,7 @@ module! {
 /// What is there while the module is loaded; undone from top to bottom.
 struct Vfio {
     _debugfs: debugfs::Root,
+    _device_numbers: device::Numbers,
     _device_class: ClassRegistration,
     _virqfds: virqfd::Started,
     _group_numbers: group::Numbers,
@@ -80,11 +82,13 @@ impl kernel::Module for Vfio {
             GFP_KERNEL,
         )?);
         let device_class = device::CLASS.register()?;
+        let device_numbers = device::Numbers::new()?;
         let debugfs = debugfs::Root::new()?;
 
         print::info(c"VFIO - User Level meta-driver version: 0.3");
         Ok(Self {
             _debugfs: debugfs,
+            _device_numbers: device_numbers,
             _device_class: device_class,
             _virqfds: virqfds,
             _group_numbers: group_numbers,

@@ -77,6 +77,7 @@ SUITES = {
             environment=(("PCI_LONG", "1"),),
             cmdline=SLUB,
         ),
+        Suite("dma-buf", "BARs as dma-bufs: imported, revoked, outliving the device", 300, cmdline=SLUB),
         Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, cmdline=SLUB),
         Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
@@ -103,6 +104,16 @@ SUITES = {
             cmdline=SLUB,
         ),
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, allowed=EDU_FAULTS, cmdline=SLUB),
+        Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
+        Suite(
+            "kselftest-iommufd",
+            "the kernel's selftests, the modes of iommufd",
+            1800,
+            script="kselftest",
+            environment=(("KSELFTEST_IOMMUFD", "1"),),
+            allowed=IGB_FAULTS,
+        ),
+        Suite("iommufd", "device nodes and iommufd: answers the same as those of the C modules; races", 1800, cmdline=SLUB),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
@@ -217,8 +228,8 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
     return tally
 
 
-def run(options: argparse.Namespace, work: Path, rust_modules) -> int:
-    """Runs what was asked for; the last line is `N passed, N failed, N skipped`."""
+def selected(options: argparse.Namespace) -> list[tuple[Machine, Suite]]:
+    """What was asked for: each is a boot."""
     for name in options.suite:
         if name not in SUITES:
             raise SystemExit(f"no suite is called {name}: {', '.join(SUITES)}")
@@ -231,6 +242,12 @@ def run(options: argparse.Namespace, work: Path, rust_modules) -> int:
             scripts = {SUITES[s].script for s in machine.long_suites}
             wanted = [s for s in machine.suites if s not in scripts] + list(machine.long_suites)
         jobs += [(machine, SUITES[s]) for s in wanted]
+    return jobs
+
+
+def run(options: argparse.Namespace, work: Path, rust_modules) -> int:
+    """Runs what was asked for; the last line is `N passed, N failed, N skipped`."""
+    jobs = selected(options)
     initramfs.make_disk(work / "disk")
     print("TAP version 13", flush=True)
     total = ktap.Tally()
@@ -238,7 +255,7 @@ def run(options: argparse.Namespace, work: Path, rust_modules) -> int:
 
     def job(pair) -> ktap.Tally:
         machine, suite = pair
-        return run_one(options, work, machine, suite, rust_modules(options, machine.arch), live)
+        return run_one(options, work, machine, suite, rust_modules(options, machine), live)
 
     with ThreadPoolExecutor(max_workers=max(1, options.jobs)) as pool:
         # Those that may last longest start first.
