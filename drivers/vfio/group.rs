@@ -226,6 +226,9 @@ impl Group {
         }
         // Under the lock: the name has to be free before somebody makes the group anew.
         drop(groups.list.remove(at).ok());
+        drop(groups);
+        // Not under the lock: an ioctl of the container that waits for memory of its user, who may
+        // be the one who provides it, holds this up. That is not to stop other groups.
         let mut state = self.state.lock();
         state.detach_container();
         state.iommu_group = None;

@@ -133,9 +133,9 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "diag", "pci", "dma-buf", "emulated")
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "dma-buf", "emulated")
             + ("tables", "abi", "variants", "errors", "kselftest"),
-            long_suites=("kselftest-long", "pci-long", "emulated-long", "type1-long"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "emulated-long", "type1-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
