@@ -34,7 +34,7 @@ on_c() {
 	t c-unload vfio_unload
 }
 
-# While the lock of one set of devices is held, devices of others come and go.
+# While a device cannot be opened yet, others of its set and of other sets come and go.
 busy_set() {
 	bind twin-a || return 1
 	unbind twin-b
