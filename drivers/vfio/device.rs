@@ -6,6 +6,7 @@ use kernel::{
     device::Device,
     new_mutex,
     prelude::*,
+    str::CString,
     sync::{
         aref::ARef,
         Arc,
@@ -195,10 +196,16 @@ fn log_holders(device: &Draining<Group>, waited: u32) {
             "Device is still in use after {waited} s, by no open file: another driver keeps it\n"
         );
     } else {
+        // Before it is printed, which is done with interrupts off: who they are is behind a mutex.
+        let holders = CString::try_from_fmt(fmt!("{}", device.holders()));
         dev_warn!(
             parent,
             "Device is still in use after {waited} s, opened by {}\n",
-            device.holders()
+            holders
+                .as_ref()
+                .ok()
+                .and_then(|holders| holders.to_str().ok())
+                .unwrap_or("somebody")
         );
     }
 }
