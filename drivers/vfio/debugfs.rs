@@ -91,8 +91,8 @@ impl DebugFile for Users {
     type OwnerModule = crate::LocalModule;
 
     fn show(device: &Registered<Group>, out: &SeqFile) -> Result {
-        if !device.holders().is_empty() {
-            seq_print!(out, "{}\n", &**device.holders());
+        if let Some(names) = device.holders().names()? {
+            seq_print!(out, "{}\n", &*names);
         }
         Ok(())
     }
