@@ -160,7 +160,7 @@ pub(crate) fn register(mut device: UnregisteredDevice, kind: GroupKind) -> Resul
     };
     let group = Group::join(&parent, kind)?;
     let undo = ScopeGuard::new_with_data(group.clone(), |group| group.leave(&parent));
-    let noiommu = group.kind == GroupKind::NoIommu || device.has_no_iommu();
+    let noiommu = noiommu::is_for(&group, &device);
     if noiommu && cfg!(CONFIG_IOMMUFD_NOIOMMU) {
         taint::by_user();
         dev_warn!(parent, "Adding kernel taint for vfio-noiommu cdev\n");
