@@ -59,7 +59,10 @@ use vfio_kapi::{
 };
 use vfio_logic::group as rules;
 
-use crate::noiommu::NoIommu;
+use crate::{
+    group::NodeName,
+    noiommu::NoIommu, //
+};
 
 const GET_API_VERSION: u32 = uapi::ioctl(0);
 const SET_IOMMU: u32 = uapi::ioctl(2);
@@ -243,7 +246,7 @@ impl Container {
         let mut state = self.state.write();
         state.view().add(kind == GroupKind::NoIommu).explain(fmt!(
             "group {} for container {}",
-            group.id(),
+            NodeName(kind, group),
             self.id
         ))?;
         state.groups.reserve(1, GFP_KERNEL_ACCOUNT)?;
@@ -300,11 +303,7 @@ impl Container {
         };
         seq_print!(out, "\tgroups:");
         for member in &state.groups {
-            let prefix = match member.kind {
-                GroupKind::NoIommu => "noiommu-",
-                GroupKind::Iommu | GroupKind::Emulated => "",
-            };
-            seq_print!(out, " {prefix}{}", member.group.id());
+            seq_print!(out, " {}", NodeName(member.kind, &member.group));
         }
         match &state.backend {
             Some(backend) => seq_print!(
