@@ -69,6 +69,9 @@ test test-long: $(NEEDED)
 	@case "$$($(VM) $(SUITES) $(LONG) --kernels)" in \
 	*debug*) $(if $(NEEDED),scripts/build modules,scripts/setup) debug ;; \
 	esac
+	@case "$$($(VM) $(SUITES) $(LONG) --kernels)" in \
+	*iommufd*) $(if $(NEEDED),scripts/build modules,scripts/setup) iommufd ;; \
+	esac
 	@$(if $(wildcard samples/edu/Cargo.toml),scripts/build-sample)
 	@$(VM) $(SUITES) $(LONG)
 

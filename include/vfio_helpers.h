@@ -68,7 +68,8 @@ int vfio_helper_pm_runtime_resume_and_get(struct device *dev);
 unsigned int vfio_helper_pmd_order(void);
 unsigned int vfio_helper_pud_order(void);
 bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work);
-bool vfio_helper_refcount_inc_not_zero(refcount_t *refs);
+bool vfio_helper_refcount_inc_not_zero_acquire(refcount_t *refs);
+void vfio_helper_refcount_set_release(refcount_t *refs, int count);
 unsigned long vfio_helper_rlimit(unsigned int limit);
 bool vfio_helper_schedule_work(struct work_struct *work);
 void vfio_helper_sg_set_page(struct scatterlist *sg, struct page *page,

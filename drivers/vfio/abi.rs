@@ -25,6 +25,7 @@ use vfio_kapi::{
         OwnedDevice,
         UnregisteredDevice, //
     },
+    device_memory::Memory,
     device_set::LockedSet,
     group_kind::GroupKind,
     info_cap::InfoCaps,
@@ -37,7 +38,6 @@ use vfio_kapi::{
     virqfds::NewVirqfd, //
 };
 use vfio_logic::{
-    group::max_pinned,
     iova_ranges,
     irq_set::IrqSet,
     migration, //
@@ -70,6 +70,9 @@ macro_rules! same_as_c {
         };
     };
 }
+
+#[cfg(CONFIG_IOMMUFD)]
+mod iommufd;
 
 same_as_c! {
     _vfio_alloc_device,
@@ -326,12 +329,7 @@ pub(crate) unsafe extern "C" fn vfio_file_is_group(file: *mut bindings::file) ->
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_file_is_valid(file: *mut bindings::file) -> bool {
     // SAFETY: The file is valid.
-    unsafe {
-        group_of(file).is_some()
-            || device_file::FOPS
-                .data_of(File::from_raw_file(file))
-                .is_some()
-    }
+    unsafe { group_of(file).is_some() || device_file::of(File::from_raw_file(file)).is_some() }
 }
 
 /// Whether the file is that of the device's group.
@@ -369,11 +367,9 @@ pub(crate) unsafe extern "C" fn vfio_file_enforced_coherent(file: *mut bindings:
         if let Some(group) = group_of(file) {
             return group.enforces_coherency();
         }
-        device_file::FOPS
-            .data_of(File::from_raw_file(file))
-            .is_none_or(|device| {
-                device_iommu_capable(device.parent(), IommuCap::EnforceCacheCoherency)
-            })
+        device_file::of(File::from_raw_file(file)).is_none_or(|file| {
+            device_iommu_capable(file.device().parent(), IommuCap::EnforceCacheCoherency)
+        })
     }
 }
 
@@ -385,11 +381,13 @@ pub(crate) unsafe extern "C" fn vfio_file_enforced_coherent(file: *mut bindings:
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_file_set_kvm(file: *mut bindings::file, kvm: *mut vb::kvm) {
     use vfio_kapi::device_open::DeviceGroup;
-    // SAFETY: The file is valid; KVM calls this again before the machine goes. Files of devices need
-    // no link: they were opened by their group.
+    // SAFETY: The file is valid; KVM calls this again before the machine goes.
     unsafe {
         if let Some(group) = group_of(file) {
             group.kvm().set(kvm);
+        }
+        if let Some(file) = device_file::of(File::from_raw_file(file)) {
+            file.kvm().set(kvm);
         }
     }
 }
@@ -445,8 +443,9 @@ pub(crate) unsafe extern "C" fn vfio_pin_pages(
         if pages.is_null() || count == 0 || !device.is_open() || !device.wants_unmaps() {
             return Err(EINVAL);
         }
-        let translation = device.translation().ok_or(EINVAL)?;
-        if count > max_pinned(kernel::page::PAGE_SIZE) {
+        // SAFETY: The driver uses it while the device is open.
+        let memory = unsafe { Memory::of(device) }.ok_or(EINVAL)?;
+        if !memory.takes(count) {
             return Err(E2BIG);
         }
         // SAFETY: The caller's array has so many entries; they are pointers, so that zero is valid.
@@ -454,7 +453,7 @@ pub(crate) unsafe extern "C" fn vfio_pin_pages(
             pages.write_bytes(0, count);
             core::slice::from_raw_parts_mut(pages, count)
         };
-        translation.pin_pages(iova, prot, pages)
+        memory.pin_pages(iova, prot, pages)
     })
 }
 
@@ -471,16 +470,21 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
 ) {
     // SAFETY: As in `vfio_pin_pages`.
     let device = unsafe { CoreDevice::<Group>::try_from_raw(device) };
-    let valid = usize::try_from(npage)
-        .is_ok_and(|count| count > 0 && count <= max_pinned(kernel::page::PAGE_SIZE));
-    let Some(device) = device.filter(|device| valid && device.is_open() && device.wants_unmaps())
+    let count = usize::try_from(npage).ok().filter(|count| *count > 0);
+    let Some((device, count)) = device
+        .filter(|device| device.is_open() && device.wants_unmaps())
+        .zip(count)
     else {
         kernel::warn_on!(true);
         return;
     };
-    if let Some(translation) = device.translation() {
+    // SAFETY: The driver uses it while the device is open.
+    let Some(memory) = (unsafe { Memory::of(device) }) else {
+        return;
+    };
+    if !kernel::warn_on!(!memory.takes(count)) {
         // SAFETY: The driver has pinned them, and does not use them any more.
-        unsafe { translation.unpin_pages(iova, npage) };
+        unsafe { memory.unpin_pages(iova, npage) };
     }
 }
 
@@ -504,9 +508,10 @@ pub(crate) unsafe extern "C" fn vfio_dma_rw(
         if len == 0 || !device.is_open() {
             return Err(EINVAL);
         }
-        let translation = device.translation().ok_or(EINVAL)?;
+        // SAFETY: The driver uses it while the device is open.
+        let memory = unsafe { Memory::of(device) }.ok_or(EINVAL)?;
         // SAFETY: The caller's buffer is so large.
-        unsafe { translation.dma_rw(iova, data, len, write) }.map(|()| 0)
+        unsafe { memory.rw(iova, data, len, write) }.map(|()| 0)
     })
 }
 
@@ -597,8 +602,7 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
                 count: (*hdr).count,
             }
         };
-        set.check(max_irq_type as u32)
-            .explain(fmt!("SET_IRQS of index {}", set.index))?;
+        set.check(max_irq_type as u32).explain("SET_IRQS")?;
         // SAFETY: Null or valid.
         let data_size = unsafe { data_size.as_mut() };
         let size = set.data_size(num_irqs as u32);
@@ -608,13 +612,12 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
             None if set.takes_data() => return Err(EINVAL),
             None => (),
         }
-        size.explain(fmt!(
+        size.map(|_| 0).explain(fmt!(
             "SET_IRQS of {} from {} on of index {}",
             set.count,
             set.start,
             set.index
-        ))?;
-        Ok(0)
+        ))
     })
 }
 

@@ -13,6 +13,7 @@ use kernel::{
 use vfio_kapi::{
     device_open::Opened,
     interval_tree::IntervalTree,
+    iova_bitmap,
     refusal::Explain,
     uaccess::UserArg,
     uapi::{
@@ -186,7 +187,7 @@ fn log_stop(device: &Device, call: Call) -> Result {
 }
 
 fn log_report(device: &Device, call: Call) -> Result {
-    device.dma_log().ok_or(ENOTTY)?;
+    let log = device.dma_log().ok_or(ENOTTY)?;
     let size = size_of::<vfio_device_feature_dma_logging_report>();
     if call.request(rules::GET, size)? == Request::Probe {
         return Ok(());
@@ -194,6 +195,13 @@ fn log_report(device: &Device, call: Call) -> Result {
     let report: vfio_device_feature_dma_logging_report = call.data.read()?;
     rules::log_report(report.iova, report.length, report.page_size)
         .explain("DMA_LOGGING_REPORT")?;
-    // What fills in the bitmap is part of iommufd, which this kernel has not.
-    Err(EOPNOTSUPP)
+    iova_bitmap::report(
+        &log,
+        iova_bitmap::Range {
+            iova: usize::try_from(report.iova)?,
+            len: usize::try_from(report.length)?,
+            page_size: usize::try_from(report.page_size)?,
+            bitmap: UserArg::new(usize::try_from(report.bitmap).map_err(|_| EFAULT)?),
+        },
+    )
 }

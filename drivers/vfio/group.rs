@@ -30,9 +30,11 @@ use vfio_kapi::{
         Registered,
         Registration, //
     },
-    device_open::DeviceGroup,
+    device_open::{
+        DeviceGroup,
+        Dma, //
+    },
     group_kind::GroupKind,
-    iommu_backend::Translation,
     iommu_group::{
         device_iommu_capable,
         uses_dma,
@@ -40,6 +42,7 @@ use vfio_kapi::{
         IommuCap,
         IommuGroup, //
     },
+    iommufd::IommufdCtx,
     kvm::KvmLink,
     module_static::ModuleStatic,
     ratelimited,
@@ -122,15 +125,25 @@ pub(crate) struct State {
     /// Gone when the last device is.
     pub(crate) iommu_group: Option<ARef<IommuGroup>>,
     pub(crate) container: Option<Arc<Container>>,
+    /// What user space uses in place of a container. Devices that are open keep it on their own, so it
+    /// may be exchanged meanwhile.
+    pub(crate) iommufd: Option<IommufdCtx>,
     /// Who has it open.
     pub(crate) opener: Option<Process>,
-    /// How many of its devices are open.
+    /// How many of its devices use the container.
     pub(crate) users: usize,
+    /// How many of its devices are open past the group.
+    bound: usize,
 }
 
 impl State {
-    /// Leaves the container, if it is in one.
+    /// Leaves the container, if it is in one, and gives up the iommufd that it has for one.
     pub(crate) fn detach(&mut self) {
+        self.detach_container();
+        self.iommufd = None;
+    }
+
+    fn detach_container(&mut self) {
         if let (Some(container), Some(group)) = (self.container.take(), &self.iommu_group) {
             container.detach(group);
         }
@@ -214,7 +227,7 @@ impl Group {
         // Under the lock: the name has to be free before somebody makes the group anew.
         drop(groups.list.remove(at).ok());
         let mut state = self.state.lock();
-        state.detach();
+        state.detach_container();
         state.iommu_group = None;
     }
 
@@ -223,8 +236,9 @@ impl Group {
         rules::Group {
             present: state.iommu_group.is_some(),
             opened: state.opener.is_some(),
-            attached: state.container.is_some(),
+            attached: state.container.is_some() || state.iommufd.is_some(),
             users: state.users,
+            bound: state.bound,
             noiommu: self.kind == GroupKind::NoIommu,
         }
     }
@@ -356,8 +370,10 @@ impl Groups {
                     State {
                         iommu_group: Some(iommu_group.clone()),
                         container: None,
+                        iommufd: None,
                         opener: None,
                         users: 0,
+                        bound: 0,
                     },
                     "vfio::Group::state"
                 ),
@@ -387,8 +403,20 @@ impl Groups {
 }
 
 impl DeviceGroup for Group {
-    fn begin_use(&self) -> Result<Translation> {
+    fn check_use(&self) -> Result {
+        Ok(self.view(&self.state.lock()).open_device()?)
+    }
+
+    fn begin_use(&self) -> Result<Dma> {
         let mut state = self.state.lock();
+        let view = self.view(&state);
+        if let Some(iommufd) = &state.iommufd {
+            if self.kind != GroupKind::NoIommu {
+                return Ok(Dma::Iommufd(iommufd.clone()));
+            }
+            view.permit_direct(task::has_raw_io, || iommufd.compat_ioas().is_ok())?;
+            return Ok(Dma::Direct);
+        }
         let users = state.users.checked_add(1).ok_or(EBUSY)?;
         let group = state.iommu_group.as_ref().ok_or(ENODEV)?;
         let translation = state
@@ -396,15 +424,29 @@ impl DeviceGroup for Group {
             .as_ref()
             .and_then(|container| container.translation(group))
             .ok_or(EINVAL)?;
-        self.view(&state).permit(task::has_raw_io)?;
+        view.permit(task::has_raw_io)?;
         // The group stays in the container from here on.
         state.users = users;
-        Ok(translation)
+        Ok(Dma::Container(translation))
     }
 
-    fn end_use(&self) {
+    fn end_use(&self, dma: &Dma) {
+        if let Dma::Container(_) = dma {
+            let mut state = self.state.lock();
+            state.users = state.users.saturating_sub(1);
+        }
+    }
+
+    fn block(&self) -> Result {
         let mut state = self.state.lock();
-        state.users = state.users.saturating_sub(1);
+        self.view(&state).bind()?;
+        state.bound = state.bound.checked_add(1).ok_or(EBUSY)?;
+        Ok(())
+    }
+
+    fn unblock(&self) {
+        let mut state = self.state.lock();
+        state.bound = state.bound.saturating_sub(1);
     }
 
     fn kvm(&self) -> &KvmLink {

@@ -28,6 +28,7 @@ use vfio_kapi::{
         FileOps, //
     },
     group_kind::GroupKind,
+    iommufd::IommufdCtx,
     ratelimited,
     refusal::Explain,
     refuse,
@@ -152,7 +153,15 @@ impl Group {
         let mut state = self.state.lock();
         let view = self.view(&state);
         view.attach().explain(self.what("SET_CONTAINER"))?;
-        let container = container::from_file(&file).ok_or(EBADFD)?;
+        let Some(container) = container::from_file(&file) else {
+            let iommufd = IommufdCtx::from_file(&file).map_err(|_| EBADFD)?;
+            match self.kind {
+                GroupKind::NoIommu => iommufd.set_no_iommu()?,
+                GroupKind::Iommu | GroupKind::Emulated => iommufd.make_compat_ioas()?,
+            }
+            state.iommufd = Some(iommufd);
+            return Ok(0);
+        };
         view.permit(task::has_raw_io)
             .explain(self.what("SET_CONTAINER"))?;
         let iommu_group = state.iommu_group.clone().ok_or(ENODEV)?;
@@ -187,8 +196,8 @@ impl Group {
         })?;
         let parent: ARef<Device> = device.parent().into();
         let reserved = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)?;
-        let opened = Opened::open(device, file.into())?;
-        let device_file = opened.into_file(&device_file::FOPS, c"[vfio-device]")?;
+        let opened = Opened::by_group(device, file.into())?;
+        let device_file = device_file::by_group(opened)?;
         if self.kind == GroupKind::NoIommu {
             dev_warn!(
                 parent,

@@ -34,6 +34,7 @@ mod abi;
 mod container;
 mod debugfs;
 mod device;
+mod device_cdev;
 mod device_file;
 mod feature;
 mod group;
@@ -53,6 +54,7 @@ module! {
 /// What is there while the module is loaded; undone from top to bottom.
 struct Vfio {
     _debugfs: debugfs::Root,
+    _device_numbers: device::Numbers,
     _device_class: ClassRegistration,
     _virqfds: virqfd::Started,
     _group_numbers: group::Numbers,
@@ -79,11 +81,13 @@ impl kernel::Module for Vfio {
             GFP_KERNEL,
         )?);
         let device_class = device::CLASS.register()?;
+        let device_numbers = device::Numbers::new()?;
         let debugfs = debugfs::Root::new()?;
 
         print::info(c"VFIO - User Level meta-driver version: 0.3");
         Ok(Self {
             _debugfs: debugfs,
+            _device_numbers: device_numbers,
             _device_class: device_class,
             _virqfds: virqfds,
             _group_numbers: group_numbers,

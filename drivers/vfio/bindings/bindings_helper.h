@@ -10,7 +10,9 @@
 #include <linux/eventfd.h>
 #include <linux/interval_tree.h>
 #include <linux/iommu.h>
+#include <linux/iommufd.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/iova_bitmap.h>
 #include <linux/irqbypass.h>
 #include <linux/miscdevice.h>
 #include <linux/msi.h>

@@ -237,9 +237,14 @@ bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *wor
 	return queue_work(wq, work);
 }
 
-bool vfio_helper_refcount_inc_not_zero(refcount_t *refs)
+bool vfio_helper_refcount_inc_not_zero_acquire(refcount_t *refs)
 {
-	return refcount_inc_not_zero(refs);
+	return refcount_inc_not_zero_acquire(refs);
+}
+
+void vfio_helper_refcount_set_release(refcount_t *refs, int count)
+{
+	refcount_set_release(refs, count);
 }
 
 unsigned long vfio_helper_rlimit(unsigned int limit)

@@ -12,7 +12,9 @@ const __LOG_PREFIX: &[u8] = b"vfio\0";
 
 pub mod chrdev;
 pub mod debugfs;
+pub mod device_file;
 pub mod device_lifecycle;
+pub mod device_memory;
 pub mod device_open;
 pub mod device_set;
 #[cfg(CONFIG_VFIO_PCI_DMABUF)]
@@ -29,6 +31,10 @@ pub mod iommu_domain;
 pub mod iommu_driver;
 pub mod iommu_group;
 pub mod iommu_space;
+pub mod iommufd;
+#[cfg(CONFIG_IOMMUFD)]
+pub mod iommufd_device;
+pub mod iova_bitmap;
 pub mod irq;
 pub mod irq_set;
 pub mod irqbypass;

@@ -59,6 +59,12 @@ impl fmt::Display for Process {
     }
 }
 
+/// Whether the task that is running has memory of user space; a thread of the kernel has none.
+pub fn has_mm() -> bool {
+    // SAFETY: The running task is valid, and nobody but itself changes the field.
+    unsafe { !(*kernel::current!().as_ptr()).mm.is_null() }
+}
+
 /// Whether the task that is running may do I/O past the kernel (`CAP_SYS_RAWIO`). Asking is seen by
 /// the audit and security subsystems, so ask only where the answer decides.
 pub fn has_raw_io() -> bool {

@@ -22,10 +22,12 @@ pub struct Group {
     pub present: bool,
     /// It is open.
     pub opened: bool,
-    /// It is in a container.
+    /// It is in a container, or has an iommufd for one.
     pub attached: bool,
-    /// How many of its devices are open.
+    /// How many of its devices use the container.
     pub users: usize,
+    /// How many of its devices were opened by their own nodes, and bound to an iommufd.
+    pub bound: usize,
     /// Nothing is between its devices and memory.
     pub noiommu: bool,
 }
@@ -35,12 +37,25 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if its last device is gone, `EPERM` if the task may not, `EBUSY` if it is open.
+    /// `ENODEV` if its last device is gone, `EPERM` if the task may not, `EBUSY` if it is open or a
+    /// device of it is used without it.
     pub fn open(&self, raw_io: impl FnOnce() -> bool) -> Result {
         if !self.present {
             return Err(ENODEV);
         }
         self.permit(raw_io)?;
+        if self.opened || self.bound > 0 {
+            return Err(EBUSY);
+        }
+        Ok(())
+    }
+
+    /// Binds a device of it to an iommufd past the group. Either the group is used, or its devices are.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the group is open.
+    pub fn bind(&self) -> Result {
         if self.opened {
             return Err(EBUSY);
         }
@@ -56,6 +71,24 @@ impl Group {
     pub fn permit(&self, raw_io: impl FnOnce() -> bool) -> Result {
         if self.noiommu && !raw_io() {
             return Err(EPERM.because("the group has no IOMMU, and the task no CAP_SYS_RAWIO"));
+        }
+        Ok(())
+    }
+
+    /// Whether the task may use a group without IOMMU that has an iommufd for a container. `has_ioas`
+    /// answers whether that has an address space for containers: who made one expects translation.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if it may not.
+    pub fn permit_direct(
+        &self,
+        raw_io: impl FnOnce() -> bool,
+        has_ioas: impl FnOnce() -> bool,
+    ) -> Result {
+        self.permit(raw_io)?;
+        if has_ioas() {
+            return Err(EPERM);
         }
         Ok(())
     }
@@ -86,6 +119,18 @@ impl Group {
             Self { users: 1.., .. } => Err(EBUSY.because("devices of it are open")),
             _ => Ok(()),
         }
+    }
+
+    /// Opens a device of it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is in no container.
+    pub fn open_device(&self) -> Result {
+        if !self.attached {
+            return Err(EINVAL);
+        }
+        Ok(())
     }
 
     /// The flags of its status; `claimed` answers whether somebody has the DMA of its devices.

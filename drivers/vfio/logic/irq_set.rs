@@ -60,11 +60,10 @@ impl IrqSet {
             return Err(EINVAL.because("unknown flags"));
         }
         // The largest end is refused, as it always was.
-        let end = self.start.checked_add(self.count);
-        if end.is_none_or(|end| end == u32::MAX) {
-            return Err(EINVAL.because(BEYOND));
+        match self.start.checked_add(self.count) {
+            None | Some(u32::MAX) => Err(EINVAL.because(BEYOND)),
+            Some(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Checks the rest, for a device that has `num` interrupts of this kind; answers how many bytes of

@@ -37,13 +37,13 @@ snapshot() {
 	} | sed "s#^#$when| #"
 }
 
-# during WHEN COMMAND: what it prints, its uevents, its kernel messages, its exit status.
+# during WHEN COMMAND: what it prints, its uevents, its kernel messages without what counts up, its exit status.
 during() {
 	echo "abi: $1" >/dev/kmsg
 	{
 		vfio_abi uevents ". /vm/suite/snapshot.sh; $2" 2>&1
 		echo "exit status $?"
-		dmesg | sed 's/^\[[^]]*\] //' | awk -v mark="abi: $1" '
+		dmesg | sed -E 's/^\[[^]]*\] //; s/"([^"]*)" \([0-9]+\)/"\1" (PID)/g; s/container [0-9]+/container N/' | awk -v mark="abi: $1" '
 			$0 == mark { lines = 0; next }
 			{ line[lines++] = $0 }
 			END { for (i = 0; i < lines; i++) print "dmesg", line[i] }'

@@ -35,7 +35,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--suite", action="append", default=[], help="a suite (default: those of the machine)")
     parser.add_argument("--long", action="store_true", help="run the long suites too")
     parser.add_argument("--modules", default="", help="rust | c | those in Rust | -those in C (default: rust)")
-    parser.add_argument("--modules-dir", type=Path, help="folder with our .ko files (default: build/<arch>[-debug])")
+    parser.add_argument("--modules-dir", type=Path, help="folder with our .ko files (default: build/<arch>[-<kernel>])")
     parser.add_argument("--rust", action="append", default=[], metavar="NAME=KO", help="one of our .ko files")
     parser.add_argument("--sh", help="shell text to run instead of a suite")
     parser.add_argument("--script", type=Path, help="as --sh, from a file")
@@ -49,13 +49,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="keep initramfs, console, output and kernel log in this folder")
     parser.add_argument("--jobs", type=int, default=2, help="machines that run side by side (default: 2)")
     parser.add_argument("--list", action="store_true", help="list machines and suites")
-    parser.add_argument("--kernels", action="store_true", help="list the kernels that the run needs: stock, debug")
+    parser.add_argument("--kernels", action="store_true", help="list the kernels that the run needs: stock, debug, iommufd")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the kernel's console as well")
     return parser.parse_args(argv)
 
 
 def rust_modules(options: argparse.Namespace, machine: Machine) -> dict[str, Path]:
-    directory = options.modules_dir or paths.our_modules(machine.arch, machine.debug)
+    directory = options.modules_dir or paths.our_modules(machine.arch, machine.kernel)
     found = modules.ours(directory) if directory.is_dir() else {}
     for item in options.rust:
         name, _, path = item.partition("=")
@@ -118,8 +118,7 @@ def main() -> int:
         suites.show()
         return 0
     if options.kernels:
-        debug = {machine.debug for machine, _ in suites.selected(options)}
-        print(*("debug" if d else "stock" for d in sorted(debug)))
+        print(*sorted({machine.kernel for machine, _ in suites.selected(options)}))
         return 0
     work = options.work or Path(tempfile.mkdtemp(prefix="vfio-vm."))
     work.mkdir(parents=True, exist_ok=True)

@@ -107,7 +107,7 @@ def build(
     environment: dict[str, str],
 ) -> None:
     """Writes the initramfs of `machine` that runs the shell text `command` and powers off."""
-    kernel = KernelModules(paths.kernel(machine.arch, machine.debug))
+    kernel = KernelModules(paths.kernel(machine.arch, machine.kernel))
     cpio = Cpio(out)
     for name in ("proc", "sys", "dev", "tmp", "run", "mnt", "root", "sbin", "bin", "lib", "etc", "vm"):
         cpio.directory(name)

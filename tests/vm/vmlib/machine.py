@@ -35,7 +35,7 @@ class Machine:
     modules: tuple[str, ...] = ()  # extra stock modules in the initramfs, loaded by nobody but the suites
     early: tuple[str, ...] = ()  # stock modules loaded before anything else
     memory: str = "4G"
-    debug: bool = False  # runs the debug kernel, and modules of ours that are built for it
+    kernel: str = "stock"  # or "debug", or "iommufd": the stock kernel with iommufd; modules of ours are built for each
     slowness: float = 1  # a suite may take so many times as long as it says
 
     def device(self, name: str) -> Device:
@@ -116,6 +116,11 @@ def kvm_machine(name: str, about: str, iommu: str) -> Machine:
 
 HUGE_PAGES = "hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=16"
 
+VTD = ("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2")
+VTD += ("-device", "intel-iommu,intremap=on,caching-mode=on")
+# A loaded host delays emulated timers: what the kernel concludes from that is not for us.
+VTD_CMDLINE = f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}"
+
 MACHINES = {
     m.name: m
     for m in (
@@ -124,15 +129,26 @@ MACHINES = {
             about="PC, Intel VT-d with interrupt remapping",
             arch="amd64",
             qemu="qemu-system-x86_64",
-            args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2")
-            + ("-device", "intel-iommu,intremap=on,caching-mode=on"),
-            # A loaded host delays emulated timers: what the kernel concludes from that is not for us.
-            cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
+            args=VTD,
+            cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "diag", "pci", "emulated")
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "diag", "pci", "dma-buf", "emulated")
             + ("tables", "abi", "variants", "errors", "kselftest"),
             long_suites=("kselftest-long", "pci-long", "emulated-long", "type1-long"),
             modules=HOST_DRIVERS + ("mdev",),
+        ),
+        Machine(
+            name="q35-iommufd",
+            about="PC, Intel VT-d, the stock kernel with iommufd as a module",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=VTD,
+            cmdline=VTD_CMDLINE,
+            devices=PC_DEVICES,
+            suites=("iommufd", "kselftest-iommufd"),
+            long_suites=("smoke", "kselftest-long", "core"),
+            modules=HOST_DRIVERS,
+            kernel="iommufd",
         ),
         Machine(
             name="q35-noiommu",
@@ -184,7 +200,7 @@ MACHINES = {
             suites=("smoke", "lifecycle-short", "core", "pci", "kselftest"),
             long_suites=("errors", "lifecycle", "pci-long", "kselftest-long"),
             modules=HOST_DRIVERS,
-            debug=True,
+            kernel="debug",
             slowness=4,
         ),
         kvm_machine("q35-kvm", "PC with VT-d; KVM runs in it", "intremap=on,caching-mode=on"),

@@ -52,7 +52,7 @@ def child_setup() -> None:
 
 
 def command_line(machine: Machine, work: Path, disk: Path, extra_cmdline: str, extra_args: list[str]) -> list[str]:
-    kernel = paths.kernel(machine.arch, machine.debug)
+    kernel = paths.kernel(machine.arch, machine.kernel)
     command = [machine.qemu, "-accel", accelerator(), *machine.args, "-m", machine.memory]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     for device in machine.devices:

@@ -76,6 +76,7 @@ SUITES = {
             environment=(("PCI_LONG", "1"),),
             cmdline=SLUB,
         ),
+        Suite("dma-buf", "BARs as dma-bufs: imported, revoked, outliving the device", 300, cmdline=SLUB),
         Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, cmdline=SLUB),
         Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
@@ -103,6 +104,15 @@ SUITES = {
         ),
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, allowed=EDU_FAULTS, cmdline=SLUB),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
+        Suite(
+            "kselftest-iommufd",
+            "the kernel's selftests, the modes of iommufd",
+            1800,
+            script="kselftest",
+            environment=(("KSELFTEST_IOMMUFD", "1"),),
+            allowed=IGB_FAULTS,
+        ),
+        Suite("iommufd", "device nodes and iommufd: answers the same as those of the C modules; races", 1800, cmdline=SLUB),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
