@@ -13,6 +13,7 @@ use kernel::{
         to_result, //
     },
     ffi::c_void,
+    page::PAGE_SHIFT,
     prelude::*,
     sync::aref::ARef,
 };
@@ -343,6 +344,12 @@ impl<'a> UnmapGather<'a> {
             done = done.saturating_add(step as u64);
         }
         done.min(bytes)
+    }
+
+    /// Does it for the pages numbered from `first` on up to `end`; tells whether all had translations.
+    pub(crate) fn unmap_pages(&mut self, (first, end): (u64, u64)) -> bool {
+        let bytes = (end - first) << PAGE_SHIFT;
+        self.unmap(first << PAGE_SHIFT, bytes) == bytes
     }
 
     /// Flushes. Afterwards no device uses what was unmapped.

@@ -118,7 +118,7 @@ impl Container {
         let mut state = self.state.lock();
         // Before anything is looked at: groups may come and go meanwhile, and page sizes with them.
         while state.is_busy(&range) || state.is_filling(&range) {
-            self.changed.wait(&mut state);
+            state = self.wait_or_leave(state)?;
         }
         // If it is the one of the bitmap it is not zero.
         let page = smallest_page(state.page_sizes);

@@ -60,20 +60,18 @@ impl Owner {
         self.mm.as_raw() == other.mm.as_raw() && self.task.as_ptr() == other.task.as_ptr()
     }
 
+    /// Whether the limit does not count.
+    pub(crate) fn is_privileged(&self) -> bool {
+        self.privileged
+    }
+
     /// Counts `pages` as locked; `mm` is the address space of this owner.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if that is over the limit, `EINTR` if the current task is being killed.
+    /// As for [`account`].
     pub(crate) fn account(&self, mm: &MmWithUser, pages: u64) -> Result {
-        let result = locked_vm::account(mm, &self.task, pages as usize, self.privileged);
-        if result == Err(ENOMEM) {
-            ratelimited!(pr_warn!(
-                "RLIMIT_MEMLOCK ({}) exceeded\n",
-                locked_vm::limit()
-            ));
-        }
-        result
+        account(mm, &self.task, pages, self.privileged)
     }
 
     /// Takes `pages` back. Nothing to do if the process is gone.
@@ -85,6 +83,22 @@ impl Owner {
             locked_vm::unaccount(&mm, &self.task, pages as usize);
         }
     }
+}
+
+/// Counts `pages` as locked in `mm`, within the limit of `task` unless that does not count.
+///
+/// # Errors
+///
+/// `ENOMEM` if that is over the limit, `EINTR` if the current task is being killed.
+pub(crate) fn account(mm: &MmWithUser, task: &Task, pages: u64, privileged: bool) -> Result {
+    let result = locked_vm::account(mm, task, pages as usize, privileged);
+    if result == Err(ENOMEM) {
+        ratelimited!(pr_warn!(
+            "RLIMIT_MEMLOCK ({}) exceeded\n",
+            locked_vm::limit()
+        ));
+    }
+    result
 }
 
 /// A page that a driver has pinned.

@@ -8,6 +8,7 @@ use crate::{
         State, //
     },
     dma::{
+        account,
         use_huge_pages,
         Dma,
         Owner, //
@@ -46,13 +47,14 @@ impl Container {
             return self.update_vaddr(&request);
         }
         match self.reserve(&request)? {
-            Some(owner) => self.fill(&space, &request, &owner),
+            Some(privileged) => self.fill(&space, &request, privileged),
             None => Ok(()),
         }
     }
 
-    /// Puts the mapping into the tree. Returns its owner if its pages are to be pinned and mapped.
-    fn reserve(&self, request: &MapRequest) -> Result<Option<Owner>> {
+    /// Puts the mapping into the tree. If its pages are to be pinned and mapped, returns whether its owner
+    /// may lock more memory than the limit.
+    fn reserve(&self, request: &MapRequest) -> Result<Option<bool>> {
         let mut state = self.state.lock();
         request.check_alignment(state.page_sizes)?;
         loop {
@@ -68,7 +70,7 @@ impl Container {
                     return Err(ENOSPC);
                 }
             }
-            self.changed.wait(&mut state);
+            state = self.wait_or_leave(state)?;
         }
         if !iova::is_usable(&state.usable, &request.range) {
             return Err(EINVAL);
@@ -77,7 +79,8 @@ impl Container {
         let task = current!();
         let mm = task.mm().ok_or(ENODEV)?;
         let owner = Owner::current(mm);
-        let mut dma = Dma::new(request, owner.clone(), state.physical);
+        let privileged = owner.is_privileged();
+        let mut dma = Dma::new(request, owner, state.physical);
         if !state.physical && state.tracking {
             dma.start_tracking(state.page_shift())?;
         }
@@ -89,17 +92,18 @@ impl Container {
             return Ok(None);
         }
         state.filling += 1;
-        Ok(Some(owner))
+        Ok(Some(privileged))
     }
 
     /// Pins and maps the pages of a mapping that was reserved, without the lock.
-    fn fill(&self, space: &IoSpace, request: &MapRequest, owner: &Owner) -> Result {
+    fn fill(&self, space: &IoSpace, request: &MapRequest, privileged: bool) -> Result {
         let task = current!();
+        let leader = task.group_leader();
         let mut io = Dma::empty_io(request);
         let mut locked = 0;
         let result = match task.mm() {
             Some(mm) => space.fill(&mut io, mm, request.vaddr, use_huge_pages(), |_, pages| {
-                owner.account(mm, pages)?;
+                account(mm, leader, pages, privileged)?;
                 locked += pages;
                 Ok(())
             }),
@@ -131,8 +135,7 @@ impl Container {
             state.forget(request.range.start);
         }
         state.filling -= 1;
-        drop(state);
-        self.changed.notify_all();
+        self.unlock_changed(state);
         result
     }
 
@@ -141,7 +144,7 @@ impl Container {
         let mut state = self.state.lock();
         request.check_alignment(state.page_sizes)?;
         while state.is_busy(&request.range) || state.is_filling(&request.range) {
-            self.changed.wait(&mut state);
+            state = self.wait_or_leave(state)?;
         }
         let start = state.first_overlap(&request.range).ok_or(ENOENT)?;
         let dma = state.dmas.get_mut(&start).ok_or(ENOENT)?;

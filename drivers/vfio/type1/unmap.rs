@@ -4,21 +4,23 @@
 
 use crate::{
     container::{
+        BusySlot,
         Container,
         State, //
     },
-    dma::{
-        Dma,
-        Owner, //
-    },
+    dma::Dma,
 };
 use kernel::{
     prelude::*,
-    rbtree::RBTree, //
+    rbtree::RBTree,
+    sync::MutexGuard, //
 };
 use vfio_kapi::{
     iommu_driver::DeviceList,
-    iommu_space::IoSpace,
+    iommu_space::{
+        IoMapping,
+        IoSpace, //
+    },
     uaccess::UserArg,
     uapi::{
         vfio_bitmap,
@@ -36,9 +38,15 @@ use vfio_logic::{
 /// How often drivers are asked to unpin a page before it is an error.
 const NOTIFY_RETRIES: u32 = 10;
 
-/// Mappings that are out of the container, but still mapped.
-struct Taken {
-    dmas: RBTree<u64, Dma>,
+/// What is to be unmapped.
+struct Wanted {
+    flags: UnmapFlags,
+    range: IovaRange,
+    bitmap: Option<vfio_bitmap>,
+}
+
+/// What was unmapped.
+struct Released {
     count: u32,
     bytes: u64,
 }
@@ -89,31 +97,66 @@ impl Container {
             if let Some(slot) = state.set_busy(range) {
                 break slot;
             }
-            self.changed.wait(&mut state);
+            state = self.wait_or_leave(state)?;
         };
-        while state.has_predecessor(&slot) {
-            self.changed.wait(&mut state);
-        }
+        let mut taken = RBTree::new();
+        let wanted = Wanted {
+            flags,
+            range,
+            bitmap,
+        };
+        let (state, result) = self.take_all(state, devices, &wanted, &slot, &mut taken);
+        drop(state);
 
-        let mut taken = Taken {
-            dmas: RBTree::new(),
-            count: 0,
-            bytes: 0,
-        };
+        let Released { count, bytes } = release(space, taken);
+
+        let mut state = self.state.lock();
+        state.available += count;
+        state.clear_busy(slot);
+        self.unlock_changed(state);
+        result.map(|()| bytes)
+    }
+
+    /// Takes the mappings in a range that is marked as `slot` out of the tree, as soon as they are there
+    /// and not used otherwise.
+    fn take_all<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        devices: &DeviceList,
+        wanted: &Wanted,
+        slot: &BusySlot,
+        taken: &mut RBTree<u64, Dma>,
+    ) -> (MutexGuard<'a, State>, Result) {
+        let Wanted {
+            flags,
+            range,
+            bitmap,
+        } = wanted;
+        let mut result;
+        while state.has_predecessor(slot) {
+            (state, result) = self.wait(state);
+            if result.is_err() {
+                return (state, result);
+            }
+        }
         let mut retries = 0;
         let mut last_pinned = None;
-        let result = loop {
-            while state.is_filling(&range) {
-                self.changed.wait(&mut state);
-            }
-            if self.v2 && !flags.all {
-                if let Err(e) = state.check_bisection(&range) {
-                    break Err(e);
+        loop {
+            while state.is_filling(range) {
+                (state, result) = self.wait(state);
+                if result.is_err() {
+                    return (state, result);
                 }
             }
-            match state.take(&range, self.v2, &slot, &mut taken, bitmap.as_ref()) {
-                Ok(None) => break Ok(()),
-                Err(e) => break Err(e),
+            if self.v2 && !flags.all {
+                result = state.check_bisection(range);
+                if result.is_err() {
+                    return (state, result);
+                }
+            }
+            match state.take(range, self.v2, slot, taken, bitmap.as_ref()) {
+                Ok(None) => return (state, Ok(())),
+                Err(e) => return (state, Err(e)),
                 Ok(Some((iova, size))) => {
                     // A driver has to unpin pages first, for which it needs the lock.
                     if last_pinned != Some(iova) {
@@ -122,25 +165,14 @@ impl Container {
                     }
                     retries += 1;
                     if kernel::warn_on!(retries > NOTIFY_RETRIES) {
-                        break Err(EBUSY);
+                        return (state, Err(EBUSY));
                     }
                     drop(state);
                     devices.notify_unmap(iova, size);
                     state = self.state.lock();
                 }
             }
-        };
-        drop(state);
-
-        let Taken { dmas, count, bytes } = taken;
-        release(space, dmas);
-
-        let mut state = self.state.lock();
-        state.available += count;
-        state.clear_busy(slot);
-        drop(state);
-        self.changed.notify_all();
-        result.map(|()| bytes)
+        }
     }
 
     /// Marks the addresses in the process of all mappings in a range as invalid; all or none.
@@ -151,7 +183,7 @@ impl Container {
         }
         let range = flags.range(iova, size, state.page_sizes)?;
         while state.is_busy(&range) || state.is_filling(&range) {
-            self.changed.wait(&mut state);
+            state = self.wait_or_leave(state)?;
         }
         if self.v2 && !flags.all {
             state.check_bisection(&range)?;
@@ -187,22 +219,28 @@ impl State {
     ///
     /// `EINVAL` if a mapping is partly in `range`.
     pub(crate) fn check_bisection(&self, range: &IovaRange) -> Result {
-        for end in [range.start, range.last] {
+        let cut = |at: u64| {
             let at = IovaRange {
-                start: end,
-                last: end,
+                start: at,
+                last: at,
             };
-            if let Some(start) = self.first_overlap(&at) {
-                let cut = self
-                    .dmas
-                    .get(&start)
-                    .is_some_and(|dma| bisects(range, &dma.range(start)));
-                if cut {
-                    return Err(EINVAL);
-                }
-            }
+            self.first_overlap(&at)
+                .and_then(|start| Some((start, self.dmas.get(&start)?)))
+                .is_some_and(|(start, dma)| bisects(range, &dma.range(start)))
+        };
+        if cut(range.start) || cut(range.last) {
+            return Err(EINVAL);
         }
         Ok(())
+    }
+
+    /// Whether all mappings are in `range`.
+    fn all_in(&self, range: &IovaRange) -> bool {
+        let (Some(first), Some(last)) = (self.dmas.cursor_front(), self.dmas.cursor_back()) else {
+            return true;
+        };
+        let (iova, dma) = last.current();
+        range.start <= *first.current().0 && dma.range(*iova).last <= range.last
     }
 
     /// Takes the mappings in `range` out, with their dirty pages reported, up to one of which a driver
@@ -214,10 +252,15 @@ impl State {
         &mut self,
         range: &IovaRange,
         v2: bool,
-        slot: &crate::container::BusySlot,
-        taken: &mut Taken,
+        slot: &BusySlot,
+        taken: &mut RBTree<u64, Dma>,
         bitmap: Option<&vfio_bitmap>,
     ) -> Result<Option<(u64, u64)>> {
+        if self.pinned == 0 && bitmap.is_none() && taken.is_empty() && self.all_in(range) {
+            *taken = core::mem::take(&mut self.dmas);
+            self.vaddr_invalid = 0;
+            return Ok(None);
+        }
         let Some(mut pos) = self.first_overlap(range) else {
             return Ok(None);
         };
@@ -241,10 +284,8 @@ impl State {
             if dma.vaddr_invalid {
                 self.vaddr_invalid -= 1;
             }
-            taken.bytes = taken.bytes.saturating_add(dma.size());
-            taken.count += 1;
             let (_, node) = cursor.remove_current();
-            taken.dmas.insert(node);
+            taken.insert(node);
             self.extend_busy(slot, &whole);
             match whole.last.checked_add(1) {
                 Some(next) => pos = next,
@@ -256,32 +297,36 @@ impl State {
 }
 
 /// Unmaps and unpins all of `dmas`, and takes the accounting back.
-fn release(space: &IoSpace, mut dmas: RBTree<u64, Dma>) {
-    // Neighbours mostly have the same owner, whose address space is then locked once.
-    let mut pending: Option<(&Owner, u64)> = None;
-    for dma in dmas.values_mut() {
-        space.unmap(&mut dma.io);
-        let locked = core::mem::take(&mut dma.locked);
-        pending = match pending {
-            Some((owner, pages)) if owner.is_same(&dma.owner) => Some((owner, pages + locked)),
-            other => {
-                if let Some((owner, pages)) = other {
-                    owner.unaccount(pages);
-                }
-                Some((&dma.owner, locked))
-            }
+fn release(space: &IoSpace, mut dmas: RBTree<u64, Dma>) -> Released {
+    let mut count = 0;
+    let mut bytes = 0u64;
+    let mut rest = dmas.values_mut().peekable();
+    while let Some(first) = rest.next() {
+        // Neighbours mostly have the same owner, whose address space is then locked once.
+        let mut pages = 0;
+        let mut see = |io: &IoMapping, locked: &mut u64| {
+            count += 1;
+            bytes = bytes.saturating_add(io.bytes());
+            pages += core::mem::take(locked);
         };
-    }
-    if let Some((owner, pages)) = pending {
+        see(&first.io, &mut first.locked);
+        let owner = &first.owner;
+        let others = core::iter::from_fn(|| {
+            let next = rest.next_if(|dma| dma.owner.is_same(owner))?;
+            see(&next.io, &mut next.locked);
+            Some(&mut next.io)
+        });
+        space.unmap_each(Iterator::chain(core::iter::once(&mut first.io), others));
         owner.unaccount(pages);
     }
+    Released { count, bytes }
 }
 
 /// Removes all mappings. The caller makes sure that none is on its way.
 pub(crate) fn remove_all(space: &IoSpace, state: &mut State) {
     let dmas = core::mem::take(&mut state.dmas);
-    let count = dmas.keys().count() as u32;
-    release(space, dmas);
-    state.available += count;
+    state.available += release(space, dmas).count;
     state.vaddr_invalid = 0;
+    // The pages go with the mappings.
+    state.pinned = 0;
 }
