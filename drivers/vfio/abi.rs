@@ -30,6 +30,8 @@ use vfio_kapi::{
     info_cap::InfoCaps,
     interval_tree::BorrowedTree,
     iommu_backend::IommuBackend,
+    iommu_driver::KeepsPages,
+    param::BoolParam,
     vfio_device::VfioDevice,
     virqfds::NewVirqfd, //
 };
@@ -46,8 +48,18 @@ use crate::{
     device_file,
     group::Group,
     group_file,
+    noiommu::NoIommu,
     virqfd::VIRQFDS, //
 };
+
+unsafe extern "C" {
+    // SAFETY: `params.c` defines it with this type, and only the parameter core writes to it.
+    /// Devices without IOMMU may be used.
+    pub(crate) safe static vfio_enable_unsafe_noiommu_mode: BoolParam;
+}
+
+// SAFETY: It pins no pages.
+unsafe impl KeepsPages for NoIommu {}
 
 /// Makes the compiler compare each function with the header that bindgen read.
 macro_rules! check_types {

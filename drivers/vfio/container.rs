@@ -50,13 +50,21 @@ use vfio_kapi::{
 };
 use vfio_logic::group as rules;
 
+use crate::noiommu::NoIommu;
+
 const GET_API_VERSION: u32 = uapi::ioctl(0);
 const SET_IOMMU: u32 = uapi::ioctl(2);
 
 const API_VERSION: isize = 0;
 
 /// The backends that are registered; the newest comes last, and is asked first.
-static BACKENDS: ModuleStatic<Mutex<KVec<IommuBackend>>> = ModuleStatic::new();
+static BACKENDS: ModuleStatic<Mutex<KVec<Backend>>> = ModuleStatic::new();
+
+struct Backend {
+    table: IommuBackend,
+    /// It is the one for groups without IOMMU.
+    noiommu: bool,
+}
 
 static FOPS: FileOperations<Container> = FileOperations::misc();
 
@@ -77,6 +85,30 @@ pub(crate) fn register() -> Result<MiscDevice> {
     )
 }
 
+/// Our own backend is there while this exists; and others may be.
+pub(crate) struct Backends(());
+
+impl Backends {
+    pub(crate) fn new() -> Result<Self> {
+        BACKENDS.get().lock().push(
+            Backend {
+                table: IommuBackend::of::<NoIommu>(),
+                noiommu: true,
+            },
+            GFP_KERNEL,
+        )?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Backends {
+    fn drop(&mut self) {
+        // Nothing may be left in the static when the module goes. Ours is the last: the modules of
+        // others need this one.
+        *BACKENDS.get().lock() = KVec::new();
+    }
+}
+
 /// Adds a backend.
 ///
 /// # Errors
@@ -91,22 +123,23 @@ pub(crate) fn register_backend(
         return Err(EINVAL);
     }
     let mut backends = BACKENDS.get().lock();
-    if backends.iter().any(is) {
+    if backends.iter().any(|known| is(&known.table)) {
         return Err(EINVAL);
     }
-    backends.push(backend, GFP_KERNEL)?;
+    backends.push(
+        Backend {
+            table: backend,
+            noiommu: false,
+        },
+        GFP_KERNEL,
+    )?;
     Ok(())
 }
 
 /// Removes a backend, if it is there. No container uses it: each that does has a reference to its
 /// module.
 pub(crate) fn unregister_backend(is: impl Fn(&IommuBackend) -> bool) {
-    let mut backends = BACKENDS.get().lock();
-    backends.retain(|backend| !is(backend));
-    if backends.is_empty() {
-        // Nothing may be left in the static when the module goes.
-        *backends = KVec::new();
-    }
+    BACKENDS.get().lock().retain(|backend| !is(&backend.table));
 }
 
 /// The container that `file` is, if it is one.
@@ -248,12 +281,19 @@ impl Container {
     }
 
     fn check_extension(&self, extension: usize) -> Result<isize> {
-        if let Some(backend) = self.backend() {
+        let (backend, view) = {
+            let state = self.state.read();
+            (state.backend.clone(), state.view())
+        };
+        if let Some(backend) = backend {
             return backend.ioctl(uapi::CHECK_EXTENSION, extension);
         }
         let mut answer = 0;
         for backend in BACKENDS.get().lock().iter().rev() {
-            let Some(backend) = backend.get() else {
+            if !view.suits(backend.noiommu) {
+                continue;
+            }
+            let Some(backend) = backend.table.get() else {
                 continue;
             };
             answer = backend.check_extension(extension);
@@ -266,10 +306,14 @@ impl Container {
 
     fn set_iommu(&self, kind: usize) -> Result<isize> {
         let mut state = self.state.write();
-        state.view().set_backend()?;
+        let view = state.view();
+        view.set_backend()?;
         let mut result = Err(ENODEV);
         for backend in BACKENDS.get().lock().iter().rev() {
-            let Some(backend) = backend.get() else {
+            if !view.suits(backend.noiommu) {
+                continue;
+            }
+            let Some(backend) = backend.table.get() else {
                 continue;
             };
             if backend.check_extension(kind) <= 0 {

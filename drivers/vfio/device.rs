@@ -89,14 +89,14 @@ pub(crate) fn release(mut device: OwnedDevice) {
 ///
 /// # Errors
 ///
-/// `EINVAL` if it is in no IOMMU group, or its DMA is not coherent with the caches and so user space
+/// `EINVAL` if it is in no IOMMU group and was not to be used without, or its DMA is not coherent with the caches and so user space
 /// could see old data; else those of sysfs, or `ENOMEM`. Nothing has changed then.
 pub(crate) fn register(device: UnregisteredDevice, kind: GroupKind) -> Result {
     let parent = device.parent().into();
     let parent: kernel::sync::aref::ARef<Device> = parent;
     let group = Group::join(&parent, kind)?;
     let undo = ScopeGuard::new_with_data(group.clone(), |group| group.leave(&parent));
-    if kind == GroupKind::Iommu && !device_iommu_capable(&parent, IommuCap::CacheCoherency) {
+    if group.kind == GroupKind::Iommu && !device_iommu_capable(&parent, IommuCap::CacheCoherency) {
         return Err(EINVAL);
     }
     let registration = device.register(group.clone())?;

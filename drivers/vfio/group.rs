@@ -3,7 +3,8 @@
 //! Groups: what user space gets access to at once, `/dev/vfio/<group>`.
 //!
 //! There is a group here for each IOMMU group with devices that a driver registered. Emulated
-//! devices, which are in no IOMMU group, get one of their own, as user space finds devices by it.
+//! devices, which are in no IOMMU group, get one of their own, as user space finds devices by it. So
+//! do devices without IOMMU, if they are to be used nevertheless.
 
 use kernel::{
     device::Device,
@@ -36,13 +37,16 @@ use vfio_kapi::{
     },
     kvm::KvmLink,
     module_static::ModuleStatic,
+    taint,
+    task,
     uaccess::UserString, //
 };
 use vfio_logic::group as rules;
 
 use crate::{
     container::Container,
-    group_file, //
+    group_file,
+    noiommu, //
 };
 
 /// `/sys/class/vfio`, `/dev/vfio/`.
@@ -114,15 +118,6 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn view(&self) -> rules::Group {
-        rules::Group {
-            present: self.iommu_group.is_some(),
-            opened: self.opened,
-            attached: self.container.is_some(),
-            users: self.users,
-        }
-    }
-
     /// Leaves the container, if it is in one.
     pub(crate) fn detach(&mut self) {
         if let (Some(container), Some(group)) = (self.container.take(), &self.iommu_group) {
@@ -132,35 +127,50 @@ impl State {
 }
 
 impl Group {
-    /// Finds or makes the group of a device that is being registered.
+    /// Finds or makes the group of a device that is being registered, which does DMA by itself or is
+    /// emulated. One that does but is in no IOMMU group gets one if the administrator has asked for
+    /// that, and taints the kernel.
     ///
     /// # Errors
     ///
     /// `EINVAL` if the device is in no IOMMU group, or registered; `ENOMEM`, or those of sysfs.
     pub(crate) fn join(device: &Device, kind: GroupKind) -> Result<Arc<Self>> {
-        match kind {
-            GroupKind::Iommu => Self::find(device),
-            GroupKind::Emulated | GroupKind::NoIommu => {
-                let iommu_group = IommuGroup::new(c"vfio-noiommu")?;
-                iommu_group.add_device(device)?;
-                GROUPS
-                    .get()
-                    .lock()
-                    .create(&iommu_group, kind)
-                    .inspect_err(|_| IommuGroup::remove_device(device))
-            }
+        if kind == GroupKind::Emulated {
+            return Self::make(device, kind);
         }
+        if let Some(iommu_group) = IommuGroup::of(device) {
+            return Self::find(device, &iommu_group);
+        }
+        if !noiommu::is_enabled() {
+            return Err(EINVAL);
+        }
+        let group = Self::make(device, GroupKind::NoIommu)?;
+        taint::by_user();
+        dev_warn!(
+            device,
+            "Adding kernel taint for vfio-noiommu group on device\n"
+        );
+        Ok(group)
     }
 
-    fn find(device: &Device) -> Result<Arc<Self>> {
-        let iommu_group = IommuGroup::of(device).ok_or(EINVAL)?;
+    fn make(device: &Device, kind: GroupKind) -> Result<Arc<Self>> {
+        let iommu_group = IommuGroup::new(c"vfio-noiommu")?;
+        iommu_group.add_device(device)?;
+        GROUPS
+            .get()
+            .lock()
+            .create(&iommu_group, kind)
+            .inspect_err(|_| IommuGroup::remove_device(device))
+    }
+
+    fn find(device: &Device, iommu_group: &ARef<IommuGroup>) -> Result<Arc<Self>> {
         let mut groups = GROUPS.get().lock();
         let entry = groups
             .list
             .iter_mut()
-            .find(|entry| core::ptr::eq(&*entry.iommu_group, &*iommu_group));
+            .find(|entry| core::ptr::eq(&*entry.iommu_group, &**iommu_group));
         let Some(entry) = entry else {
-            return groups.create(&iommu_group, GroupKind::Iommu);
+            return groups.create(iommu_group, GroupKind::Iommu);
         };
         let group = entry.node.data();
         if group.has_device(device) {
@@ -195,6 +205,17 @@ impl Group {
         let mut state = self.state.lock();
         state.detach();
         state.iommu_group = None;
+    }
+
+    /// What the rules look at.
+    pub(crate) fn view(&self, state: &State) -> rules::Group {
+        rules::Group {
+            present: state.iommu_group.is_some(),
+            opened: state.opened,
+            attached: state.container.is_some(),
+            users: state.users,
+            noiommu: self.kind == GroupKind::NoIommu,
+        }
     }
 
     fn has_device(&self, device: &Device) -> bool {
@@ -317,6 +338,7 @@ impl DeviceGroup for Group {
             .as_ref()
             .and_then(|container| container.translation(group))
             .ok_or(EINVAL)?;
+        self.view(&state).permit(task::has_raw_io)?;
         // The group stays in the container from here on.
         state.users = users;
         Ok(translation)

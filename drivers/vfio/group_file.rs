@@ -3,6 +3,7 @@
 //! What can be done with an open group.
 
 use kernel::{
+    device::Device,
     fs::{
         file::{
             flags,
@@ -14,6 +15,7 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     sync::{
+        aref::ARef,
         Arc,
         ArcBorrow, //
     },
@@ -24,6 +26,8 @@ use vfio_kapi::{
         FileOperations,
         FileOps, //
     },
+    group_kind::GroupKind,
+    task,
     uaccess::{
         UserArg,
         UserString, //
@@ -54,7 +58,7 @@ impl FileOps for Group {
 
     fn open(group: &Arc<Self>) -> Result<Arc<Self>> {
         let mut state = group.state.lock();
-        state.view().open()?;
+        group.view(&state).open(task::has_raw_io)?;
         state.opened = true;
         Ok(group.clone())
     }
@@ -84,7 +88,7 @@ impl Group {
         let mut status: vfio_group_status = arg.read_argsz(size_of::<vfio_group_status>())?;
         {
             let state = self.state.lock();
-            status.flags = state.view().status(|| {
+            status.flags = self.view(&state).status(|| {
                 state
                     .iommu_group
                     .as_ref()
@@ -100,8 +104,10 @@ impl Group {
         let file = LocalFile::fget(u32::try_from(fd).map_err(|_| EBADF)?)?;
 
         let mut state = self.state.lock();
-        state.view().attach()?;
+        let view = self.view(&state);
+        view.attach()?;
         let container = container::from_file(&file).ok_or(EBADFD)?;
+        view.permit(task::has_raw_io)?;
         let iommu_group = state.iommu_group.clone().ok_or(ENODEV)?;
         container
             .attach(&iommu_group, self.kind)
@@ -116,7 +122,7 @@ impl Group {
 
     fn unset_container(&self) -> Result<isize> {
         let mut state = self.state.lock();
-        state.view().detach()?;
+        self.view(&state).detach()?;
         state.detach();
         Ok(0)
     }
@@ -124,9 +130,18 @@ impl Group {
     fn get_device_fd(&self, file: &File, arg: UserArg) -> Result<isize> {
         let mut name = UserString::read(arg, PAGE_SIZE)?;
         let device = self.device(&mut name)?;
+        let parent: ARef<Device> = device.parent().into();
         let reserved = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)?;
         let opened = Opened::open(device, file.into())?;
         let device_file = opened.into_file(&device_file::FOPS, c"[vfio-device]")?;
+        if self.kind == GroupKind::NoIommu {
+            dev_warn!(
+                parent,
+                "vfio-noiommu device opened by user ({}:{})\n",
+                task::comm(),
+                kernel::current!().pid(),
+            );
+        }
         let fd = reserved.reserved_fd();
         reserved.fd_install(device_file.finish());
         Ok(fd as isize)

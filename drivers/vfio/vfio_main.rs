@@ -37,6 +37,7 @@ mod device_file;
 mod feature;
 mod group;
 mod group_file;
+mod noiommu;
 mod virqfd;
 
 module! {
@@ -55,6 +56,7 @@ struct Vfio {
     _group_numbers: group::Numbers,
     _group_class: ClassRegistration,
     _container: MiscDevice,
+    _backends: container::Backends,
 }
 
 impl kernel::Module for Vfio {
@@ -64,6 +66,7 @@ impl kernel::Module for Vfio {
         device::init()?;
         virqfd::init()?;
 
+        let backends = container::Backends::new()?;
         let container =
             container::register().inspect_err(|_| pr_err!("misc device register failed\n"))?;
         let group_class = group::CLASS.register()?;
@@ -81,6 +84,7 @@ impl kernel::Module for Vfio {
             _group_numbers: group_numbers,
             _group_class: group_class,
             _container: container,
+            _backends: backends,
         })
     }
 }

@@ -6,6 +6,7 @@
 #include <linux/anon_inodes.h>
 #include <linux/aperture.h>
 #include <linux/cdev.h>
+#include <linux/dma-buf-mapping.h>
 #include <linux/eventfd.h>
 #include <linux/interval_tree.h>
 #include <linux/iommu.h>

@@ -9,6 +9,7 @@
 
 use crate::{
     group_kind::GroupKind,
+    iommu_backend::IommuBackend,
     iommu_group::IommuGroup,
     pin::PinnedPage,
     uaccess::UserArg,
@@ -18,6 +19,7 @@ use core::{
     marker::PhantomData,
     mem::MaybeUninit,
     pin::Pin,
+    ptr::NonNull,
     sync::atomic::{
         AtomicUsize,
         Ordering, //
@@ -582,6 +584,14 @@ trait StaticOps {
 
 impl<T: IommuDriver> StaticOps for Adapter<T> {
     const OPS: &'static Ops = &Adapter::<T>::OPS;
+}
+
+impl IommuBackend {
+    /// The backend `T` as `vfio.ko` uses it, for one that is part of `vfio.ko` itself.
+    pub fn of<T: IommuDriver>() -> Self {
+        // SAFETY: The table is static and its functions keep to the contract of the header.
+        unsafe { Self::from_raw(NonNull::from(&Adapter::<T>::ops().0)) }
+    }
 }
 
 /// Makes a backend known to `vfio.ko`, until dropped.

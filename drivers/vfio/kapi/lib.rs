@@ -14,6 +14,8 @@ pub mod chrdev;
 pub mod device_lifecycle;
 pub mod device_open;
 pub mod device_set;
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+pub mod dma_buf;
 pub mod eventfd;
 pub mod fops;
 pub mod group_kind;
@@ -43,6 +45,7 @@ pub mod pseudo_fs;
 pub mod ratelimit;
 pub mod runtime_pm;
 pub mod rwsem;
+pub mod taint;
 pub mod task;
 pub mod uaccess;
 pub mod uapi;

@@ -29,6 +29,8 @@ use kernel::{
 use vfio_bindings as vb;
 
 pub mod bars;
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+pub mod dma_ranges;
 pub mod regions;
 pub mod set;
 

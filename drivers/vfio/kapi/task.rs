@@ -5,7 +5,10 @@
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
 use core::ffi::c_char;
-use kernel::fmt;
+use kernel::{
+    bindings,
+    fmt, //
+};
 
 /// The name of a task.
 pub struct Comm([u8; 16]);
@@ -21,6 +24,13 @@ pub fn comm() -> Comm {
             .read_volatile()
     };
     Comm(comm.map(|byte| byte as u8))
+}
+
+/// Whether the task that is running may do I/O past the kernel (`CAP_SYS_RAWIO`). Asking is seen by
+/// the audit and security subsystems, so ask only where the answer decides.
+pub fn has_raw_io() -> bool {
+    // SAFETY: May be called from any task.
+    unsafe { bindings::capable(bindings::CAP_SYS_RAWIO as i32) }
 }
 
 impl fmt::Display for Comm {

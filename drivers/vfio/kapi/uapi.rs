@@ -145,9 +145,13 @@ macro_rules! uapi_head {
 uapi_head! {
     /// `struct vfio_iommu_type1_dma_unmap`.
     DmaUnmap of vfio_iommu_type1_dma_unmap { argsz: u32, flags: u32, iova: u64, size: u64 }
+    /// `struct vfio_device_feature_dma_buf`; the ranges follow.
+    DmaBufHead of vfio_device_feature_dma_buf { region_index: u32, open_flags: u32, flags: u32, nr_ranges: u32 }
     /// `struct vfio_iommu_type1_dirty_bitmap`.
     DirtyBitmap of vfio_iommu_type1_dirty_bitmap { argsz: u32, flags: u32 }
 }
+
+pub use vfio_bindings::vfio_region_dma_range;
 
 /// The constants of the header, by their names there.
 pub use vfio_bindings::{
@@ -170,6 +174,7 @@ pub use vfio_bindings::{
     VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
     VFIO_IOMMU_INFO_CAPS,
     VFIO_IOMMU_INFO_PGSIZES,
+    VFIO_NOIOMMU_IOMMU,
     VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
     VFIO_REGION_INFO_CAP_TYPE,
     VFIO_REGION_INFO_FLAG_CAPS,

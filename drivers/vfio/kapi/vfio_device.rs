@@ -5,6 +5,7 @@
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h), `struct vfio_device`
 
 use crate::uuid::Uuid;
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     device::Device,
@@ -125,6 +126,15 @@ impl VfioDevice {
         unsafe { vb::vfio_unregister_group_dev(self.as_raw()) };
     }
 
+    /// Makes unregistration wait until the result is dropped; `None` if it has begun.
+    #[inline]
+    pub fn stay_registered(&self) -> Option<StaysRegistered> {
+        // SAFETY: The device is valid.
+        let stays = unsafe { vb::vfio_device_try_get_registration(self.as_raw()) };
+        // INVARIANT: The count was just taken. It keeps the device allocated.
+        stays.then(|| StaysRegistered(NonNull::from(self)))
+    }
+
     /// Removes what user space has mapped of the range `start..start + len` of the device's files,
     /// private copies included. The next access faults. May sleep.
     pub fn unmap_range(&self, start: u64, len: u64) {
@@ -145,3 +155,23 @@ impl VfioDevice {
 unsafe impl Send for VfioDevice {}
 // SAFETY: As above.
 unsafe impl Sync for VfioDevice {}
+
+/// Keeps a device registered, and so bound to its driver.
+///
+/// # Invariants
+///
+/// We own a count of the registration of the device.
+pub struct StaysRegistered(NonNull<VfioDevice>);
+
+// SAFETY: The count may be given back on any thread.
+unsafe impl Send for StaysRegistered {}
+// SAFETY: There is nothing to be done with a shared reference.
+unsafe impl Sync for StaysRegistered {}
+
+impl Drop for StaysRegistered {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { vb::vfio_device_put_registration(self.0.as_ptr().cast()) };
+    }
+}

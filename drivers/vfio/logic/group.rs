@@ -26,20 +26,38 @@ pub struct Group {
     pub attached: bool,
     /// How many of its devices are open.
     pub users: usize,
+    /// Nothing is between its devices and memory.
+    pub noiommu: bool,
 }
 
 impl Group {
-    /// Opens it. One at a time.
+    /// Opens it. One at a time; for `raw_io` see [`Self::permit`].
     ///
     /// # Errors
     ///
-    /// `ENODEV` if its last device is gone, `EBUSY` if it is open.
-    pub fn open(&self) -> Result {
-        match self {
-            Self { present: false, .. } => Err(ENODEV),
-            Self { opened: true, .. } => Err(EBUSY),
-            _ => Ok(()),
+    /// `ENODEV` if its last device is gone, `EPERM` if the task may not, `EBUSY` if it is open.
+    pub fn open(&self, raw_io: impl FnOnce() -> bool) -> Result {
+        if !self.present {
+            return Err(ENODEV);
         }
+        self.permit(raw_io)?;
+        if self.opened {
+            return Err(EBUSY);
+        }
+        Ok(())
+    }
+
+    /// Whether the task may use it. `raw_io` answers whether the task may do I/O past the kernel, and
+    /// is only asked if it has to: a device without IOMMU writes wherever its user tells it to.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if it may not.
+    pub fn permit(&self, raw_io: impl FnOnce() -> bool) -> Result {
+        if self.noiommu && !raw_io() {
+            return Err(EPERM);
+        }
+        Ok(())
     }
 
     /// Puts it into a container.
@@ -107,6 +125,12 @@ impl Container {
             return Err(EPERM);
         }
         Ok(())
+    }
+
+    /// Whether a backend is for the groups in it. One is either for all groups without IOMMU, if
+    /// `noiommu`, or for all others; as long as there is no group, both may come.
+    pub fn suits(&self, noiommu: bool) -> bool {
+        self.groups == 0 || self.noiommu == noiommu
     }
 
     /// Chooses a backend.

@@ -11,6 +11,7 @@
 pub mod config;
 pub mod dirty;
 pub mod dma;
+pub mod dma_buf;
 pub mod errno;
 pub mod extent;
 pub mod feature;

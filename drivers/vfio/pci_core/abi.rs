@@ -15,6 +15,8 @@
 // They have one contract, above.
 #![allow(clippy::missing_safety_doc)]
 
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+use crate::dma_buf;
 use crate::{
     config, device, hot_reset, info, intrs, ioeventfd, mmap, open, power,
     rdwr::Io,
@@ -283,6 +285,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_ioctl_feature(
     let arg = UserArg::new(arg as usize);
     from_result(|| {
         match flags & vb::VFIO_DEVICE_FEATURE_MASK {
+            #[cfg(CONFIG_VFIO_PCI_DMABUF)]
+            vb::VFIO_DEVICE_FEATURE_DMA_BUF => return dma_buf::feature(dev, flags, arg, argsz),
             vb::VFIO_DEVICE_FEATURE_PCI_VF_TOKEN => sriov::set_token(dev, flags, arg, argsz),
             vb::VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY => power::entry(dev, flags, arg, argsz, false),
             vb::VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP => {
@@ -674,11 +678,23 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_get_dmabuf_phys(
     unsafe { vfio_pci_core_fill_phys_vec(phys_vec, dma_ranges, nr_ranges, start, len) }
 }
 
-/// The physical range of a dma-buf. There are none that this module exports.
+/// The physical range of a dma-buf, for iommufd.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_dma_buf_iommufd_map(
-    _attachment: *mut bindings::dma_buf_attachment,
-    _phys: *mut bindings::phys_vec,
+    attachment: *mut bindings::dma_buf_attachment,
+    phys: *mut bindings::phys_vec,
 ) -> c_int {
-    EOPNOTSUPP.to_errno()
+    #[cfg(CONFIG_VFIO_PCI_DMABUF)]
+    return from_result(|| {
+        // SAFETY: The caller has the attachment and holds the reservation lock.
+        let range = unsafe { vfio_kapi::dma_buf::single_range(attachment, &dma_buf::OPERATIONS) }?;
+        // SAFETY: `phys` is for this function to write to.
+        unsafe { phys.write(range) };
+        Ok(0)
+    });
+    #[cfg(not(CONFIG_VFIO_PCI_DMABUF))]
+    {
+        let _ = (attachment, phys);
+        EOPNOTSUPP.to_errno()
+    }
 }

@@ -45,3 +45,7 @@ EXPORT_SYMBOL_GPL(vfio_pci_core_range_intersect_range);
 EXPORT_SYMBOL_FOR_MODULES(vfio_pci_dma_buf_iommufd_map, "iommufd");
 EXPORT_SYMBOL_GPL(vfio_pci_core_fill_phys_vec);
 EXPORT_SYMBOL_GPL(vfio_pci_core_get_dmabuf_phys);
+
+#ifdef CONFIG_VFIO_PCI_DMABUF
+MODULE_IMPORT_NS("DMA_BUF");
+#endif

@@ -161,9 +161,8 @@ fn reset_set(set: &Set<'_>, owned: &dyn Fn(&Device) -> bool) -> Result {
         if !owned(dev) {
             return Err(EINVAL);
         }
-        let guard = dev.memory_lock().try_write().ok_or(EBUSY)?;
+        let guard = memory::try_zap_and_lock(dev).ok_or(EBUSY)?;
         guards.push(guard, GFP_KERNEL)?;
-        memory::zap(dev);
     }
     // The reset itself wakes the functions without restoring what they lose by that.
     for dev in set.devices() {

@@ -8,6 +8,8 @@
 //!
 //! Order: `dev_set->lock` (held by the callers), then those of the callees.
 
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+use crate::dma_buf;
 use crate::{
     config,
     hot_reset::{
@@ -16,6 +18,7 @@ use crate::{
     },
     intrs,
     ioeventfd,
+    memory,
     power,
     sriov,
     state::Device, //
@@ -162,7 +165,7 @@ pub(crate) fn quiesce(dev: &Device) {
     power::take_back(dev);
     let _ = runtime_pm::resume(pdev.as_ref());
     {
-        let _guard = dev.memory_lock().write();
+        let _guard = memory::lock(dev);
         let _ = power::set_state(dev, power::D0);
     }
     pci::clear_master(pdev);
@@ -218,4 +221,6 @@ fn restore(dev: &Device, saved: Option<SavedState>) {
 /// The user is done with the device, before it is disabled.
 pub(crate) fn close(dev: &Device) {
     sriov::user_closed(dev);
+    #[cfg(CONFIG_VFIO_PCI_DMABUF)]
+    dma_buf::close(dev);
 }

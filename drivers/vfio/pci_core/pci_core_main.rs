@@ -11,6 +11,8 @@ use kernel::prelude::*;
 mod abi;
 mod config;
 mod device;
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+mod dma_buf;
 mod hot_reset;
 mod info;
 mod intrs;

@@ -145,7 +145,7 @@ pub(crate) fn lock_and_set_state(dev: &Device, state: bindings::pci_power_t) -> 
     let _guard = if state >= D3HOT {
         memory::zap_and_lock(dev)
     } else {
-        dev.memory_lock().write()
+        memory::lock(dev)
     };
     set_state(dev, state)
 }
@@ -207,7 +207,7 @@ pub(crate) fn exit(dev: &Device, flags: u32, len: usize) -> Result {
 
 /// Takes the usage count back, if it is lent.
 pub(crate) fn take_back(dev: &Device) {
-    let _guard = dev.memory_lock().write();
+    let _guard = memory::lock(dev);
     take_back_locked(dev);
 }
 
@@ -224,7 +224,7 @@ fn take_back_locked(dev: &Device) {
 /// The device is about to be suspended.
 pub(crate) fn suspend(dev: &Device) {
     {
-        let _guard = dev.memory_lock().write();
+        let _guard = memory::lock(dev);
         // The user may have brought the device into D3hot. From D0 the PCI core suspends it, and
         // saves its configuration before.
         let _ = set_state(dev, D0);
@@ -238,7 +238,7 @@ pub(crate) fn suspend(dev: &Device) {
 /// The device was resumed.
 pub(crate) fn resume(dev: &Device) {
     {
-        let _guard = dev.memory_lock().write();
+        let _guard = memory::lock(dev);
         let wake = power(dev).inner.lock().wake.take();
         if let Some(wake) = wake {
             // It was somebody else: the user is told, and the device stays awake.

@@ -6,6 +6,7 @@
 //! function is held by the callers of [`configure`].
 
 use crate::{
+    memory,
     power,
     state::Device, //
 };
@@ -249,7 +250,7 @@ fn enable(dev: &Device, count: c_int) -> Result {
     // A physical function must be in no lower power state than its virtual functions.
     let awake = runtime_pm::active(dev.pdev().as_ref())?;
     {
-        let _guard = dev.memory_lock().write();
+        let _guard = memory::lock(dev);
         let _ = power::set_state(dev, power::D0);
         dev.state().power.sriov_active.set(true);
     }

@@ -2,6 +2,11 @@
 
 //! What the core knows of a device beyond what C drivers see in `struct vfio_pci_core_device`.
 
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+use crate::dma_buf::{
+    self,
+    DmaBufs, //
+};
 use crate::{
     config::Config,
     intrs::Intrs,
@@ -18,6 +23,7 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
+        Arc,
         Mutex, //
     },
 };
@@ -67,6 +73,9 @@ pub(crate) struct State {
     /// Eventfds that write to device memory.
     #[pin]
     pub(crate) ioeventfds: IoEventFds,
+    /// Buffers by which other devices reach the device's memory.
+    #[cfg(CONFIG_VFIO_PCI_DMABUF)]
+    pub(crate) dma_bufs: Arc<DmaBufs>,
     /// The registration with the VGA arbiter.
     #[pin]
     pub(crate) vga: Mutex<Option<vga::Client>>,
@@ -90,6 +99,8 @@ impl State {
             power <- Power::new(),
             sriov <- Sriov::new(),
             ioeventfds <- IoEventFds::new(),
+            #[cfg(CONFIG_VFIO_PCI_DMABUF)]
+            dma_bufs: dma_buf::none()?,
             vga <- new_mutex!(None, "vfio_pci_vga"),
         })
     }

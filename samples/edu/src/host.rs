@@ -40,6 +40,13 @@ impl PciDevice {
         self.link("iommu_group")
     }
 
+    /// The name of its IOMMU group, which only those have that no IOMMU made.
+    pub fn group_name(&self) -> Result<String> {
+        let path = self.path().join("iommu_group/name");
+        let name = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(name.trim_end().to_owned())
+    }
+
     /// The driver bound to it.
     pub fn driver(&self) -> Result<String> {
         self.link("driver")
@@ -60,14 +67,18 @@ impl PciDevice {
 /// How many kB of memory this process has locked; VFIO counts pinned pages there.
 pub fn locked_kb() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
-    parse_locked_kb(&status).context("no VmLck in /proc/self/status")
+    parse_kb(&status, "VmLck:").context("no VmLck in /proc/self/status")
 }
 
-/// The value of `VmLck` in the text of `/proc/PID/status`.
-fn parse_locked_kb(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmLck:"))?;
+/// How many kB of memory this machine could still give to programs.
+pub fn available_kb() -> Result<u64> {
+    let info = fs::read_to_string("/proc/meminfo").context("read /proc/meminfo")?;
+    parse_kb(&info, "MemAvailable:").context("no MemAvailable in /proc/meminfo")
+}
+
+/// The value in kB of the line that starts with `name`.
+fn parse_kb(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
@@ -78,7 +89,7 @@ mod tests {
     #[test]
     fn the_locked_line_is_found() {
         let status = "VmPeak:\t  100 kB\nVmLck:\t      16 kB\nVmPin:\t 0 kB\n";
-        assert_eq!(parse_locked_kb(status), Some(16));
-        assert_eq!(parse_locked_kb("VmPin: 0 kB\n"), None);
+        assert_eq!(parse_kb(status, "VmLck:"), Some(16));
+        assert_eq!(parse_kb("VmPin: 0 kB\n", "VmLck:"), None);
     }
 }

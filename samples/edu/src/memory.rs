@@ -69,6 +69,21 @@ impl DmaBuffer {
         Mapping::new(pages * PAGE, flags, None).map(Self)
     }
 
+    /// Allocates `pages` zeroed pages and keeps them in RAM: not swapped out, and not replaced by a
+    /// huge page. The kernel may still move them, though it has little reason to.
+    pub fn locked(pages: usize) -> io::Result<Self> {
+        let buffer = Self::new(pages)?;
+        let (start, size) = (buffer.0.start.cast(), buffer.0.size);
+        // SAFETY: both calls leave the content of the mapping as it is.
+        let failed = unsafe {
+            libc::madvise(start, size, libc::MADV_NOHUGEPAGE) != 0 || libc::mlock(start, size) != 0
+        };
+        if failed {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(buffer)
+    }
+
     /// The size in bytes.
     pub fn size(&self) -> usize {
         self.0.size

@@ -9,6 +9,7 @@ pub mod dma;
 pub mod events;
 pub mod intx;
 pub mod msi;
+pub mod noiommu;
 pub mod open;
 pub mod request;
 pub mod reset;

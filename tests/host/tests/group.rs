@@ -3,6 +3,7 @@
 //! Groups and containers.
 
 use proptest::prelude::*;
+use std::cell::Cell;
 use vfio_logic::errno::*;
 use vfio_logic::group::*;
 
@@ -40,7 +41,7 @@ proptest! {
         for step in steps {
             let before = group;
             match step {
-                Step::Open => if group.open().is_ok() {
+                Step::Open => if group.open(|| true).is_ok() {
                     prop_assert!(!before.opened && before.present);
                     group.opened = true;
                 },
@@ -81,6 +82,27 @@ proptest! {
     fn kinds_do_not_mix(groups in 0usize..3, inside: bool, new: bool) {
         let container = Container { groups, noiommu: inside, backend: false };
         prop_assert_eq!(container.add(new).is_ok(), groups == 0 || inside == new);
+        // The backend of the one kind takes no groups of the other.
+        prop_assert_eq!(container.suits(new), container.add(new).is_ok());
+    }
+
+    #[test]
+    fn only_groups_without_iommu_need_the_right(
+        present: bool, opened: bool, noiommu: bool, raw_io: bool,
+    ) {
+        let group = Group { present, opened, noiommu, ..Group::default() };
+        let asked = Cell::new(false);
+        let ask = || { asked.set(true); raw_io };
+        let expected = match (present, noiommu && !raw_io, opened) {
+            (false, _, _) => Err(ENODEV),
+            (true, true, _) => Err(EPERM),
+            (true, false, true) => Err(EBUSY),
+            (true, false, false) => Ok(()),
+        };
+        prop_assert_eq!(group.open(ask), expected);
+        // Asking leaves traces, so it is not done for nothing.
+        prop_assert_eq!(asked.get(), present && noiommu);
+        prop_assert_eq!(group.permit(ask).is_ok(), !noiommu || raw_io);
     }
 }
 
@@ -103,9 +125,10 @@ fn answers() {
         users: 1,
         ..attached
     };
-    assert_eq!(none.open(), Err(ENODEV));
-    assert_eq!(idle.open(), Ok(()));
-    assert_eq!(open.open(), Err(EBUSY));
+    let never = || unreachable!();
+    assert_eq!(none.open(never), Err(ENODEV));
+    assert_eq!(idle.open(never), Ok(()));
+    assert_eq!(open.open(never), Err(EBUSY));
     assert_eq!(open.attach(), Ok(()));
     assert_eq!(attached.attach(), Err(EINVAL));
     assert_eq!(

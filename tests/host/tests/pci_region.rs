@@ -177,3 +177,22 @@ fn widths() {
         assert_eq!(Width::at_most(bytes.into()), most.unwrap_or(Width::One));
     }
 }
+
+#[test]
+fn dma_buf_ranges_are_whole_pages() {
+    use vfio_logic::dma_buf::size;
+
+    assert_eq!(size([(0, 4096), (8192, 8192)], 4096), Ok(12288));
+    for bad in [(0, 0), (1, 4096), (4096, 1), (0, 4097), (2048, 4096)] {
+        assert_eq!(size([(0, 4096), bad], 4096), Err(EINVAL), "{bad:?}");
+    }
+    assert_eq!(size([(0, 4096)], 65536), Err(EINVAL));
+    // The uppermost bit of a size is the kernel's.
+    let half = 1 << 62;
+    assert_eq!(
+        size([(0, half), (half, half - 4096)], 4096),
+        Ok((1 << 63) - 4096)
+    );
+    assert_eq!(size([(0, half), (0, half)], 4096), Err(EINVAL));
+    assert_eq!(size([(0, u64::MAX - 4095), (0, 4096)], 4096), Err(EINVAL));
+}

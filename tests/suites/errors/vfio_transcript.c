@@ -743,8 +743,6 @@ static void features(int fd)
 			TWICE(ioctl(fd, VFIO_DEVICE_FEATURE, buffer), "FEATURE %u flags %x argsz 8", index, flags[i]);
 			buffer[0] = sizeof(buffer);
 			buffer[1] = index | flags[i];
-			if (index == 11)
-				continue; /* dma-buf export: later */
 			TWICE(FD(ioctl(fd, VFIO_DEVICE_FEATURE, buffer)), "FEATURE %u flags %x", index, flags[i]);
 		}
 	buffer[0] = 4;
@@ -753,6 +751,60 @@ static void features(int fd)
 	buffer[0] = 8;
 	buffer[1] = 0xffff | VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET;
 	TWICE(ioctl(fd, VFIO_DEVICE_FEATURE, buffer), "FEATURE 65535");
+}
+
+static long dma_buf(int fd, unsigned int region, unsigned int open_flags, unsigned int count, const uint64_t *ranges)
+{
+	static union {
+		struct vfio_device_feature f;
+		char bytes[8192];
+	} arg;
+	struct vfio_device_feature_dma_buf *get = (void *)arg.f.data;
+
+	memset(&arg, 0, sizeof(arg));
+	arg.f.argsz = sizeof(arg);
+	arg.f.flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF;
+	get->region_index = region;
+	get->open_flags = open_flags;
+	get->nr_ranges = count;
+	for (unsigned int i = 0; ranges && i < count; i++) {
+		get->dma_ranges[i].offset = ranges[2 * i];
+		get->dma_ranges[i].length = ranges[2 * i + 1];
+	}
+	return ioctl(fd, VFIO_DEVICE_FEATURE, &arg);
+}
+
+static void dma_bufs(int fd)
+{
+	const uint64_t bad[][2] = {
+		{ 0, 0 }, { 0, 1 }, { 1, 4096 }, { 0, 4097 }, { 4096, 2048 }, { 1ULL << 40, 4096 },
+		{ 0, 1ULL << 40 }, { -4096ULL, 4096 }, { 4096, -4096ULL }, { 0, 1ULL << 63 }, { 0, -4096ULL },
+		{ -4096ULL, -4096ULL },
+	};
+	const uint64_t page[] = { 0, 4096, 0, 4096, 0, 4096, 0, 4096 };
+	const uint64_t endless[] = { 0, 1ULL << 63, 0, 1ULL << 63 };
+
+	for (unsigned int region = 0; region < 10; region++) {
+		struct vfio_region_info info = { .argsz = sizeof(info), .index = region };
+		long size = ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, &info) ? 0 : info.size;
+		uint64_t end[][2] = { { 0, size }, { size, 4096 }, { size - 4096, 4096 }, { size - 4096, 8192 } };
+
+		TWICE(FD(dma_buf(fd, region, O_CLOEXEC, 1, page)), "dma-buf of region %u", region);
+		TWICE(FD(dma_buf(fd, region, O_RDWR, 4, page)), "dma-buf of region %u, the same range four times", region);
+		for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
+			TWICE(FD(dma_buf(fd, region, 0, 1, bad[i])), "dma-buf of region %u, bad range %u", region, i);
+		for (unsigned int i = 0; i < ARRAY_SIZE(end); i++)
+			TWICE(FD(dma_buf(fd, region, 0, 1, end[i])), "dma-buf of region %u, at its end %u", region, i);
+		TWICE(FD(dma_buf(fd, region, 0, 2, endless)), "dma-buf of region %u, endless", region);
+		TWICE(FD(dma_buf(fd, region, 0, 0, page)), "dma-buf of region %u, no ranges", region);
+	}
+	TWICE(FD(dma_buf(fd, -1U, 0, 1, page)), "dma-buf of region -1");
+	/* Answers what the allocation of too many does, not what the user's memory holds. */
+	TWICE(FD(dma_buf(fd, 0, 0, -1U, NULL)), "dma-buf, 2^32 - 1 ranges");
+	TWICE(FD(dma_buf(fd, 0, 0, 1 << 20, NULL)), "dma-buf, 2^20 ranges");
+	TWICE(FD(dma_buf(fd, 0, 0, 500, NULL)), "dma-buf, 500 empty ranges");
+	for (unsigned int bit = 0; bit < 32; bit++)
+		TWICE(FD(dma_buf(fd, 0, 1U << bit, 1, page)), "dma-buf, open flag %u", bit);
 }
 
 static void low_power(int fd)
@@ -959,6 +1011,7 @@ static void section_device(void)
 	device_infos(u.device);
 	regions(u.device);
 	features(u.device);
+	dma_bufs(u.device);
 	low_power(u.device);
 	power_states(u.device);
 	heading("other ioctls");

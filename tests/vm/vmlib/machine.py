@@ -93,6 +93,8 @@ PC_DEVICES = (
     Device("edu-port", "0000:08:00.0", "1234:11e8", behind_port(7, "edu", "eduport")),
 )
 
+HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk")
+
 HUGE_PAGES = "hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=16"
 
 MACHINES = {
@@ -110,7 +112,43 @@ MACHINES = {
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "pci", "errors", "kselftest"),
             long_suites=("kselftest-long", "pci-long"),
-            modules=("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk"),
+            modules=HOST_DRIVERS,
+        ),
+        Machine(
+            name="q35-noiommu",
+            about="PC without an IOMMU",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35", "-smp", "2"),
+            cmdline="console=ttyS0 no_timer_check tsc=reliable",
+            devices=PC_DEVICES,
+            suites=("noiommu",),
+            modules=HOST_DRIVERS,
+            # The edu device reaches the first 256 MiB: enough of the memory has to be there.
+            memory="512M",
+        ),
+        Machine(
+            name="q35-mixed",
+            about="PC, VT-d that does not cover a second PCI host bridge",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35", "-smp", "2", "-device", "intel-iommu,intremap=off,caching-mode=on"),
+            cmdline="console=ttyS0 intel_iommu=on no_timer_check tsc=reliable",
+            devices=(
+                PC_DEVICES[0],
+                Device(
+                    "nvme-bypass",
+                    "0000:81:00.0",
+                    "1b36:0010",
+                    ("-device", "pxb-pcie,id=pxb,bus_nr=0x80,bypass_iommu=on")
+                    + ("-device", "pcie-root-port,id=rp1,bus=pxb,chassis=1")
+                    + ("-drive", "if=none,id=disk0,file={disk},format=raw,snapshot=on")
+                    + ("-device", "nvme,serial=vfio,drive=disk0,bus=rp1"),
+                    "nvme",
+                ),
+            ),
+            suites=("noiommu-kinds",),
+            memory="512M",
         ),
     )
 }

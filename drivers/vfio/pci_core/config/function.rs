@@ -81,7 +81,7 @@ impl Function for Hardware<'_> {
         if disabling {
             memory::zap_and_lock(self.0)
         } else {
-            self.0.memory_lock().write()
+            memory::lock(self.0)
         }
     }
 

@@ -18,13 +18,13 @@ use crate::transcript::Hex;
 use crate::transcript::Transcript;
 
 /// Closes the device, the group and the container; `locked` is what the process had locked, in kB,
-/// before any was opened.
+/// before any was opened. If there is an IOMMU, a page is left mapped at `iova`.
 pub fn everything(
     t: &mut Transcript,
     opened: Opened,
     device: Device,
     edu: Edu,
-    iova: u64,
+    iova: Option<u64>,
     locked: u64,
 ) -> Result<()> {
     t.chapter("Everything closed");
@@ -35,10 +35,12 @@ pub fn everything(
     } = opened;
     let buffer = DmaBuffer::new(1)?;
     let size = buffer.size();
-    t.succeed(
-        "leave a mapping behind",
-        ioctl::map_dma(&container, &buffer, 0, size, iova, READ_WRITE),
-    )?;
+    if let Some(iova) = iova {
+        t.succeed(
+            "leave a mapping behind",
+            ioctl::map_dma(&container, &buffer, 0, size, iova, READ_WRITE),
+        )?;
+    }
     let counter = Counter::new()?;
     t.succeed(
         "leave MSI on",

@@ -206,6 +206,33 @@ pub fn blocked(t: &mut Transcript, opened: &Opened, edu: &Edu, iova: u64) -> Res
     )
 }
 
+/// A page mapped for the device.
+pub struct MappedPage<'a> {
+    opened: &'a Opened,
+    iova: u64,
+    /// Goes when it is unmapped.
+    _buffer: DmaBuffer,
+}
+
+impl<'a> MappedPage<'a> {
+    /// Maps one at `iova`.
+    pub fn new(opened: &'a Opened, iova: u64) -> Result<Self> {
+        let buffer = DmaBuffer::new(1)?;
+        ioctl::map_dma(&opened.container, &buffer, 0, PAGE, iova, READ_WRITE)?;
+        Ok(Self {
+            opened,
+            iova,
+            _buffer: buffer,
+        })
+    }
+
+    /// Unmaps it.
+    pub fn unmap(self) -> Result<()> {
+        ioctl::unmap_dma(&self.opened.container, self.iova, PAGE as u64, 0)?;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,13 +11,14 @@ use vfio_bindings::bindings::vfio;
 use crate::event::Counter;
 use crate::host::PciDevice;
 use crate::ioctl;
+use crate::story::open::Iommu;
 use crate::story::open::Opened;
 use crate::transcript::Transcript;
 
 /// Opens the device anew, gives it back when asked, and binds it again.
-pub fn taken_back(t: &mut Transcript, host: &PciDevice) -> Result<()> {
+pub fn taken_back(t: &mut Transcript, host: &PciDevice, iommu: Iommu) -> Result<()> {
     t.chapter("The kernel asks for the device back");
-    let opened = t.succeed("open container and group again", Opened::again(host))?;
+    let opened = t.succeed("open container and group again", Opened::again(host, iommu))?;
     let device = t.succeed(
         &format!("open {} again", host.address),
         ioctl::device_fd(&opened.group, &host.name()?),
