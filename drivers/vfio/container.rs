@@ -281,13 +281,12 @@ impl Container {
     }
 
     fn check_extension(&self, extension: usize) -> Result<isize> {
-        let (backend, view) = {
-            let state = self.state.read();
-            (state.backend.clone(), state.view())
-        };
-        if let Some(backend) = backend {
+        let state = self.state.read();
+        if let Some(backend) = &state.backend {
             return backend.ioctl(uapi::CHECK_EXTENSION, extension);
         }
+        let view = state.view();
+        drop(state);
         let mut answer = 0;
         for backend in BACKENDS.get().lock().iter().rev() {
             if !view.suits(backend.noiommu) {

@@ -347,7 +347,8 @@ impl<'a> UnmapGather<'a> {
     }
 
     /// Does it for the pages numbered from `first` on up to `end`; tells whether all had translations.
-    pub(crate) fn unmap_pages(&mut self, (first, end): (u64, u64)) -> bool {
+    #[inline]
+    pub(crate) fn unmap_pages(&mut self, first: u64, end: u64) -> bool {
         let bytes = (end - first) << PAGE_SHIFT;
         self.unmap(first << PAGE_SHIFT, bytes) == bytes
     }

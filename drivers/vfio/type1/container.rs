@@ -81,6 +81,8 @@ pub(crate) struct State {
     pub(crate) available: u32,
     /// The page sizes of all domains.
     pub(crate) page_sizes: u64,
+    /// All domains enforce cache coherency.
+    pub(crate) coherent: bool,
     /// There is a domain, so that pages are pinned when they are mapped.
     pub(crate) physical: bool,
     /// How many mappings are `filling`.
@@ -124,6 +126,7 @@ impl Container {
                     usable: KVec::new(),
                     available: abi::vfio_type1_dma_entry_limit.get(),
                     page_sizes: PAGE_MASK as u64,
+                    coherent: true,
                     physical: false,
                     filling: 0,
                     busy: [None; BUSY_SLOTS],
@@ -189,11 +192,7 @@ impl Container {
 
     /// Whether all domains enforce cache coherency.
     pub(crate) fn is_coherent(&self) -> bool {
-        self.space
-            .read()
-            .domains()
-            .iter()
-            .all(|domain| domain.is_coherent())
+        self.state.lock().coherent
     }
 }
 

@@ -148,13 +148,8 @@ impl Container {
                     return (state, result);
                 }
             }
-            if self.v2 && !flags.all {
-                result = state.check_bisection(range);
-                if result.is_err() {
-                    return (state, result);
-                }
-            }
-            match state.take(range, self.v2, slot, taken, bitmap.as_ref()) {
+            let exact = self.v2 && !flags.all;
+            match state.take(range, self.v2, exact, slot, taken, bitmap.as_ref()) {
                 Ok(None) => return (state, Ok(())),
                 Err(e) => return (state, Err(e)),
                 Ok(Some((iova, size))) => {
@@ -248,10 +243,15 @@ impl State {
     ///
     /// In a container that is not `v2`, a mapping that starts before the range ends it, and one that
     /// starts in it is taken whole.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `exact` and a mapping is partly in `range`; `EFAULT` where dirty pages are reported to.
     fn take(
         &mut self,
         range: &IovaRange,
         v2: bool,
+        exact: bool,
         slot: &BusySlot,
         taken: &mut RBTree<u64, Dma>,
         bitmap: Option<&vfio_bitmap>,
@@ -261,13 +261,38 @@ impl State {
             self.vaddr_invalid = 0;
             return Ok(None);
         }
+        let scope = match bitmap {
+            Some(_) => Some(self.tracking_scope()),
+            None => None,
+        };
+        let report = bitmap.zip(scope);
+
+        // Mostly it is one mapping.
+        if let Some(mut entry) = self.dmas.find_mut(&range.start) {
+            let dma = entry.get_mut();
+            if dma.range(range.start) == *range {
+                if !dma.pins.is_empty() {
+                    return Ok(Some((range.start, dma.size())));
+                }
+                if let Some((bitmap, scope)) = &report {
+                    dma.report_dirty(range.start, range.start, bitmap, scope)?;
+                }
+                if dma.vaddr_invalid {
+                    self.vaddr_invalid -= 1;
+                }
+                taken.insert(entry.remove_node());
+                return Ok(None);
+            }
+        }
+        if exact {
+            self.check_bisection(range)?;
+        }
         let Some(mut pos) = self.first_overlap(range) else {
             return Ok(None);
         };
         if !v2 && pos < range.start {
             return Ok(None);
         }
-        let tracking = self.tracking_scope();
         while let Some(mut cursor) = self.dmas.cursor_lower_bound_mut(&pos) {
             let (iova, dma) = cursor.current_mut();
             let iova = *iova;
@@ -277,8 +302,8 @@ impl State {
             if !dma.pins.is_empty() {
                 return Ok(Some((iova, dma.size())));
             }
-            if let Some(bitmap) = bitmap {
-                dma.report_dirty(iova, range.start, bitmap, &tracking)?;
+            if let Some((bitmap, scope)) = &report {
+                dma.report_dirty(iova, range.start, bitmap, scope)?;
             }
             let whole = dma.range(iova);
             if dma.vaddr_invalid {
@@ -287,10 +312,10 @@ impl State {
             let (_, node) = cursor.remove_current();
             taken.insert(node);
             self.extend_busy(slot, &whole);
-            match whole.last.checked_add(1) {
-                Some(next) => pos = next,
-                None => break,
+            if whole.last >= range.last {
+                break;
             }
+            pos = whole.last + 1;
         }
         Ok(None)
     }
@@ -302,6 +327,13 @@ fn release(space: &IoSpace, mut dmas: RBTree<u64, Dma>) -> Released {
     let mut bytes = 0u64;
     let mut rest = dmas.values_mut().peekable();
     while let Some(first) = rest.next() {
+        if rest.peek().is_none() {
+            count += 1;
+            bytes = bytes.saturating_add(first.size());
+            space.unmap(&mut first.io);
+            first.shrink_locked(0);
+            break;
+        }
         // Neighbours mostly have the same owner, whose address space is then locked once.
         let mut pages = 0;
         let mut see = |io: &IoMapping, locked: &mut u64| {

@@ -305,8 +305,8 @@ static void map_unmap(const char *kind, const void *p, uint64_t size, unsigned i
 	report(&u);
 }
 
-/* `count` mappings of one page, with a page between each two, then all unmapped at once. */
-static void many(const char *name, unsigned int count, unsigned int repetitions)
+/* `count` mappings of one page, every `stride` pages, then all unmapped at once. */
+static void many(const char *name, unsigned int count, unsigned int stride, unsigned int repetitions)
 {
 	char names[2][64];
 	struct samples m = { .name = names[0] }, u = { .name = names[1] };
@@ -320,7 +320,7 @@ static void many(const char *name, unsigned int count, unsigned int repetitions)
 
 		BEGIN_FIRST();
 		for (k = 0; k < count; k++)
-			map(IOVA + k * 2 * PAGE, small + k % 4096 * PAGE, PAGE);
+			map(IOVA + k * stride * PAGE, small + k % 4096 * PAGE, PAGE);
 		t1 = ticks();
 		BEGIN_SECOND();
 		unmap(0, 0, count * PAGE);
@@ -356,12 +356,19 @@ static void container_ops(void)
 
 static void type1_ops(void)
 {
+	unsigned int i;
+
 	map_unmap("4k", small, PAGE, 201);
 	map_unmap("2m-scattered", small, 2 * MIB, 31);
 	map_unmap("2m-thp", thp, 2 * MIB, 101);
 	map_unmap("64m-thp", thp, 64 * MIB, 11);
 	map_unmap("1g-hugetlb", gigantic, GIB, 5);
-	many("10000", 10000, 3);
+	for (i = 0; i < 1000; i++)
+		map(2 * IOVA + i * 2 * PAGE, small + i * PAGE, PAGE);
+	map_unmap("4k-of-1000", small, PAGE, 201);
+	unmap(0, 0, 1000 * PAGE);
+	many("10000", 10000, 2, 3);
+	many("10000-adjacent", 10000, 1, 3);
 }
 
 static void group_ops(void)
@@ -522,7 +529,7 @@ static void growth(void)
 	map_unmap(name, pages_2m, 8 * GIB, 3);
 	for (size = 0; size < ARRAY_SIZE(counts); size++) {
 		snprintf(name, sizeof(name), "count-%u", counts[size]);
-		many(name, counts[size], counts[size] > 1000 ? 1 : 11);
+		many(name, counts[size], 2, counts[size] > 1000 ? 1 : 11);
 	}
 	leave();
 }

@@ -26,7 +26,8 @@ use vfio_logic::extent::Extent;
 /// they have to be looked up.
 const WALK_BATCH: usize = 512;
 
-/// The most mappings whose IOMMU caches are flushed in one go.
+/// The most mappings whose IOMMU caches are flushed in one go, and extents that are unpinned without
+/// looking whether somebody else needs the processor.
 const UNMAP_BATCH: usize = 64;
 
 /// The extents that a domain translates a range to, as its tables say.
@@ -85,9 +86,15 @@ impl Iterator for Walk<'_> {
 impl IoSpace {
     /// Takes all translations of `mapping` out of all domains, then unpins its pages.
     pub fn unmap(&self, mapping: &mut IoMapping) {
-        if self.unmap_unless_extents(mapping) {
-            self.unmap_batch(&mut [Some(mapping)]);
+        if !self.unmap_unless_extents(mapping) {
+            return;
         }
+        let bytes = mapping.done << PAGE_SHIFT;
+        let mut complete = true;
+        for domain in &self.domains {
+            complete &= domain.unmap(mapping.iova, bytes) == bytes;
+        }
+        Self::finish(mapping, complete);
     }
 
     /// Does it for all `mappings`, with one flush of the IOMMU's caches for many. What follows on
@@ -113,6 +120,7 @@ impl IoSpace {
 
     /// Unmaps a mapping whose extents have to be looked up; tells whether they are known and it is still
     /// to be unmapped.
+    #[inline]
     fn unmap_unless_extents(&self, mapping: &mut IoMapping) -> bool {
         if mapping.done == 0 {
             return false;
@@ -134,43 +142,46 @@ impl IoSpace {
         let mut complete = true;
         for domain in &self.domains {
             UnmapGather::with(domain, |gather| {
-                // What is to be unmapped next, as number of the first page and of the one behind. The
+                // What is to be unmapped next: the number of the first page and of the one behind. The
                 // address behind it may be zero.
-                let mut run = None;
+                let (mut first, mut end) = (0, 0);
                 for mapping in slots.iter().flatten() {
                     let start = mapping.iova >> PAGE_SHIFT;
-                    let end = start + mapping.done;
-                    run = match run {
-                        Some((first, last)) if last == start => Some((first, end)),
-                        Some(run) => {
-                            complete &= gather.unmap_pages(run);
-                            Some((start, end))
-                        }
-                        None => Some((start, end)),
-                    };
+                    if start != end {
+                        complete &= gather.unmap_pages(first, end);
+                        first = start;
+                    }
+                    end = start + mapping.done;
                 }
-                if let Some(run) = run {
-                    complete &= gather.unmap_pages(run);
-                }
+                complete &= gather.unmap_pages(first, end);
             });
         }
-        if !complete {
+        for mapping in slots.iter_mut().filter_map(Option::take) {
+            Self::finish(mapping, complete);
+        }
+        pin::cond_resched();
+    }
+
+    /// Unpins the pages of a mapping that no domain translates to any more, unless that could not be
+    /// achieved.
+    #[inline]
+    fn finish(mapping: &mut IoMapping, complete: bool) {
+        if complete {
+            for extents in mapping.store.extents().chunks(UNMAP_BATCH) {
+                for extent in extents.iter().filter(|extent| extent.is_pinned()) {
+                    // SAFETY: The pins are those of `mapping`, given back once, and no domain
+                    // translates to the pages any more.
+                    unsafe { pin::unpin(extent.pfn(), extent.pages(), mapping.write) };
+                }
+                if extents.len() == UNMAP_BATCH {
+                    pin::cond_resched();
+                }
+            }
+        } else {
             // A device may still reach them, so they stay pinned.
             kernel::pr_warn_once!("the IOMMU unmapped less than was mapped\n");
         }
-        for mapping in slots.iter_mut().filter_map(Option::take) {
-            if complete {
-                for extent in mapping.store.extents() {
-                    if extent.is_pinned() {
-                        // SAFETY: The pins are those of `mapping`, given back once, and no domain
-                        // translates to the pages any more.
-                        unsafe { pin::unpin(extent.pfn(), extent.pages(), mapping.write) };
-                        pin::cond_resched();
-                    }
-                }
-            }
-            mapping.clear();
-        }
+        mapping.clear();
     }
 
     fn unmap_walk(&self, mapping: &IoMapping, all_pinned: bool) {
