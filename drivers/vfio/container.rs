@@ -15,12 +15,14 @@ use kernel::{
         LocalFile, //
     },
     new_mutex,
+    new_spinlock,
     prelude::*,
     sync::{
         aref::ARef,
         Arc,
         ArcBorrow,
-        Mutex, //
+        Mutex,
+        SpinLock, //
     },
 };
 use vfio_kapi::{
@@ -152,11 +154,13 @@ pub(crate) fn from_file(file: &LocalFile) -> Option<Arc<Container>> {
 pub(crate) struct Container {
     #[pin]
     state: RwSem<State>,
+    /// Changed only with the state held for writing. It has a lock of its own because each ioctl looks.
+    #[pin]
+    backend: SpinLock<Option<Arc<OpenBackend>>>,
 }
 
 struct State {
     groups: KVec<Member>,
-    backend: Option<Arc<OpenBackend>>,
 }
 
 /// A group in a container.
@@ -169,17 +173,6 @@ struct Member {
 }
 
 impl State {
-    fn view(&self) -> rules::Container {
-        rules::Container {
-            groups: self.groups.len(),
-            backend: self.backend.is_some(),
-            noiommu: self
-                .groups
-                .first()
-                .is_some_and(|first| first.kind == GroupKind::NoIommu),
-        }
-    }
-
     /// Attaches all groups, or none.
     fn attach_all(&mut self, backend: &Arc<OpenBackend>) -> Result {
         for at in 0..self.groups.len() {
@@ -207,13 +200,24 @@ impl Container {
                 state <- new_rwsem!(
                     State {
                         groups: KVec::new(),
-                        backend: None,
                     },
                     "vfio::Container::state"
                 ),
+                backend <- new_spinlock!(None, "vfio::Container::backend"),
             }),
             GFP_KERNEL_ACCOUNT,
         )
+    }
+
+    fn view(&self, state: &State) -> rules::Container {
+        rules::Container {
+            groups: state.groups.len(),
+            backend: self.backend().is_some(),
+            noiommu: state
+                .groups
+                .first()
+                .is_some_and(|first| first.kind == GroupKind::NoIommu),
+        }
     }
 
     /// Adds a group, which is in no container.
@@ -224,14 +228,14 @@ impl Container {
     /// uses DMA; `ENOMEM`, or those of the backend.
     pub(crate) fn attach(&self, group: &ARef<IommuGroup>, kind: GroupKind) -> Result {
         let mut state = self.state.write();
-        state.view().add(kind == GroupKind::NoIommu)?;
+        self.view(&state).add(kind == GroupKind::NoIommu)?;
         state.groups.reserve(1, GFP_KERNEL_ACCOUNT)?;
         let ownership = match kind {
             GroupKind::Iommu => Some(DmaOwnership::claim(group)?),
             GroupKind::Emulated | GroupKind::NoIommu => None,
         };
-        let attachment = match &state.backend {
-            Some(backend) => Some(Attachment::new(backend, group, kind)?),
+        let attachment = match self.backend() {
+            Some(backend) => Some(Attachment::new(&backend, group, kind)?),
             None => None,
         };
         state.groups.push(
@@ -258,7 +262,7 @@ impl Container {
         };
         drop(state.groups.remove(at).ok());
         if state.groups.is_empty() {
-            let backend = state.backend.take();
+            let backend = self.backend.lock().take();
             // Unmapping everything may take long.
             drop(state);
             drop(backend);
@@ -267,7 +271,7 @@ impl Container {
 
     /// The backend, once user space chose it.
     fn backend(&self) -> Option<Arc<OpenBackend>> {
-        self.state.read().backend.clone()
+        self.backend.lock().clone()
     }
 
     /// Where the devices of a member do DMA, once user space chose a backend.
@@ -281,12 +285,10 @@ impl Container {
     }
 
     fn check_extension(&self, extension: usize) -> Result<isize> {
-        let state = self.state.read();
-        if let Some(backend) = &state.backend {
+        if let Some(backend) = self.backend() {
             return backend.ioctl(uapi::CHECK_EXTENSION, extension);
         }
-        let view = state.view();
-        drop(state);
+        let view = self.view(&self.state.read());
         let mut answer = 0;
         for backend in BACKENDS.get().lock().iter().rev() {
             if !view.suits(backend.noiommu) {
@@ -305,7 +307,7 @@ impl Container {
 
     fn set_iommu(&self, kind: usize) -> Result<isize> {
         let mut state = self.state.write();
-        let view = state.view();
+        let view = self.view(&state);
         view.set_backend()?;
         let mut result = Err(ENODEV);
         for backend in BACKENDS.get().lock().iter().rev() {
@@ -331,7 +333,9 @@ impl Container {
                 Err(err) => result = Err(err),
             }
         }
-        state.backend = Some(result?);
+        let backend = result?;
+        // There was none.
+        drop(self.backend.lock().replace(backend));
         Ok(0)
     }
 }

@@ -256,11 +256,6 @@ impl State {
         taken: &mut RBTree<u64, Dma>,
         bitmap: Option<&vfio_bitmap>,
     ) -> Result<Option<(u64, u64)>> {
-        if self.pinned == 0 && bitmap.is_none() && taken.is_empty() && self.all_in(range) {
-            *taken = core::mem::take(&mut self.dmas);
-            self.vaddr_invalid = 0;
-            return Ok(None);
-        }
         let scope = match bitmap {
             Some(_) => Some(self.tracking_scope()),
             None => None,
@@ -283,6 +278,11 @@ impl State {
                 taken.insert(entry.remove_node());
                 return Ok(None);
             }
+        }
+        if self.pinned == 0 && bitmap.is_none() && taken.is_empty() && self.all_in(range) {
+            core::mem::swap(taken, &mut self.dmas);
+            self.vaddr_invalid = 0;
+            return Ok(None);
         }
         if exact {
             self.check_bisection(range)?;

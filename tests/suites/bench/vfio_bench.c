@@ -5,7 +5,7 @@
  *
  * usage: vfio_bench WHAT DEVICE LOAD SET...
  *
- *   WHAT    ops | growth | memory | threads
+ *   WHAT    ops | type1 | growth | memory | threads
  *   DEVICE  PCI address of an edu
  *   LOAD    shell text that loads the modules "$1" and binds the device
  *   SET     what it is told: c, rust, ...
@@ -494,6 +494,13 @@ static void device_ops(void)
 	close(event);
 }
 
+static void type1(void)
+{
+	enter();
+	type1_ops();
+	leave();
+}
+
 static void ops(void)
 {
 	group_ops();
@@ -659,7 +666,7 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} all[] = { { "ops", ops }, { "growth", growth }, { "memory", memory }, { "threads", threads } };
+	} all[] = { { "ops", ops }, { "type1", type1 }, { "growth", growth }, { "memory", memory }, { "threads", threads } };
 	unsigned int i;
 	int k;
 
@@ -672,9 +679,9 @@ int main(int argc, char **argv)
 	for (i = 0; i < ARRAY_SIZE(all); i++) {
 		if (strcmp(all[i].name, argv[1]))
 			continue;
-		if (all[i].run == ops || all[i].run == memory)
+		if (all[i].run == ops || all[i].run == type1 || all[i].run == memory)
 			thp = transparent(64 * MIB);
-		if (all[i].run == ops)
+		if (all[i].run == ops || all[i].run == type1)
 			gigantic = hugetlb(GIB, 30);
 		if (all[i].run == growth) {
 			pages_4k = repeated(8 * GIB, 256 * MIB, 0);

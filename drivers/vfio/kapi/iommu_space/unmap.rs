@@ -166,16 +166,23 @@ impl IoSpace {
     /// achieved.
     #[inline]
     fn finish(mapping: &mut IoMapping, complete: bool) {
+        let unpin = |extent: &Extent| {
+            if extent.is_pinned() {
+                // SAFETY: The pins are those of `mapping`, given back once, and no domain translates to
+                // the pages any more.
+                unsafe { pin::unpin(extent.pfn(), extent.pages(), mapping.write) };
+            }
+        };
         if complete {
-            for extents in mapping.store.extents().chunks(UNMAP_BATCH) {
-                for extent in extents.iter().filter(|extent| extent.is_pinned()) {
-                    // SAFETY: The pins are those of `mapping`, given back once, and no domain
-                    // translates to the pages any more.
-                    unsafe { pin::unpin(extent.pfn(), extent.pages(), mapping.write) };
+            match &mapping.store {
+                Store::One(extent) => unpin(extent),
+                Store::Many(list) => {
+                    for extents in list.chunks(UNMAP_BATCH) {
+                        extents.iter().for_each(unpin);
+                        pin::cond_resched();
+                    }
                 }
-                if extents.len() == UNMAP_BATCH {
-                    pin::cond_resched();
-                }
+                Store::Empty | Store::Walk { .. } => (),
             }
         } else {
             // A device may still reach them, so they stay pinned.
