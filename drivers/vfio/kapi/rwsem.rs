@@ -14,6 +14,7 @@ use core::{
 };
 use kernel::{
     bindings,
+    error::to_result,
     prelude::*,
     str::CStr,
     sync::LockClassKey,
@@ -65,6 +66,21 @@ impl<T> RwSem<T> {
             lock: self,
             _not_send: NotThreadSafe,
         }
+    }
+
+    /// Waits until there is no writer.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the current task is being killed.
+    #[inline]
+    pub fn read_killable(&self) -> Result<RwSemReadGuard<'_, T>> {
+        // SAFETY: As in `read`.
+        to_result(unsafe { bindings::down_read_killable(self.sem.get()) })?;
+        Ok(RwSemReadGuard {
+            lock: self,
+            _not_send: NotThreadSafe,
+        })
     }
 
     /// Takes the semaphore for reading if there is no writer right now.

@@ -42,7 +42,7 @@ impl Container {
         let request = MapRequest::parse(map.flags, map.vaddr, map.iova, map.size)?;
 
         // The domains stay until the end.
-        let space = self.space.read();
+        let space = self.space.read_killable()?;
         if request.update_vaddr {
             return self.update_vaddr(&request);
         }

@@ -58,7 +58,7 @@ impl Container {
     ///
     /// `EFAULT` for an argument that is not there; `EINVAL` for flags, alignment, or a range that
     /// would leave a part of a mapping; `EOVERFLOW` if the range wraps; `EBUSY` if addresses are to be
-    /// made invalid but there are emulated devices.
+    /// made invalid but there are emulated devices; `EINTR` when killed.
     pub(crate) fn unmap_dma(&self, devices: &DeviceList, arg: UserArg) -> Result {
         let mut unmap: DmaUnmap = arg.read_argsz(size_of::<DmaUnmap>())?;
         let flags = UnmapFlags::parse(unmap.flags)?;
@@ -68,7 +68,7 @@ impl Container {
             None
         };
 
-        let space = self.space.read();
+        let space = self.space.read_killable()?;
         unmap.size = if flags.vaddr {
             self.invalidate_vaddr(flags, unmap.iova, unmap.size)?
         } else {
