@@ -39,7 +39,7 @@ def write(output: str, counted: Path, out: Path) -> None:
     for match in re.finditer(r"^result (\S+) (\S+) \d+ \d+ \d+ (\d+)$", output, re.M):
         # Those that warm up are counted by the plugin as well.
         number = int(match[3])
-        repetitions[match[1], match[2]] = number + (5 if number > 20 else 1)
+        repetitions[match[1], match[2]] = number + (5 if number > 20 else 1 if number > 1 else 0)
     total: dict[tuple[str, str], Counter] = defaultdict(Counter)
     for line in counted.read_text().splitlines():
         number, which, address, instructions = line.split()

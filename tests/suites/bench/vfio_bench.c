@@ -86,13 +86,19 @@ static void announce(const char *first, const char *second)
 	MARK(1);
 }
 
+/* How often an operation is done before it counts. */
+static unsigned int warm_up(unsigned int repetitions)
+{
+	return repetitions > 20 ? 5 : repetitions > 1 ? 1 : 0;
+}
+
 #define SAMPLES(variable, text) struct samples variable = { .name = (text) }
 
 /* Counts the instructions of the rest, `n` times, after a few that do not count. */
 #define MEASURE(text, n, ...)							\
 	do {									\
 		SAMPLES(_s, text);						\
-		unsigned int _n = (n), _warm = _n > 20 ? 5 : 1;			\
+		unsigned int _n = (n), _warm = warm_up(_n);			\
 										\
 		announce(text, "");						\
 		for (unsigned int _i = 0; _i < _n + _warm; _i++) {		\
@@ -281,7 +287,7 @@ static void map_unmap(const char *kind, const void *p, uint64_t size, unsigned i
 {
 	char names[2][64];
 	struct samples m = { .name = names[0] }, u = { .name = names[1] };
-	unsigned int i, warm = repetitions > 20 ? 5 : 1;
+	unsigned int i, warm = warm_up(repetitions);
 
 	snprintf(names[0], sizeof(names[0]), "map-%s", kind);
 	snprintf(names[1], sizeof(names[1]), "unmap-%s", kind);
@@ -310,12 +316,12 @@ static void many(const char *name, unsigned int count, unsigned int stride, unsi
 {
 	char names[2][64];
 	struct samples m = { .name = names[0] }, u = { .name = names[1] };
-	unsigned int i, k;
+	unsigned int i, k, warm = warm_up(repetitions);
 
 	snprintf(names[0], sizeof(names[0]), "map-%s", name);
 	snprintf(names[1], sizeof(names[1]), "unmap-%s", name);
 	announce(names[0], names[1]);
-	for (i = 0; i < repetitions + 1; i++) {
+	for (i = 0; i < repetitions + warm; i++) {
 		uint64_t t0 = ticks(), t1, t2;
 
 		BEGIN_FIRST();
@@ -326,7 +332,7 @@ static void many(const char *name, unsigned int count, unsigned int stride, unsi
 		unmap(0, 0, count * PAGE);
 		t2 = ticks();
 		END();
-		if (!i)
+		if (i < warm)
 			continue;
 		add(&m, t1 - t0);
 		add(&u, t2 - t1);
@@ -523,17 +529,15 @@ static void growth(void)
 
 	enter();
 	for (size = PAGE; size <= 8 * GIB; size *= 8) {
+		unsigned int repetitions = size < 64 * MIB ? 11 : size < GIB ? 3 : 1;
+
 		snprintf(name, sizeof(name), "size-4k-%llu", (unsigned long long)size);
-		map_unmap(name, pages_4k, size, size > GIB ? 1 : size > 64 * MIB ? 3 : 11);
+		map_unmap(name, pages_4k, size, repetitions);
 		if (size < 2 * MIB)
 			continue;
 		snprintf(name, sizeof(name), "size-2m-%llu", (unsigned long long)size);
-		map_unmap(name, pages_2m, size, size > 64 * MIB ? 3 : 11);
+		map_unmap(name, pages_2m, size, repetitions);
 	}
-	snprintf(name, sizeof(name), "size-4k-%llu", 8 * GIB);
-	map_unmap(name, pages_4k, 8 * GIB, 1);
-	snprintf(name, sizeof(name), "size-2m-%llu", 8 * GIB);
-	map_unmap(name, pages_2m, 8 * GIB, 3);
 	for (size = 0; size < ARRAY_SIZE(counts); size++) {
 		snprintf(name, sizeof(name), "count-%u", counts[size]);
 		many(name, counts[size], 2, counts[size] > 1000 ? 1 : 11);

@@ -83,6 +83,19 @@ impl Iterator for Walk<'_> {
     }
 }
 
+/// Unpins what is pinned of an extent.
+///
+/// # Safety
+///
+/// No domain may translate to it any more, and it must not be unpinned again.
+#[inline]
+unsafe fn unpin_extent(extent: &Extent, dirty: bool) {
+    if extent.is_pinned() {
+        // SAFETY: By the contract of this function.
+        unsafe { pin::unpin(extent.pfn(), extent.pages(), dirty) };
+    }
+}
+
 impl IoSpace {
     /// Takes all translations of `mapping` out of all domains, then unpins its pages.
     pub fn unmap(&self, mapping: &mut IoMapping) {
@@ -94,7 +107,8 @@ impl IoSpace {
         for domain in &self.domains {
             complete &= domain.unmap(mapping.iova, bytes) == bytes;
         }
-        Self::finish(mapping, complete);
+        // SAFETY: As `complete` says.
+        unsafe { Self::finish(mapping, complete) };
     }
 
     /// Does it for all `mappings`, with one flush of the IOMMU's caches for many. What follows on
@@ -157,38 +171,44 @@ impl IoSpace {
             });
         }
         for mapping in slots.iter_mut().filter_map(Option::take) {
-            Self::finish(mapping, complete);
+            // SAFETY: As `complete` says.
+            unsafe { Self::finish(mapping, complete) };
         }
         pin::cond_resched();
     }
 
-    /// Unpins the pages of a mapping that no domain translates to any more, unless that could not be
-    /// achieved.
+    /// Unpins the pages of a mapping if it is `complete`ly unmapped; they stay pinned otherwise.
+    ///
+    /// # Safety
+    ///
+    /// If `complete`, no domain may translate to the pages any more.
     #[inline]
-    fn finish(mapping: &mut IoMapping, complete: bool) {
-        let unpin = |extent: &Extent| {
-            if extent.is_pinned() {
-                // SAFETY: The pins are those of `mapping`, given back once, and no domain translates to
-                // the pages any more.
-                unsafe { pin::unpin(extent.pfn(), extent.pages(), mapping.write) };
-            }
-        };
-        if complete {
-            match &mapping.store {
-                Store::One(extent) => unpin(extent),
-                Store::Many(list) => {
-                    for extents in list.chunks(UNMAP_BATCH) {
-                        extents.iter().for_each(unpin);
-                        pin::cond_resched();
-                    }
-                }
-                Store::Empty | Store::Walk { .. } => (),
-            }
-        } else {
-            // A device may still reach them, so they stay pinned.
-            kernel::pr_warn_once!("the IOMMU unmapped less than was mapped\n");
+    unsafe fn finish(mapping: &mut IoMapping, complete: bool) {
+        match &mapping.store {
+            // SAFETY: By the contract of this function. The extent is forgotten below.
+            Store::One(extent) if complete => unsafe { unpin_extent(extent, mapping.write) },
+            // SAFETY: As above.
+            _ => unsafe { Self::finish_many(mapping, complete) },
         }
         mapping.clear();
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::finish`]; and the extents have to be forgotten next.
+    unsafe fn finish_many(mapping: &IoMapping, complete: bool) {
+        if !complete {
+            // A device may still reach them, so they stay pinned.
+            kernel::pr_warn_once!("the IOMMU unmapped less than was mapped\n");
+            return;
+        }
+        for extents in mapping.store.extents().chunks(UNMAP_BATCH) {
+            for extent in extents {
+                // SAFETY: By the contract of this function.
+                unsafe { unpin_extent(extent, mapping.write) };
+            }
+            pin::cond_resched();
+        }
     }
 
     fn unmap_walk(&self, mapping: &IoMapping, all_pinned: bool) {
