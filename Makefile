@@ -5,6 +5,7 @@
 
 ARCH ?= amd64
 KDIR ?=
+DEBUG ?=
 MACHINE ?=
 SUITE ?=
 MODULES ?= rust
@@ -35,8 +36,10 @@ help:
 	@echo '                           KEEP=1: into Documentation/performance'
 	@echo 'make machines            list machines and suites'
 	@echo 'make check               rustfmt, clippy, unsafe gate, host tests, rustdoc, exported symbols'
-	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=amd64] [KDIR=<prepared kernel tree>]'
+	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=amd64] [KDIR=<prepared kernel tree>]; DEBUG=1: for the debug'
+	@echo '                           kernel, into build/$(ARCH)-debug'
 	@echo 'make modules_install     into /lib/modules/<release>/updates  [DESTDIR=]'
+	@echo 'make tables              run the C functions for tests/host/tables again'
 	@echo 'make sample              build/$(ARCH)/vfio-edu, the user-space driver'
 	@echo 'make doc                 build/$(ARCH)/doc: rustdoc of all crates'
 	@echo 'make setup               only what the others need: toolchain root, kernel, test programs'
@@ -48,7 +51,7 @@ setup:
 
 .PHONY: modules
 modules:
-	@scripts/build modules $(KDIR)
+	@scripts/build modules $(if $(DEBUG),debug,$(KDIR))
 
 .PHONY: modules_install
 modules_install: modules
@@ -63,10 +66,22 @@ run:
 	@scripts/run
 
 .PHONY: test test-long
+test-long: LONG = --long
 test test-long: $(NEEDED)
 	@scripts/setup root kernel tests
+	@case "$$($(VM) $(SUITES) $(LONG) --kernels)" in \
+	*debug*) $(if $(NEEDED),scripts/build modules,scripts/setup) debug ;; \
+	esac
+	@case "$$($(VM) $(SUITES) $(LONG) --kernels)" in \
+	*iommufd*) $(if $(NEEDED),scripts/build modules,scripts/setup) iommufd ;; \
+	esac
 	@$(if $(wildcard samples/edu/Cargo.toml),scripts/build-sample)
-	@$(VM) $(SUITES) $(if $(filter test-long,$@),--long)
+	@$(VM) $(SUITES) $(LONG)
+
+.PHONY: tables
+tables:
+	@scripts/setup root kernel tests
+	@scripts/make-tables
 
 # PROFILE=1: by function as well. ONLY=<boot>: one of the boots. KEEP=1: as the numbers of the release.
 .PHONY: bench

@@ -6,6 +6,8 @@
 #ifndef _VFIO_HELPERS_H
 #define _VFIO_HELPERS_H
 
+#include <linux/dcache.h>
+#include <linux/fs.h>
 #include <linux/idr.h>
 #include <linux/iommu.h>
 #include <linux/list.h>
@@ -22,6 +24,13 @@ unsigned long vfio_helper_array_index_nospec(unsigned long index,
 					     unsigned long size);
 void vfio_helper_cond_resched(void);
 struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *name);
+void vfio_helper_debug(const char *message);
+struct dentry *vfio_helper_debugfs_create_dir(const char *name, struct dentry *parent);
+void vfio_helper_debugfs_create_file(const char *name, umode_t mode,
+				     struct dentry *parent, void *data,
+				     const struct file_operations *fops);
+struct dentry *vfio_helper_debugfs_lookup(const char *name, struct dentry *parent);
+void vfio_helper_debugfs_remove(struct dentry *dentry);
 bool vfio_helper_fatal_signal_pending(void);
 void vfio_helper_ida_init(struct ida *ida);
 void vfio_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc);
@@ -59,7 +68,8 @@ int vfio_helper_pm_runtime_resume_and_get(struct device *dev);
 unsigned int vfio_helper_pmd_order(void);
 unsigned int vfio_helper_pud_order(void);
 bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work);
-bool vfio_helper_refcount_inc_not_zero(refcount_t *refs);
+bool vfio_helper_refcount_inc_not_zero_acquire(refcount_t *refs);
+void vfio_helper_refcount_set_release(refcount_t *refs, int count);
 unsigned long vfio_helper_rlimit(unsigned int limit);
 bool vfio_helper_schedule_work(struct work_struct *work);
 void vfio_helper_sg_set_page(struct scatterlist *sg, struct page *page,

@@ -33,6 +33,9 @@ ROOT=$CACHE/root-$(cd "$PROJECT/scripts" && key <(echo "$SUITE") packages setup-
 STOCK=$CACHE/stock-$KERNEL_PACKAGE
 SOURCE=$CACHE/linux-$KERNEL_PACKAGE
 KBUILD_BASE=$CACHE/kernel-$KERNEL_PACKAGE-$RUSTC
+DEBUG_CONFIG=$PROJECT/tests/vm/kernels/debug.config
+DEBUG=$CACHE/debug-$KERNEL_PACKAGE-$RUSTC-$(key "$DEBUG_CONFIG")
+IOMMUFD=$CACHE/iommufd-$KERNEL_PACKAGE-$RUSTC-$(key "$PROJECT/scripts/setup-iommufd")
 DOWNLOADS=$CACHE/downloads
 TESTS=$CACHE/tests-$KERNEL_PACKAGE-$(cd "$PROJECT" && key scripts/build-tests tests/suites/kselftest/settings.c)
 

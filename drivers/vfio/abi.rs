@@ -25,6 +25,7 @@ use vfio_kapi::{
         OwnedDevice,
         UnregisteredDevice, //
     },
+    device_memory::Memory,
     device_set::LockedSet,
     group_kind::GroupKind,
     info_cap::InfoCaps,
@@ -32,11 +33,11 @@ use vfio_kapi::{
     iommu_backend::IommuBackend,
     iommu_driver::KeepsPages,
     param::BoolParam,
+    refusal::Explain,
     vfio_device::VfioDevice,
     virqfds::NewVirqfd, //
 };
 use vfio_logic::{
-    group::max_pinned,
     iova_ranges,
     irq_set::IrqSet,
     migration, //
@@ -61,16 +62,19 @@ unsafe extern "C" {
 // SAFETY: It pins no pages.
 unsafe impl KeepsPages for NoIommu {}
 
-/// Makes the compiler compare each function with the header that bindgen read.
-macro_rules! check_types {
-    ($($name:ident,)*) => {
+/// Makes the compiler compare the functions here with the C headers.
+macro_rules! same_as_c {
+    ($($name:ident),* $(,)?) => {
         const _: () = {
             $(let _ = if true { vb::$name } else { $name };)*
         };
     };
 }
 
-check_types! {
+#[cfg(CONFIG_IOMMUFD)]
+mod iommufd;
+
+same_as_c! {
     _vfio_alloc_device,
     vfio_assign_device_set,
     vfio_combine_iova_ranges,
@@ -120,6 +124,7 @@ pub(crate) unsafe extern "C" fn _vfio_alloc_device(
     dev: *mut bindings::device,
     ops: *const vb::vfio_device_ops,
 ) -> *mut vb::vfio_device {
+    kernel::warn_on!(size < size_of::<vb::vfio_device>());
     // SAFETY: Both are valid; the driver keeps its operations as long as devices with them.
     let (parent, ops) = unsafe { (Device::from_raw(dev), &*ops) };
     // SAFETY: The parent outlives the device, whose size is that which the driver's operations expect.
@@ -231,6 +236,7 @@ pub(crate) unsafe extern "C" fn vfio_assign_device_set(
     device: *mut vb::vfio_device,
     set_id: *mut c_void,
 ) -> ffi::c_int {
+    kernel::warn_on!(set_id.is_null());
     from_result(|| {
         // SAFETY: The driver is setting the device up.
         unsafe { device::SETS.get().assign(non_null(device)?, set_id.addr()) }.map(|()| 0)
@@ -325,9 +331,7 @@ pub(crate) unsafe extern "C" fn vfio_file_is_valid(file: *mut bindings::file) ->
     // SAFETY: The file is valid.
     unsafe {
         group_of(file).is_some()
-            || device_file::FOPS
-                .data_of(File::from_raw_file(file))
-                .is_some()
+            || device_file::of(File::from_raw_file(file)).is_some()
     }
 }
 
@@ -366,11 +370,9 @@ pub(crate) unsafe extern "C" fn vfio_file_enforced_coherent(file: *mut bindings:
         if let Some(group) = group_of(file) {
             return group.enforces_coherency();
         }
-        device_file::FOPS
-            .data_of(File::from_raw_file(file))
-            .is_none_or(|device| {
-                device_iommu_capable(device.parent(), IommuCap::EnforceCacheCoherency)
-            })
+        device_file::of(File::from_raw_file(file)).is_none_or(|file| {
+            device_iommu_capable(file.device().parent(), IommuCap::EnforceCacheCoherency)
+        })
     }
 }
 
@@ -382,11 +384,13 @@ pub(crate) unsafe extern "C" fn vfio_file_enforced_coherent(file: *mut bindings:
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_file_set_kvm(file: *mut bindings::file, kvm: *mut vb::kvm) {
     use vfio_kapi::device_open::DeviceGroup;
-    // SAFETY: The file is valid; KVM calls this again before the machine goes. Files of devices need
-    // no link: they were opened by their group.
+    // SAFETY: The file is valid; KVM calls this again before the machine goes.
     unsafe {
         if let Some(group) = group_of(file) {
             group.kvm().set(kvm);
+        }
+        if let Some(file) = device_file::of(File::from_raw_file(file)) {
+            file.kvm().set(kvm);
         }
     }
 }
@@ -437,12 +441,14 @@ pub(crate) unsafe extern "C" fn vfio_pin_pages(
     from_result(|| {
         // SAFETY: The device is open, and so registered; C answers for one that is not, and so do we.
         let device = unsafe { CoreDevice::<Group>::try_from_raw(device) }.ok_or(EINVAL)?;
-        let count = usize::try_from(npage).map_err(|_| EINVAL)?;
+        // Less than none is too many for C.
+        let count = usize::try_from(npage).unwrap_or(usize::MAX);
         if pages.is_null() || count == 0 || !device.is_open() || !device.wants_unmaps() {
             return Err(EINVAL);
         }
-        let translation = device.translation().ok_or(EINVAL)?;
-        if count > max_pinned(kernel::page::PAGE_SIZE) {
+        // SAFETY: The driver uses it while the device is open.
+        let memory = unsafe { Memory::of(device) }.ok_or(EINVAL)?;
+        if !memory.takes(count) {
             return Err(E2BIG);
         }
         // SAFETY: The caller's array has so many entries; they are pointers, so that zero is valid.
@@ -450,7 +456,7 @@ pub(crate) unsafe extern "C" fn vfio_pin_pages(
             pages.write_bytes(0, count);
             core::slice::from_raw_parts_mut(pages, count)
         };
-        translation.pin_pages(iova, prot, pages)
+        memory.pin_pages(iova, prot, pages)
     })
 }
 
@@ -466,17 +472,22 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
     npage: ffi::c_int,
 ) {
     // SAFETY: As in `vfio_pin_pages`.
-    let Some(device) = (unsafe { CoreDevice::<Group>::try_from_raw(device) }) else {
+    let device = unsafe { CoreDevice::<Group>::try_from_raw(device) };
+    let count = usize::try_from(npage).ok().filter(|count| *count > 0);
+    let Some((device, count)) = device
+        .filter(|device| device.is_open() && device.wants_unmaps())
+        .zip(count)
+    else {
+        kernel::warn_on!(true);
         return;
     };
-    let valid = usize::try_from(npage)
-        .is_ok_and(|count| count > 0 && count <= max_pinned(kernel::page::PAGE_SIZE));
-    if let Some(translation) = device
-        .translation()
-        .filter(|_| valid && device.wants_unmaps())
-    {
+    // SAFETY: The driver uses it while the device is open.
+    let Some(memory) = (unsafe { Memory::of(device) }) else {
+        return;
+    };
+    if !kernel::warn_on!(!memory.takes(count)) {
         // SAFETY: The driver has pinned them, and does not use them any more.
-        unsafe { translation.unpin_pages(iova, npage) };
+        unsafe { memory.unpin_pages(iova, npage) };
     }
 }
 
@@ -500,9 +511,10 @@ pub(crate) unsafe extern "C" fn vfio_dma_rw(
         if len == 0 || !device.is_open() {
             return Err(EINVAL);
         }
-        let translation = device.translation().ok_or(EINVAL)?;
+        // SAFETY: The driver uses it while the device is open.
+        let memory = unsafe { Memory::of(device) }.ok_or(EINVAL)?;
         // SAFETY: The caller's buffer is so large.
-        unsafe { translation.dma_rw(iova, data, len, write) }.map(|()| 0)
+        unsafe { memory.rw(iova, data, len, write) }.map(|()| 0)
     })
 }
 
@@ -533,6 +545,7 @@ pub(crate) unsafe extern "C" fn vfio_info_cap_add(
 /// `caps` must be a valid chain of the caller.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_info_cap_shift(caps: *mut vb::vfio_info_cap, offset: usize) {
+    kernel::warn_on!(offset % align_of::<u64>() != 0);
     // SAFETY: The chain is the caller's.
     unsafe { InfoCaps::from_raw(caps) }.shift(offset);
 }
@@ -592,15 +605,22 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
                 count: (*hdr).count,
             }
         };
-        let size = set.data_size(num_irqs as u32, max_irq_type as u32);
+        set.check(max_irq_type as u32).explain("SET_IRQS")?;
         // SAFETY: Null or valid.
-        match unsafe { data_size.as_mut() } {
+        let data_size = unsafe { data_size.as_mut() };
+        let size = set.data_size(num_irqs as u32);
+        match data_size {
             Some(data_size) => *data_size = size.unwrap_or(0),
-            None if size.is_ok_and(|size| size > 0) => return Err(EINVAL),
+            // The caller has nowhere to put it.
+            None if set.takes_data() => return Err(EINVAL),
             None => (),
         }
-        size?;
-        Ok(0)
+        size.map(|_| 0).explain(fmt!(
+            "SET_IRQS of {} from {} on of index {}",
+            set.count,
+            set.start,
+            set.index
+        ))
     })
 }
 
@@ -619,14 +639,19 @@ pub(crate) unsafe extern "C" fn vfio_mig_get_next_state(
     from_result(|| {
         // SAFETY: Both are valid.
         unsafe {
-            let next = migration::next_state(cur_fsm, new_fsm, (*device).migration_flags)?;
+            let flags = (*device).migration_flags;
+            kernel::warn_on!(!migration::State::new(cur_fsm).is_some_and(|s| s.is_in(flags)));
+            let next = migration::next_state(cur_fsm, new_fsm, flags)?;
             *next_fsm = next as vb::vfio_device_mig_state;
+            if next == migration::State::Error {
+                return Err(EINVAL);
+            }
         }
         Ok(0)
     })
 }
 
-/// Merges the ranges that are closest, until there are `req_nodes`.
+/// Merges the ranges that are closest, until of `cur_nodes` there are `req_nodes`.
 ///
 /// # Safety
 ///
@@ -642,7 +667,7 @@ pub(crate) unsafe extern "C" fn vfio_combine_iova_ranges(
     };
     // SAFETY: The tree is the caller's.
     let mut tree = unsafe { BorrowedTree::from_raw(root) };
-    for _ in req_nodes..cur_nodes {
+    for _ in 0..iova_ranges::merges(cur_nodes, req_nodes) {
         let Some(pair) = iova_ranges::closest(tree.ranges()) else {
             return;
         };

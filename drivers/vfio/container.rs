@@ -17,8 +17,14 @@ use kernel::{
     new_mutex,
     new_spinlock,
     prelude::*,
+    seq_file::SeqFile,
+    seq_print,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         ArcBorrow,
         Mutex,
@@ -47,7 +53,10 @@ use vfio_kapi::{
     },
     module_static::ModuleStatic,
     new_rwsem,
+    ratelimited,
+    refusal::Explain,
     rwsem::RwSem,
+    task::Process,
     uapi, //
 };
 use vfio_logic::group as rules;
@@ -67,6 +76,9 @@ struct Backend {
     /// It is the one for groups without IOMMU.
     noiommu: bool,
 }
+
+/// The number of the next container.
+static NEXT_ID: Atomic<u64> = Atomic::new(1);
 
 static FOPS: FileOperations<Container> = FileOperations::misc();
 
@@ -152,6 +164,9 @@ pub(crate) fn from_file(file: &LocalFile) -> Option<Arc<Container>> {
 /// A container, open or with groups in it.
 #[pin_data]
 pub(crate) struct Container {
+    /// For messages; unique while the module is loaded.
+    pub(crate) id: u64,
+    opener: Process,
     #[pin]
     state: RwSem<State>,
     /// Changed only with the state held for writing. It has a lock of its own because each ioctl looks.
@@ -197,6 +212,8 @@ impl Container {
     fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
+                id: NEXT_ID.fetch_add(1, Relaxed),
+                opener: Process::current(),
                 state <- new_rwsem!(
                     State {
                         groups: KVec::new(),
@@ -228,7 +245,9 @@ impl Container {
     /// uses DMA; `ENOMEM`, or those of the backend.
     pub(crate) fn attach(&self, group: &ARef<IommuGroup>, kind: GroupKind) -> Result {
         let mut state = self.state.write();
-        self.view(&state).add(kind == GroupKind::NoIommu)?;
+        self.view(&state)
+            .add(kind == GroupKind::NoIommu)
+            .explain(fmt!("group {} for container {}", group.id(), self.id))?;
         state.groups.reserve(1, GFP_KERNEL_ACCOUNT)?;
         let ownership = match kind {
             GroupKind::Iommu => Some(DmaOwnership::claim(group)?),
@@ -266,6 +285,37 @@ impl Container {
             // Unmapping everything may take long.
             drop(state);
             drop(backend);
+        }
+    }
+
+    /// Tells the administrator about it.
+    pub(crate) fn show(&self, out: &SeqFile) {
+        seq_print!(
+            out,
+            "container {}:\n\topened by: {}\n",
+            self.id,
+            self.opener
+        );
+        let Some(state) = self.state.try_read() else {
+            seq_print!(out, "\tbusy\n");
+            return;
+        };
+        seq_print!(out, "\tgroups:");
+        for member in &state.groups {
+            let prefix = match member.kind {
+                GroupKind::NoIommu => "noiommu-",
+                GroupKind::Iommu | GroupKind::Emulated => "",
+            };
+            seq_print!(out, " {prefix}{}", member.group.id());
+        }
+        match self.backend() {
+            Some(backend) => seq_print!(
+                out,
+                "\n\tbackend: {}, type {}\n",
+                backend.name(),
+                backend.kind()
+            ),
+            None => seq_print!(out, "\n\tbackend: none\n"),
         }
     }
 
@@ -308,8 +358,10 @@ impl Container {
     fn set_iommu(&self, kind: usize) -> Result<isize> {
         let mut state = self.state.write();
         let view = self.view(&state);
-        view.set_backend()?;
+        view.set_backend()
+            .explain(fmt!("SET_IOMMU of container {}", self.id))?;
         let mut result = Err(ENODEV);
+        let mut found = false;
         for backend in BACKENDS.get().lock().iter().rev() {
             if !view.suits(backend.noiommu) {
                 continue;
@@ -320,6 +372,7 @@ impl Container {
             if backend.check_extension(kind) <= 0 {
                 continue;
             }
+            found = true;
             let opened = backend.open(kind).and_then(|opened| {
                 let opened = Arc::new(opened, GFP_KERNEL_ACCOUNT)?;
                 state.attach_all(&opened)?;
@@ -333,7 +386,22 @@ impl Container {
                 Err(err) => result = Err(err),
             }
         }
-        let backend = result?;
+        let backend = result.inspect_err(|err| {
+            if found {
+                ratelimited!(pr_warn!(
+                    "container {} of {} cannot use IOMMU type {kind}: error {}\n",
+                    self.id,
+                    self.opener,
+                    err.to_errno()
+                ));
+            } else {
+                ratelimited!(pr_warn!(
+                    "container {} of {} wants IOMMU type {kind}, but no module is loaded that has it\n",
+                    self.id,
+                    self.opener
+                ));
+            }
+        })?;
         // There was none.
         drop(self.backend.lock().replace(backend));
         Ok(0)

@@ -4,15 +4,24 @@
 
 use kernel::{
     device::Device,
+    new_mutex,
     prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        Mutex, //
+    },
     types::ScopeGuard, //
 };
 use vfio_kapi::{
     chrdev::{
+        ChrdevRegion,
         Class,
+        DeviceNode,
         MINOR_MAX, //
     },
     device_lifecycle::{
+        Draining,
         OwnedDevice,
         Registration,
         UnregisteredDevice,
@@ -23,13 +32,20 @@ use vfio_kapi::{
     ida::Ida,
     iommu_group::{
         device_iommu_capable,
+        has_iommu,
         IommuCap, //
     },
     module_static::ModuleStatic,
-    pseudo_fs::PseudoFs, //
+    pseudo_fs::PseudoFs,
+    taint, //
 };
 
-use crate::group::Group;
+use crate::{
+    debugfs,
+    device_file,
+    group::Group,
+    noiommu, //
+};
 
 /// `/sys/class/vfio-dev`; the nodes are for opening devices without a group.
 pub(crate) static CLASS: Class = Class::new(c"vfio-dev", c"vfio/devices/");
@@ -38,6 +54,9 @@ pub(crate) static CLASS: Class = Class::new(c"vfio-dev", c"vfio/devices/");
 pub(crate) static SETS: ModuleStatic<DeviceSets> = ModuleStatic::new();
 
 static INDICES: ModuleStatic<Ida> = ModuleStatic::new();
+
+/// The numbers of nodes of devices, on kernels that have them.
+static NUMBERS: ModuleStatic<Mutex<Option<Arc<ChrdevRegion>>>> = ModuleStatic::new();
 
 // "VFIO"
 const MAGIC: usize = 0x5646_494f;
@@ -51,7 +70,36 @@ const REQUEST_SECONDS: u32 = 10;
 
 pub(crate) fn init() -> Result {
     SETS.init(DeviceSets::new())?;
+    NUMBERS.init(new_mutex!(None, "vfio::device::NUMBERS"))?;
     INDICES.init(Ida::new())
+}
+
+/// Devices can have nodes while this exists.
+pub(crate) struct Numbers(());
+
+impl Numbers {
+    pub(crate) fn new() -> Result<Self> {
+        if cfg!(CONFIG_VFIO_DEVICE_CDEV) {
+            *NUMBERS.get().lock() = Some(ChrdevRegion::new(c"vfio-dev")?);
+        }
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Numbers {
+    fn drop(&mut self) {
+        // Not under the lock: what a region does when it goes is no business of it.
+        let region = NUMBERS.get().lock().take();
+        drop(region);
+    }
+}
+
+/// The node for a device, on kernels that have them.
+fn node() -> Result<Option<DeviceNode<Group>>> {
+    match &*NUMBERS.get().lock() {
+        Some(region) => device_file::node(region).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Sets up a device, up to what the driver does itself.
@@ -89,17 +137,50 @@ pub(crate) fn release(mut device: OwnedDevice) {
 ///
 /// # Errors
 ///
-/// `EINVAL` if it is in no IOMMU group and was not to be used without, or its DMA is not coherent with the caches and so user space
-/// could see old data; else those of sysfs, or `ENOMEM`. Nothing has changed then.
-pub(crate) fn register(device: UnregisteredDevice, kind: GroupKind) -> Result {
-    let parent = device.parent().into();
-    let parent: kernel::sync::aref::ARef<Device> = parent;
-    let group = Group::join(&parent, kind)?;
-    let undo = ScopeGuard::new_with_data(group.clone(), |group| group.leave(&parent));
-    if group.kind == GroupKind::Iommu && !device_iommu_capable(&parent, IommuCap::CacheCoherency) {
+/// `EINVAL` if it is in no IOMMU group and was not to be used without, or its DMA is not coherent with
+/// the caches and so user space could see old data; if the driver cannot be used with iommufd, which this
+/// kernel has; else those of sysfs, or `ENOMEM`. Nothing has changed then.
+pub(crate) fn register(mut device: UnregisteredDevice, kind: GroupKind) -> Result {
+    let parent: ARef<Device> = device.parent().into();
+    if !device.has_iommufd_ops() {
+        dev_warn!(
+            parent,
+            "vfio: the driver lacks operations for iommufd\n"
+        );
         return Err(EINVAL);
     }
-    let registration = device.register(group.clone())?;
+    // Whether it may be used without its group and without IOMMU; the group has its own idea of that.
+    device.set_noiommu(
+        cfg!(CONFIG_IOMMUFD_NOIOMMU)
+            && kind == GroupKind::Iommu
+            && noiommu::is_enabled()
+            && !has_iommu(&parent),
+    );
+    let prefix = if device.has_no_iommu() {
+        c"noiommu-"
+    } else {
+        c""
+    };
+    let group = Group::join(&parent, kind)?;
+    let undo = ScopeGuard::new_with_data(group.clone(), |group| group.leave(&parent));
+    let noiommu = group.kind == GroupKind::NoIommu || device.has_no_iommu();
+    if noiommu && cfg!(CONFIG_IOMMUFD_NOIOMMU) {
+        taint::by_user();
+        dev_warn!(parent, "Adding kernel taint for vfio-noiommu cdev\n");
+    }
+    if kind == GroupKind::Iommu
+        && !noiommu
+        && !device_iommu_capable(&parent, IommuCap::CacheCoherency)
+    {
+        return Err(EINVAL);
+    }
+    let node = if noiommu && !cfg!(CONFIG_IOMMUFD_NOIOMMU) {
+        None
+    } else {
+        node()?
+    };
+    let mut registration = device.register(group.clone(), prefix, node)?;
+    debugfs::add_device(&mut registration);
     if let Err(registration) = group.add(registration) {
         registration.retire().finish();
         return Err(ENOMEM);
@@ -108,17 +189,38 @@ pub(crate) fn register(device: UnregisteredDevice, kind: GroupKind) -> Result {
     Ok(())
 }
 
+/// Says who keeps a device that is being unregistered.
+fn log_holders(device: &Draining<Group>, waited: u32) {
+    let parent = device.device().parent();
+    if device.holders().is_empty() {
+        dev_warn!(
+            parent,
+            "Device is still in use after {waited} s, by no open file: another driver keeps it\n"
+        );
+    } else {
+        dev_warn!(
+            parent,
+            "Device is still in use after {waited} s, opened by {}\n",
+            device.holders()
+        );
+    }
+}
+
 /// Unregisters a device that cannot be opened any more; returns when it is closed.
 pub(crate) fn unregister(registration: Registration<Group>) {
     let mut device = registration.retire();
     let mut uninterruptible = false;
     let mut requests: u32 = 0;
+    let mut waited: u32 = 0;
     while !device.is_drained() {
         device.request(requests);
         requests = requests.wrapping_add(1);
         match device.wait(REQUEST_SECONDS, uninterruptible) {
             Wait::Done => break,
-            Wait::TimedOut => (),
+            Wait::TimedOut => {
+                waited = waited.saturating_add(REQUEST_SECONDS);
+                log_holders(&device, waited);
+            }
             Wait::Interrupted => {
                 uninterruptible = true;
                 let task = kernel::current!();

@@ -3,60 +3,114 @@
 //! What can be done with an open device.
 
 use kernel::{
-    fs::File,
+    fs::{
+        File,
+        LocalFile, //
+    },
     mm::virt::VmaNew,
     prelude::*,
-    seq_file::SeqFile, //
+    seq_file::SeqFile,
+    sync::Arc, //
 };
 use vfio_kapi::{
+    chrdev::{
+        ChrdevRegion,
+        DeviceNode, //
+    },
+    device_lifecycle::Registered,
     device_open::Opened,
     fops::{
         FileOperations,
-        FileOps, //
+        FileOps,
+        NewFile, //
     },
+    group_kind::GroupKind,
     info_cap::OwnedInfoCaps,
+    task,
     uaccess::UserArg,
     uapi,
     uapi::vfio_region_info, //
 };
 
 use crate::{
+    device_cdev,
     feature,
     group::Group, //
 };
 
 const GET_REGION_INFO: u32 = uapi::ioctl(8);
 const FEATURE: u32 = uapi::ioctl(17);
-const BIND_IOMMUFD: u32 = uapi::ioctl(18);
 
 const REGION_INFO_CAPS: u32 = uapi::VFIO_REGION_INFO_FLAG_CAPS;
 
 /// The operations of a device that was opened by its group.
-pub(crate) static FOPS: FileOperations<DeviceFile> = FileOperations::anon();
+static GROUP_FOPS: FileOperations<DeviceFile> = FileOperations::anon();
 
-/// The file of an open device.
-pub(crate) struct DeviceFile;
+/// The operations of a device that was opened by its own node.
+static NODE_FOPS: FileOperations<DeviceFile> = FileOperations::device();
+
+/// Makes the file of a device that was opened by its group.
+///
+/// # Errors
+///
+/// `ENFILE` or `ENOMEM`; the device is closed then.
+pub(crate) fn by_group(opened: Device) -> Result<NewFile> {
+    OpenFile::by_group(opened, &GROUP_FOPS, c"[vfio-device]")
+}
+
+/// The node of a device that gets a number of `region`.
+///
+/// # Errors
+///
+/// None.
+pub(crate) fn node(region: &Arc<ChrdevRegion>) -> Result<DeviceNode<Group>> {
+    DeviceNode::new(region, &NODE_FOPS)
+}
+
+/// What `file` owns, if it is that of a device.
+pub(crate) fn of(file: &LocalFile) -> Option<Pin<&OpenFile>> {
+    GROUP_FOPS.data_of(file).or_else(|| NODE_FOPS.data_of(file))
+}
+
+/// The kind of files of devices.
+struct DeviceFile;
+
+/// What an open file of a device owns.
+pub(crate) type OpenFile = vfio_kapi::device_file::DeviceFile<Group>;
 
 type Device = Opened<Group>;
 
+/// The device, if it may be used.
+fn opened<'a>(file: Pin<&'a OpenFile>) -> Result<&'a Device> {
+    file.get_ref().opened().ok_or(EINVAL)
+}
+
 #[vtable]
 impl FileOps for DeviceFile {
-    type Ptr = KBox<Device>;
-    type Node = ();
+    type Ptr = Pin<KBox<OpenFile>>;
+    type Node = Registered<Group>;
 
-    fn read(device: &Device, to: UserArg, count: usize, pos: &mut i64) -> Result<usize> {
-        device.read(to, count, pos)
-    }
-
-    fn write(device: &Device, from: UserArg, count: usize, pos: &mut i64) -> Result<usize> {
-        device.write(from, count, pos)
-    }
-
-    fn ioctl(device: &Device, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
-        // Not for devices that were opened by a group, and there are no others here.
-        if cmd == BIND_IOMMUFD {
-            return Err(ENOTTY);
+    fn open(device: &Registered<Group>) -> Result<Pin<KBox<OpenFile>>> {
+        let noiommu = device.group().kind == GroupKind::NoIommu || device.has_no_iommu();
+        if noiommu && !task::has_raw_io() {
+            return Err(EPERM);
         }
+        OpenFile::by_node(device)
+    }
+
+    fn read(file: Pin<&OpenFile>, to: UserArg, count: usize, pos: &mut i64) -> Result<usize> {
+        opened(file)?.read(to, count, pos)
+    }
+
+    fn write(file: Pin<&OpenFile>, from: UserArg, count: usize, pos: &mut i64) -> Result<usize> {
+        opened(file)?.write(from, count, pos)
+    }
+
+    fn ioctl(open: Pin<&OpenFile>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        if cmd == device_cdev::BIND_IOMMUFD {
+            return device_cdev::bind(open.get_ref(), UserArg::new(arg));
+        }
+        let device = opened(open)?;
         let _power = device.power().map_err(|err| {
             vfio_kapi::ratelimited!(dev_info!(
                 device.parent(),
@@ -65,6 +119,9 @@ impl FileOps for DeviceFile {
             ));
             EIO
         })?;
+        if let Some(done) = device_cdev::ioctl(device, cmd, UserArg::new(arg)) {
+            return done;
+        }
         match cmd {
             FEATURE => feature::ioctl(device, UserArg::new(arg)),
             GET_REGION_INFO => get_region_info(device, UserArg::new(arg)),
@@ -72,12 +129,12 @@ impl FileOps for DeviceFile {
         }
     }
 
-    fn mmap(device: &Device, vma: &VmaNew) -> Result {
-        device.mmap(vma)
+    fn mmap(file: Pin<&OpenFile>, vma: &VmaNew) -> Result {
+        opened(file)?.mmap(vma)
     }
 
-    fn show_fdinfo(device: &Device, m: &SeqFile) {
-        device.show_path(m);
+    fn show_fdinfo(file: Pin<&OpenFile>, m: &SeqFile) {
+        file.device().show_path(m);
     }
 }
 

@@ -37,3 +37,18 @@ EXPORT_SYMBOL_GPL(vfio_unregister_iommu_driver);
 EXPORT_SYMBOL_GPL(vfio_virqfd_disable);
 EXPORT_SYMBOL_GPL(vfio_virqfd_enable);
 EXPORT_SYMBOL_GPL(vfio_virqfd_flush_thread);
+
+#if IS_ENABLED(CONFIG_IOMMUFD)
+EXPORT_SYMBOL_GPL(vfio_iommufd_device_ictx);
+EXPORT_SYMBOL_GPL(vfio_iommufd_emulated_attach_ioas);
+EXPORT_SYMBOL_GPL(vfio_iommufd_emulated_bind);
+EXPORT_SYMBOL_GPL(vfio_iommufd_emulated_detach_ioas);
+EXPORT_SYMBOL_GPL(vfio_iommufd_emulated_unbind);
+EXPORT_SYMBOL_GPL(vfio_iommufd_get_dev_id);
+EXPORT_SYMBOL_GPL(vfio_iommufd_physical_attach_ioas);
+EXPORT_SYMBOL_GPL(vfio_iommufd_physical_bind);
+EXPORT_SYMBOL_GPL(vfio_iommufd_physical_detach_ioas);
+EXPORT_SYMBOL_GPL(vfio_iommufd_physical_pasid_attach_ioas);
+EXPORT_SYMBOL_GPL(vfio_iommufd_physical_pasid_detach_ioas);
+EXPORT_SYMBOL_GPL(vfio_iommufd_physical_unbind);
+#endif

@@ -13,6 +13,8 @@ use kernel::{
 use vfio_kapi::{
     device_open::Opened,
     interval_tree::IntervalTree,
+    iova_bitmap,
+    refusal::Explain,
     uaccess::UserArg,
     uapi::{
         vfio_device_feature_dma_logging_control,
@@ -57,14 +59,15 @@ struct Call {
 impl Call {
     /// What is asked, of a feature that can do `supported` and has `min` bytes of data.
     fn request(&self, supported: u32, min: usize) -> Result<Request> {
-        Ok(rules::request(self.flags, self.len, supported, min)?)
+        rules::request(self.flags, self.len, supported, min)
+            .explain(fmt!("DEVICE_FEATURE {:#x}", self.flags))
     }
 }
 
 pub(crate) fn ioctl(device: &Device, arg: UserArg) -> Result<isize> {
     let size = size_of::<DeviceFeature>();
     let header: DeviceFeature = arg.read_argsz(size)?;
-    let index = rules::index(header.flags)?;
+    let index = rules::index(header.flags).explain("DEVICE_FEATURE")?;
     let call = Call {
         flags: header.flags,
         data: arg.offset(size),
@@ -164,7 +167,8 @@ fn log_start(device: &Device, call: Call) -> Result {
     for index in 0..count {
         let at = index.wrapping_mul(size_of::<vfio_device_feature_dma_logging_range>());
         let range: vfio_device_feature_dma_logging_range = ranges.offset(at).read()?;
-        let (start, last) = rules::log_range(range.iova, range.length, control.page_size)?;
+        let (start, last) = rules::log_range(range.iova, range.length, control.page_size)
+            .explain("DMA_LOGGING_START")?;
         tree.insert(start, last)?;
     }
     log.start(&mut tree, &mut control.page_size)?;
@@ -183,13 +187,21 @@ fn log_stop(device: &Device, call: Call) -> Result {
 }
 
 fn log_report(device: &Device, call: Call) -> Result {
-    device.dma_log().ok_or(ENOTTY)?;
+    let log = device.dma_log().ok_or(ENOTTY)?;
     let size = size_of::<vfio_device_feature_dma_logging_report>();
     if call.request(rules::GET, size)? == Request::Probe {
         return Ok(());
     }
     let report: vfio_device_feature_dma_logging_report = call.data.read()?;
-    rules::log_report(report.iova, report.length, report.page_size)?;
-    // What fills in the bitmap is part of iommufd, which this kernel has not.
-    Err(EOPNOTSUPP)
+    rules::log_report(report.iova, report.length, report.page_size)
+        .explain("DMA_LOGGING_REPORT")?;
+    iova_bitmap::report(
+        &log,
+        iova_bitmap::Range {
+            iova: usize::try_from(report.iova)?,
+            len: usize::try_from(report.length)?,
+            page_size: usize::try_from(report.page_size)?,
+            bitmap: UserArg::new(usize::try_from(report.bitmap).map_err(|_| EFAULT)?),
+        },
+    )
 }

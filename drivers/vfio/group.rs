@@ -10,7 +10,10 @@ use kernel::{
     device::Device,
     new_mutex,
     prelude::*,
-    str::CString,
+    str::{
+        CStr,
+        CString, //
+    },
     sync::{
         aref::ARef,
         Arc,
@@ -27,18 +30,27 @@ use vfio_kapi::{
         Registered,
         Registration, //
     },
-    device_open::DeviceGroup,
+    device_open::{
+        DeviceGroup,
+        Dma, //
+    },
     group_kind::GroupKind,
-    iommu_backend::Translation,
     iommu_group::{
         device_iommu_capable,
+        uses_dma,
+        DriverName,
         IommuCap,
         IommuGroup, //
     },
+    iommufd::IommufdCtx,
     kvm::KvmLink,
     module_static::ModuleStatic,
+    ratelimited,
     taint,
-    task,
+    task::{
+        self,
+        Process, //
+    },
     uaccess::UserString, //
 };
 use vfio_logic::group as rules;
@@ -99,6 +111,7 @@ impl Drop for Numbers {
 #[pin_data]
 pub(crate) struct Group {
     pub(crate) kind: GroupKind,
+    name: CString,
     #[pin]
     pub(crate) state: Mutex<State>,
     #[pin]
@@ -112,14 +125,25 @@ pub(crate) struct State {
     /// Gone when the last device is.
     pub(crate) iommu_group: Option<ARef<IommuGroup>>,
     pub(crate) container: Option<Arc<Container>>,
-    pub(crate) opened: bool,
-    /// How many of its devices are open.
-    users: usize,
+    /// What user space uses in place of a container. Devices that are open keep it on their own, so it
+    /// may be exchanged meanwhile.
+    pub(crate) iommufd: Option<IommufdCtx>,
+    /// Who has it open.
+    pub(crate) opener: Option<Process>,
+    /// How many of its devices use the container.
+    pub(crate) users: usize,
+    /// How many of its devices are open past the group.
+    bound: usize,
 }
 
 impl State {
-    /// Leaves the container, if it is in one.
+    /// Leaves the container, if it is in one, and gives up the iommufd that it has for one.
     pub(crate) fn detach(&mut self) {
+        self.detach_container();
+        self.iommufd = None;
+    }
+
+    fn detach_container(&mut self) {
         if let (Some(container), Some(group)) = (self.container.take(), &self.iommu_group) {
             container.detach(group);
         }
@@ -203,7 +227,7 @@ impl Group {
         // Under the lock: the name has to be free before somebody makes the group anew.
         drop(groups.list.remove(at).ok());
         let mut state = self.state.lock();
-        state.detach();
+        state.detach_container();
         state.iommu_group = None;
     }
 
@@ -211,9 +235,10 @@ impl Group {
     pub(crate) fn view(&self, state: &State) -> rules::Group {
         rules::Group {
             present: state.iommu_group.is_some(),
-            opened: state.opened,
-            attached: state.container.is_some(),
+            opened: state.opener.is_some(),
+            attached: state.container.is_some() || state.iommufd.is_some(),
             users: state.users,
+            bound: state.bound,
             noiommu: self.kind == GroupKind::NoIommu,
         }
     }
@@ -271,36 +296,84 @@ impl Group {
         })
     }
 
-    /// The first device, if any, with a driver that is not one of VFIO and uses DMA: what keeps
-    /// user space from having the group.
-    pub(crate) fn log_blockers(&self, iommu_group: &IommuGroup) {
-        let id = iommu_group.id();
+    /// Calls `f` for each device that a driver of VFIO registered.
+    pub(crate) fn for_each_device(&self, mut f: impl FnMut(&Registered<Self>)) {
+        for registration in self.devices.lock().iter() {
+            f(registration.device());
+        }
+    }
+
+    /// Calls `f` for each device with a driver that is not one of VFIO and uses DMA: what keeps user
+    /// space from having the group.
+    pub(crate) fn for_each_blocker(&self, iommu_group: &IommuGroup, mut f: impl FnMut(&Device)) {
         let _: Option<()> = iommu_group.find_device(|device| {
-            if !self.has_device(device) && vfio_kapi::iommu_group::uses_dma(device) {
-                vfio_kapi::ratelimited!(dev_warn!(
-                    device,
-                    "vfio: group {} is not viable: this device is bound to driver {}\n",
-                    id,
-                    vfio_kapi::iommu_group::DriverName(device),
-                ));
+            if !self.has_device(device) && uses_dma(device) {
+                f(device);
             }
             None
         });
     }
+
+    /// Says why user space cannot have the DMA of the group's devices.
+    pub(crate) fn log_blockers(&self, iommu_group: &IommuGroup) {
+        let mut found = false;
+        self.for_each_blocker(iommu_group, |device| {
+            found = true;
+            ratelimited!(dev_warn!(
+                device,
+                "vfio: group {} is not viable: this device is bound to driver {}\n",
+                self.name(),
+                DriverName(device),
+            ));
+        });
+        if !found && iommu_group.dma_owner_claimed() {
+            ratelimited!(pr_warn!(
+                "group {} is not viable: somebody else owns the DMA of its devices\n",
+                self.name()
+            ));
+        }
+    }
+
+    /// The name of the group's node in `/dev/vfio`.
+    pub(crate) fn name(&self) -> &CStr {
+        &self.name
+    }
+}
+
+/// All groups, at this moment.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn all() -> Result<KVec<Arc<Group>>> {
+    let groups = GROUPS.get().lock();
+    let mut all = KVec::with_capacity(groups.list.len(), GFP_KERNEL)?;
+    for entry in &groups.list {
+        all.push(entry.node.data().clone(), GFP_KERNEL)?;
+    }
+    Ok(all)
 }
 
 impl Groups {
     fn create(&mut self, iommu_group: &ARef<IommuGroup>, kind: GroupKind) -> Result<Arc<Group>> {
         let numbers = self.numbers.as_ref().ok_or(ENODEV)?;
+        let prefix = match kind {
+            GroupKind::NoIommu => "noiommu-",
+            GroupKind::Iommu | GroupKind::Emulated => "",
+        };
+        let name = CString::try_from_fmt(fmt!("{}{}", prefix, iommu_group.id()))?;
         let group = Arc::pin_init(
             pin_init!(Group {
                 kind,
+                name,
                 state <- new_mutex!(
                     State {
                         iommu_group: Some(iommu_group.clone()),
                         container: None,
-                        opened: false,
+                        iommufd: None,
+                        opener: None,
                         users: 0,
+                        bound: 0,
                     },
                     "vfio::Group::state"
                 ),
@@ -310,12 +383,13 @@ impl Groups {
             GFP_KERNEL,
         )?;
         self.list.reserve(1, GFP_KERNEL)?;
-        let prefix = match kind {
-            GroupKind::NoIommu => "noiommu-",
-            GroupKind::Iommu | GroupKind::Emulated => "",
-        };
-        let name = CString::try_from_fmt(fmt!("{}{}", prefix, iommu_group.id()))?;
-        let node = CharDevice::new(&CLASS, numbers, &group_file::FOPS, &name, group.clone())?;
+        let node = CharDevice::new(
+            &CLASS,
+            numbers,
+            &group_file::FOPS,
+            &group.name,
+            group.clone(),
+        )?;
         self.list.push(
             Entry {
                 iommu_group: iommu_group.clone(),
@@ -329,8 +403,20 @@ impl Groups {
 }
 
 impl DeviceGroup for Group {
-    fn begin_use(&self) -> Result<Translation> {
+    fn check_use(&self) -> Result {
+        Ok(self.view(&self.state.lock()).open_device()?)
+    }
+
+    fn begin_use(&self) -> Result<Dma> {
         let mut state = self.state.lock();
+        let view = self.view(&state);
+        if let Some(iommufd) = &state.iommufd {
+            if self.kind != GroupKind::NoIommu {
+                return Ok(Dma::Iommufd(iommufd.clone()));
+            }
+            view.permit_direct(task::has_raw_io, || iommufd.compat_ioas().is_ok())?;
+            return Ok(Dma::Direct);
+        }
         let users = state.users.checked_add(1).ok_or(EBUSY)?;
         let group = state.iommu_group.as_ref().ok_or(ENODEV)?;
         let translation = state
@@ -338,15 +424,29 @@ impl DeviceGroup for Group {
             .as_ref()
             .and_then(|container| container.translation(group))
             .ok_or(EINVAL)?;
-        self.view(&state).permit(task::has_raw_io)?;
+        view.permit(task::has_raw_io)?;
         // The group stays in the container from here on.
         state.users = users;
-        Ok(translation)
+        Ok(Dma::Container(translation))
     }
 
-    fn end_use(&self) {
+    fn end_use(&self, dma: &Dma) {
+        if let Dma::Container(_) = dma {
+            let mut state = self.state.lock();
+            state.users = state.users.saturating_sub(1);
+        }
+    }
+
+    fn block(&self) -> Result {
         let mut state = self.state.lock();
-        state.users = state.users.saturating_sub(1);
+        self.view(&state).bind()?;
+        state.bound = state.bound.checked_add(1).ok_or(EBUSY)?;
+        Ok(())
+    }
+
+    fn unblock(&self) {
+        let mut state = self.state.lock();
+        state.bound = state.bound.saturating_sub(1);
     }
 
     fn kvm(&self) -> &KvmLink {

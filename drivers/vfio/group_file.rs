@@ -4,6 +4,7 @@
 
 use kernel::{
     device::Device,
+    fmt,
     fs::{
         file::{
             flags,
@@ -27,7 +28,14 @@ use vfio_kapi::{
         FileOps, //
     },
     group_kind::GroupKind,
-    task,
+    iommufd::IommufdCtx,
+    ratelimited,
+    refusal::Explain,
+    refuse,
+    task::{
+        self,
+        Process, //
+    },
     uaccess::{
         UserArg,
         UserString, //
@@ -35,12 +43,17 @@ use vfio_kapi::{
     uapi,
     uapi::vfio_group_status, //
 };
-use vfio_logic::errno::EBADFD;
+use vfio_logic::errno::{
+    EBADFD,
+    EBUSY, //
+};
 
 use crate::{
-    container,
-    device_file,
-    group::Group, //
+    container, device_file,
+    group::{
+        Group,
+        State, //
+    },
 };
 
 const GET_STATUS: u32 = uapi::ioctl(3);
@@ -58,8 +71,16 @@ impl FileOps for Group {
 
     fn open(group: &Arc<Self>) -> Result<Arc<Self>> {
         let mut state = group.state.lock();
-        group.view(&state).open(task::has_raw_io)?;
-        state.opened = true;
+        group
+            .view(&state)
+            .open(task::has_raw_io)
+            .inspect_err(|err| {
+                if *err == EBUSY {
+                    group.log_opener(&state);
+                }
+            })
+            .explain(group.name())?;
+        state.opener = Some(Process::current());
         Ok(group.clone())
     }
 
@@ -67,7 +88,7 @@ impl FileOps for Group {
         // Open devices keep the file, so there are none.
         let mut state = group.state.lock();
         state.detach();
-        state.opened = false;
+        state.opener = None;
     }
 
     fn ioctl(group: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize> {
@@ -78,6 +99,32 @@ impl FileOps for Group {
             UNSET_CONTAINER => group.unset_container(),
             GET_DEVICE_FD => group.get_device_fd(file, arg),
             _ => Err(ENOTTY),
+        }
+    }
+}
+
+/// An ioctl of a group, for messages.
+struct What<'a>(&'a Group, &'static str);
+
+impl fmt::Display for What<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_fmt(fmt!("{} of group {}", self.1, self.0.name()))
+    }
+}
+
+impl Group {
+    fn what(&self, ioctl: &'static str) -> What<'_> {
+        What(self, ioctl)
+    }
+
+    /// Says who keeps another one from opening the group.
+    fn log_opener(&self, state: &State) {
+        if let Some(opener) = &state.opener {
+            ratelimited!(pr_warn!(
+                "group {} cannot be opened by {}: {opener} has it open\n",
+                self.name(),
+                Process::current()
+            ));
         }
     }
 }
@@ -105,9 +152,18 @@ impl Group {
 
         let mut state = self.state.lock();
         let view = self.view(&state);
-        view.attach()?;
-        let container = container::from_file(&file).ok_or(EBADFD)?;
-        view.permit(task::has_raw_io)?;
+        view.attach().explain(self.what("SET_CONTAINER"))?;
+        let Some(container) = container::from_file(&file) else {
+            let iommufd = IommufdCtx::from_file(&file).map_err(|_| EBADFD)?;
+            match self.kind {
+                GroupKind::NoIommu => iommufd.set_no_iommu()?,
+                GroupKind::Iommu | GroupKind::Emulated => iommufd.make_compat_ioas()?,
+            }
+            state.iommufd = Some(iommufd);
+            return Ok(0);
+        };
+        view.permit(task::has_raw_io)
+            .explain(self.what("SET_CONTAINER"))?;
         let iommu_group = state.iommu_group.clone().ok_or(ENODEV)?;
         container
             .attach(&iommu_group, self.kind)
@@ -122,18 +178,26 @@ impl Group {
 
     fn unset_container(&self) -> Result<isize> {
         let mut state = self.state.lock();
-        self.view(&state).detach()?;
+        self.view(&state)
+            .detach()
+            .explain(self.what("UNSET_CONTAINER"))?;
         state.detach();
         Ok(0)
     }
 
     fn get_device_fd(&self, file: &File, arg: UserArg) -> Result<isize> {
         let mut name = UserString::read(arg, PAGE_SIZE)?;
-        let device = self.device(&mut name)?;
+        let device = self.device(&mut name).map_err(|err| {
+            refuse!(
+                err,
+                "GET_DEVICE_FD of group {}: no device has that name",
+                self.name()
+            )
+        })?;
         let parent: ARef<Device> = device.parent().into();
         let reserved = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)?;
-        let opened = Opened::open(device, file.into())?;
-        let device_file = opened.into_file(&device_file::FOPS, c"[vfio-device]")?;
+        let opened = Opened::by_group(device, file.into())?;
+        let device_file = device_file::by_group(opened)?;
         if self.kind == GroupKind::NoIommu {
             dev_warn!(
                 parent,

@@ -11,4 +11,7 @@ MODULE_PARM_DESC(enable_unsafe_noiommu_mode,
 
 MODULE_VERSION("0.3");
 MODULE_IMPORT_NS("IOMMUFD");
+#if IS_ENABLED(CONFIG_IOMMUFD)
+MODULE_IMPORT_NS("IOMMUFD_VFIO");
+#endif
 MODULE_SOFTDEP("post: vfio_iommu_type1 vfio_iommu_spapr_tce");

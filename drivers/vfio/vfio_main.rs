@@ -32,7 +32,9 @@ use vfio_kapi::{
 #[allow(unsafe_code)]
 mod abi;
 mod container;
+mod debugfs;
 mod device;
+mod device_cdev;
 mod device_file;
 mod feature;
 mod group;
@@ -51,6 +53,8 @@ module! {
 
 /// What is there while the module is loaded; undone from top to bottom.
 struct Vfio {
+    _debugfs: debugfs::Root,
+    _device_numbers: device::Numbers,
     _device_class: ClassRegistration,
     _virqfds: virqfd::Started,
     _group_numbers: group::Numbers,
@@ -61,6 +65,7 @@ struct Vfio {
 
 impl kernel::Module for Vfio {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        debugfs::init()?;
         container::init()?;
         group::init()?;
         device::init()?;
@@ -76,9 +81,13 @@ impl kernel::Module for Vfio {
             GFP_KERNEL,
         )?);
         let device_class = device::CLASS.register()?;
+        let device_numbers = device::Numbers::new()?;
+        let debugfs = debugfs::Root::new()?;
 
         print::info(c"VFIO - User Level meta-driver version: 0.3");
         Ok(Self {
+            _debugfs: debugfs,
+            _device_numbers: device_numbers,
             _device_class: device_class,
             _virqfds: virqfds,
             _group_numbers: group_numbers,

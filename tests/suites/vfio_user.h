@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the test programs share: opening things by a device's PCI address, and saying what a call answered.
+ * What the test programs share: opening things by a device's name, and saying what a call answered.
  */
 #ifndef VFIO_USER_H
 #define VFIO_USER_H
@@ -35,17 +35,20 @@ static inline void fail(const char *format, ...)
 	exit(1);
 }
 
-/* The node of a device's group, /dev/vfio/N. */
-static inline const char *group_path(const char *bdf)
+/* The node of the group of a device, /dev/vfio/N: a PCI device by its address, others by their names. */
+static inline const char *group_path(const char *device)
 {
+	static const char *const buses[] = { "pci", "mdev", "platform" };
 	static char path[PATH_MAX];
 	char link[PATH_MAX], target[PATH_MAX];
-	ssize_t len;
+	ssize_t len = -1;
 
-	snprintf(link, sizeof(link), "/sys/bus/pci/devices/%s/iommu_group", bdf);
-	len = readlink(link, target, sizeof(target) - 1);
+	for (size_t i = 0; i < ARRAY_SIZE(buses) && len < 0; i++) {
+		snprintf(link, sizeof(link), "/sys/bus/%s/devices/%s/iommu_group", buses[i], device);
+		len = readlink(link, target, sizeof(target) - 1);
+	}
 	if (len < 0)
-		fail("%s", link);
+		fail("the group of %s", device);
 	target[len] = 0;
 	snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(target, '/') + 1);
 	return path;

@@ -10,7 +10,9 @@
 #include <linux/eventfd.h>
 #include <linux/interval_tree.h>
 #include <linux/iommu.h>
+#include <linux/iommufd.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/iova_bitmap.h>
 #include <linux/irqbypass.h>
 #include <linux/miscdevice.h>
 #include <linux/msi.h>
@@ -23,6 +25,8 @@
 
 /* drivers/vfio/vfio.h: what vfio.ko and its IOMMU backends share. */
 #include "vfio.h"
+/* drivers/vfio/pci/vfio_pci_priv.h: one exported function is declared there. */
+#include "pci/vfio_pci_priv.h"
 
 #include <vfio_helpers.h>
 

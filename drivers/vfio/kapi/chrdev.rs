@@ -6,6 +6,7 @@
 //! [`include/linux/device/class.h`](srctree/include/linux/device/class.h)
 
 use crate::{
+    device_lifecycle::Registered,
     fops::{
         FileOperations,
         FileOps,
@@ -15,6 +16,7 @@ use crate::{
 };
 use core::{
     cell::UnsafeCell,
+    marker::PhantomData,
     ptr::NonNull, //
 };
 use kernel::{
@@ -138,6 +140,80 @@ impl ChrdevRegion {
             }? Error),
             GFP_KERNEL,
         )
+    }
+}
+
+/// The node that a VFIO device registered with a `G` gets: a number of a region, and what opening it does.
+pub struct DeviceNode<G> {
+    /// Keeps the region while the device has a number of it.
+    region: Arc<ChrdevRegion>,
+    fops: *const bindings::file_operations,
+    _group: PhantomData<fn(G)>,
+}
+
+// SAFETY: The table is static and constant.
+unsafe impl<G> Send for DeviceNode<G> {}
+// SAFETY: As above.
+unsafe impl<G> Sync for DeviceNode<G> {}
+
+impl<G: 'static> DeviceNode<G> {
+    /// One with the device's own number as minor, opened by `fops`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `fops` is not for devices.
+    pub fn new<F>(region: &Arc<ChrdevRegion>, fops: &'static FileOperations<F>) -> Result<Self>
+    where
+        F: FileOps<Node = Registered<G>>,
+    {
+        if fops.opens() != Opens::Device {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            region: region.clone(),
+            fops: fops.as_raw(),
+            _group: PhantomData,
+        })
+    }
+}
+
+#[cfg(CONFIG_VFIO_DEVICE_CDEV)]
+impl<G> DeviceNode<G> {
+    /// Sets up the node of a device that is not registered yet.
+    ///
+    /// # Safety
+    ///
+    /// The device must be valid and ours, and be registered with this `G` or not at all.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the device's number is larger than [`MINOR_MAX`].
+    pub(crate) unsafe fn prepare(&self, raw: *mut vfio_bindings::vfio_device) -> Result {
+        // SAFETY: By the contract of this function; the operations are static.
+        unsafe {
+            if (*raw).index > MINOR_MAX {
+                return Err(EINVAL);
+            }
+            (*raw).device.devt = self.region.first | (*raw).index;
+            bindings::cdev_init(&raw mut (*raw).cdev, self.fops);
+            (*raw).cdev.owner = (*self.fops).owner;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(not(CONFIG_VFIO_DEVICE_CDEV))]
+impl<G> DeviceNode<G> {
+    /// # Safety
+    ///
+    /// None.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP`: on this kernel devices have no room for a node.
+    pub(crate) unsafe fn prepare(&self, _raw: *mut vfio_bindings::vfio_device) -> Result {
+        let _ = (&self.region, self.fops);
+        Err(EOPNOTSUPP)
     }
 }
 

@@ -10,8 +10,15 @@
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h), `struct vfio_device`
 
 use crate::{
-    chrdev::Class,
+    chrdev::{
+        Class,
+        DeviceNode, //
+    },
+    debugfs::Folder,
+    device_open::Dma,
+    holders::Holders,
     iommu_backend::Translation,
+    iommufd::IommufdCtx,
     pseudo_fs::PseudoInode,
     uaccess::UserString,
     vfio_device::VfioDevice, //
@@ -201,7 +208,11 @@ impl Drop for OwnedDevice {
 struct State<G> {
     group: Arc<G>,
     /// Where the device's DMA goes while it is open.
-    translation: Pin<KBox<SpinLock<Option<Translation>>>>,
+    dma: Pin<KBox<SpinLock<Option<Dma>>>>,
+    /// Its node, if it has one.
+    _node: Option<DeviceNode<G>>,
+    /// Who has it open.
+    holders: Arc<Holders>,
 }
 
 /// A device that a driver is about to register.
@@ -234,12 +245,35 @@ impl UnregisteredDevice {
         unsafe { !(*self.0.as_ptr()).dev_set.is_null() }
     }
 
-    /// Registers the device with the name `vfio<index>` as one of `group`.
+    /// Takes note of whether the device is to be used though there is no IOMMU behind it.
+    pub fn set_noiommu(&mut self, noiommu: bool) {
+        // SAFETY: The device is ours to set up.
+        unsafe { vb::vfio_device::set_noiommu_raw(self.0.as_ptr(), noiommu.into()) };
+    }
+
+    /// Whether the driver has all that a device needs which iommufd uses; always so without iommufd.
+    pub fn has_iommufd_ops(&self) -> bool {
+        // SAFETY: The operations are constant.
+        let ops = unsafe { &*(*self.as_raw().as_ptr()).ops };
+        !cfg!(CONFIG_IOMMUFD)
+            || (ops.bind_iommufd.is_some()
+                && ops.unbind_iommufd.is_some()
+                && ops.attach_ioas.is_some()
+                && ops.detach_ioas.is_some())
+    }
+
+    /// Registers the device with the name `vfio<index>` behind `prefix` as one of `group`; with a node
+    /// of its own if there is one for it.
     ///
     /// # Errors
     ///
     /// `EINVAL` if the device is in no set; `ENOMEM` or those of sysfs. Nothing has changed then.
-    pub fn register<G: Send + Sync>(self, group: Arc<G>) -> Result<Registration<G>> {
+    pub fn register<G: Send + Sync>(
+        self,
+        group: Arc<G>,
+        prefix: &CStr,
+        node: Option<DeviceNode<G>>,
+    ) -> Result<Registration<G>> {
         if !self.has_set() {
             return Err(EINVAL);
         }
@@ -247,30 +281,37 @@ impl UnregisteredDevice {
         let state = KBox::new(
             State {
                 group,
-                translation: KBox::pin_init(
-                    new_spinlock!(None, "vfio::State::translation"),
-                    GFP_KERNEL,
-                )?,
+                dma: KBox::pin_init(new_spinlock!(None, "vfio::State::dma"), GFP_KERNEL)?,
+                _node: node,
+                holders: Holders::new()?,
             },
             GFP_KERNEL,
         )?;
-        // SAFETY: The device is ours to register by the type invariant.
+        // SAFETY: The device is ours to register by the type invariant. It cannot be opened before the
+        // count is set, which comes last.
         unsafe {
             to_result(bindings::dev_set_name(
                 &raw mut (*raw).device,
-                c"vfio%u".as_char_ptr(),
+                c"%svfio%u".as_char_ptr(),
+                prefix.as_char_ptr(),
                 (*raw).index,
             ))?;
             bindings::init_completion(&raw mut (*raw).comp);
-            bindings::refcount_set(&raw mut (*raw).refcount, 1);
+            if let Some(node) = &state._node {
+                node.prepare(raw)?;
+            }
             self.set_state(KBox::into_raw(state));
-            if let Err(err) = to_result(bindings::device_add(&raw mut (*raw).device)) {
+            if let Err(err) = add(raw) {
                 drop(KBox::from_raw(self.set_state::<G>(core::ptr::null_mut())));
                 return Err(err);
             }
+            vb::vfio_helper_refcount_set_release(&raw mut (*raw).refcount, 1);
         }
         // INVARIANT: The count is 1, and that is ours.
-        Ok(Registration(ManuallyDrop::new(Registered(self.0.cast()))))
+        Ok(Registration {
+            registered: ManuallyDrop::new(Registered(self.0.cast())),
+            files: None,
+        })
     }
 }
 
@@ -280,6 +321,37 @@ impl Deref for UnregisteredDevice {
     fn deref(&self) -> &VfioDevice {
         // SAFETY: The device is valid by the type invariant.
         unsafe { VfioDevice::from_raw(self.0.as_ptr()) }
+    }
+}
+
+/// Adds a device that is set up to `/sys`, and its node if it has one.
+///
+/// # Safety
+///
+/// `raw` must be a device that is not there yet.
+unsafe fn add(raw: *mut vb::vfio_device) -> Result {
+    // SAFETY: By the contract of this function. Without a number the `cdev` is not looked at.
+    to_result(unsafe {
+        #[cfg(CONFIG_VFIO_DEVICE_CDEV)]
+        let ret = bindings::cdev_device_add(&raw mut (*raw).cdev, &raw mut (*raw).device);
+        #[cfg(not(CONFIG_VFIO_DEVICE_CDEV))]
+        let ret = bindings::device_add(&raw mut (*raw).device);
+        ret
+    })
+}
+
+/// Undoes [`add`].
+///
+/// # Safety
+///
+/// The device must be there.
+unsafe fn del(raw: *mut vb::vfio_device) {
+    // SAFETY: By the contract of this function.
+    unsafe {
+        #[cfg(CONFIG_VFIO_DEVICE_CDEV)]
+        bindings::cdev_device_del(&raw mut (*raw).cdev, &raw mut (*raw).device);
+        #[cfg(not(CONFIG_VFIO_DEVICE_CDEV))]
+        bindings::device_del(&raw mut (*raw).device);
     }
 }
 
@@ -340,15 +412,31 @@ impl<G> CoreDevice<G> {
         &self.state().group
     }
 
-    pub(crate) fn set_translation(&self, translation: Option<Translation>) {
-        let old = core::mem::replace(&mut *self.state().translation.lock(), translation);
-        // Not under the lock: it may be the last reference.
-        drop(old);
+    /// Who has the device open.
+    pub fn holders(&self) -> &Arc<Holders> {
+        &self.state().holders
     }
 
-    /// Where the device's DMA goes; `None` if it is not open.
+    /// Remembers where the device's DMA goes; answers with what it was.
+    pub(crate) fn set_dma(&self, dma: Option<Dma>) -> Option<Dma> {
+        core::mem::replace(&mut *self.state().dma.lock(), dma)
+    }
+
+    /// The address space of the container that the device's DMA goes through; `None` if it is not open
+    /// or goes elsewhere.
     pub fn translation(&self) -> Option<Translation> {
-        self.state().translation.lock().clone()
+        match &*self.state().dma.lock() {
+            Some(Dma::Container(translation)) => Some(translation.clone()),
+            _ => None,
+        }
+    }
+
+    /// The iommufd that the open device's DMA is for, if any.
+    pub(crate) fn iommufd(&self) -> Option<IommufdCtx> {
+        match &*self.state().dma.lock() {
+            Some(Dma::Iommufd(ctx)) => Some(ctx.clone()),
+            _ => None,
+        }
     }
 
     /// Whether the device is called `name`. Drivers may have rules of their own, and expect more
@@ -390,6 +478,22 @@ unsafe impl<G: Send + Sync> Send for Registered<G> {}
 // SAFETY: As above.
 unsafe impl<G: Send + Sync> Sync for Registered<G> {}
 
+impl<G> Registered<G> {
+    /// Takes a count of a device's registration, unless its end has begun.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must point to an allocated device that is only registered with this `G`.
+    #[cfg(CONFIG_VFIO_DEVICE_CDEV)]
+    pub(crate) unsafe fn try_from_raw(raw: NonNull<vb::vfio_device>) -> Option<Self> {
+        // SAFETY: By the contract of this function.
+        let live = unsafe { try_get_registration(raw.as_ptr()) };
+        // INVARIANT: There is a count now. Not `then_some`, which would make and drop one that there is
+        // not.
+        live.then(|| Self(raw.cast()))
+    }
+}
+
 impl<G> Clone for Registered<G> {
     fn clone(&self) -> Self {
         // SAFETY: There is a count, so the device is registered.
@@ -422,7 +526,7 @@ impl<G> Drop for Registered<G> {
 /// `device` must be allocated.
 pub unsafe fn try_get_registration(device: *mut vb::vfio_device) -> bool {
     // SAFETY: By the contract of this function.
-    unsafe { vb::vfio_helper_refcount_inc_not_zero(&raw mut (*device).refcount) }
+    unsafe { vb::vfio_helper_refcount_inc_not_zero_acquire(&raw mut (*device).refcount) }
 }
 
 /// Gives a count of a device's registration back.
@@ -444,12 +548,26 @@ pub unsafe fn put_registration(device: *mut vb::vfio_device) {
 ///
 /// Ended with [`Self::retire`]. Dropping it does that too, and waits until nobody uses the device: the
 /// driver frees a device that is not registered.
-pub struct Registration<G>(ManuallyDrop<Registered<G>>);
+pub struct Registration<G: Send + Sync + 'static> {
+    registered: ManuallyDrop<Registered<G>>,
+    files: Option<Folder<Registered<G>>>,
+}
 
-impl<G> Registration<G> {
+impl<G: Send + Sync + 'static> Registration<G> {
     /// The device.
     pub fn device(&self) -> &Registered<G> {
-        &self.0
+        &self.registered
+    }
+
+    /// Gives the device its folder in debugfs, where drivers may put more files. It goes before the
+    /// device is removed from sysfs, as files of drivers are freed then.
+    pub fn set_files(&mut self, files: Folder<Registered<G>>) {
+        // SAFETY: The field is for this, and drivers use it only while the device is registered.
+        #[cfg(CONFIG_VFIO_DEBUGFS)]
+        unsafe {
+            (*self.registered.as_raw()).debug_root = files.as_raw()
+        };
+        self.files = Some(files);
     }
 
     /// Removes the device from sysfs and begins to wait for its users.
@@ -462,11 +580,17 @@ impl<G> Registration<G> {
     ///
     /// Not to be called twice, nor `self` be used afterwards.
     unsafe fn end(&mut self) -> Draining<G> {
+        drop(self.files.take());
         // SAFETY: By the contract of this function the count is taken once.
-        let registered = unsafe { ManuallyDrop::take(&mut self.0) };
+        let registered = unsafe { ManuallyDrop::take(&mut self.registered) };
+        // SAFETY: As in `set_files`.
+        #[cfg(CONFIG_VFIO_DEBUGFS)]
+        unsafe {
+            (*registered.as_raw()).debug_root = core::ptr::null_mut()
+        };
         let device = registered.0;
         // SAFETY: The device was added on registration, and this happens once.
-        unsafe { bindings::device_del(&raw mut (*registered.as_raw()).device) };
+        unsafe { del(registered.as_raw()) };
         drop(registered);
         // INVARIANT: The device has its state until this is through with it.
         Draining {
@@ -476,7 +600,7 @@ impl<G> Registration<G> {
     }
 }
 
-impl<G> Drop for Registration<G> {
+impl<G: Send + Sync + 'static> Drop for Registration<G> {
     fn drop(&mut self) {
         // SAFETY: `self` is not used any more; `retire` does not let it get here.
         drop(unsafe { self.end() });
@@ -509,6 +633,12 @@ impl<G> Draining<G> {
     pub fn device(&self) -> &VfioDevice {
         // SAFETY: Allocated by the type invariant.
         unsafe { VfioDevice::from_raw(self.device.as_ptr().cast()) }
+    }
+
+    /// Who has the device open.
+    pub fn holders(&self) -> &Holders {
+        // SAFETY: The device has its state by the type invariant.
+        unsafe { self.device.as_ref() }.holders()
     }
 
     /// Whether nobody uses the device any more.

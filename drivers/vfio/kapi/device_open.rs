@@ -13,14 +13,10 @@ use crate::{
         CoreDevice,
         Registered, //
     },
-    fops::{
-        FileOperations,
-        FileOps,
-        NewFile, //
-    },
     info_cap::InfoCaps,
     interval_tree::IntervalTree,
     iommu_backend::Translation,
+    iommufd::IommufdCtx,
     kvm::{
         Kvm,
         KvmLink, //
@@ -43,25 +39,89 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     str::CStr,
-    sync::aref::ARef, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
 };
 use vfio_bindings as vb;
 
+/// Where the DMA of an open device goes.
+pub enum Dma {
+    /// Through the address space of a container.
+    Container(Translation),
+    /// Through what is attached to the device in an iommufd.
+    Iommufd(IommufdCtx),
+    /// Right to memory, though its group has an iommufd for a container.
+    Direct,
+}
+
 /// A group, as the devices in it use it.
 pub trait DeviceGroup: Send + Sync + 'static {
-    /// The first user opens a device of the group: where does its DMA go? It must stay so until
-    /// [`Self::end_use`].
+    /// Whether devices of the group can be opened through it, by the first user or another.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is nothing yet that their DMA could go through.
+    fn check_use(&self) -> Result;
+
+    /// The first user opens a device of the group through it: where does its DMA go? It must stay so
+    /// until [`Self::end_use`].
     ///
     /// # Errors
     ///
     /// `EINVAL` if it goes nowhere yet; the device is not opened then.
-    fn begin_use(&self) -> Result<Translation>;
+    fn begin_use(&self) -> Result<Dma>;
 
-    /// The last user closed a device.
-    fn end_use(&self);
+    /// The last user closed a device whose DMA went there.
+    fn end_use(&self, dma: &Dma);
+
+    /// A device of the group is used past it. Nobody may open the group until [`Self::unblock`].
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the group is open.
+    fn block(&self) -> Result;
+
+    /// Undoes one [`Self::block`].
+    fn unblock(&self);
 
     /// The virtual machine that the group is given to.
     fn kvm(&self) -> &KvmLink;
+}
+
+/// Keeps a group from being opened.
+///
+/// # Invariants
+///
+/// Owns one of the calls of [`DeviceGroup::block`].
+pub struct Blocked<G: DeviceGroup>(Arc<G>);
+
+impl<G: DeviceGroup> Blocked<G> {
+    /// Keeps `group` from being opened until dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it is open.
+    pub fn new(group: &Arc<G>) -> Result<Self> {
+        group.block()?;
+        // INVARIANT: That call is ours.
+        Ok(Self(group.clone()))
+    }
+}
+
+impl<G: DeviceGroup> Drop for Blocked<G> {
+    fn drop(&mut self) {
+        self.0.unblock();
+    }
+}
+
+/// What has to be as it is while a device is open.
+enum Keeper<G: DeviceGroup> {
+    /// It was opened by its group, which stays open.
+    Group { _file: ARef<File> },
+    /// It was opened by its own node, and so its group cannot be opened.
+    Node { _blocked: Blocked<G> },
 }
 
 /// One user of an open device; closes it when dropped.
@@ -71,83 +131,152 @@ pub trait DeviceGroup: Send + Sync + 'static {
 /// Owns one of the counts of the device's field `open_count`.
 pub struct Opened<G: DeviceGroup> {
     device: Registered<G>,
-    // Dropped last: the group stays open as long as devices of it are.
-    _group_file: ARef<File>,
+    // Dropped last.
+    keeper: Keeper<G>,
 }
 
 impl<G: DeviceGroup> Opened<G> {
-    /// Opens a device.
+    /// Opens a device by its group, which is open as `group_file`.
     ///
     /// # Errors
     ///
     /// `ENODEV` if the driver is going, else those of the group and of the driver.
-    pub fn open(device: Registered<G>, group_file: ARef<File>) -> Result<Self> {
-        let raw = device.as_raw();
+    pub fn by_group(device: Registered<G>, group_file: ARef<File>) -> Result<Self> {
         // SAFETY: A registered device is in a set, until it is freed.
         let set = unsafe { device.lock_set() };
-        // SAFETY: The set's lock protects the field.
-        let count = unsafe { &raw mut (*raw).open_count };
-        // SAFETY: As above. Drivers may pin pages as soon as the device counts as open.
+        device.group().check_use()?;
+        // SAFETY: The set's lock is held.
         unsafe {
-            *count = (*count).checked_add(1).ok_or(EBUSY)?;
-            if *count == 1 {
-                first_open(&device).inspect_err(|_| *count -= 1)?;
-            }
+            count_open(&device, || {
+                with_kvm(&device, device.group().kvm(), || {
+                    open_driver(&device, || device.group().begin_use(), true).map(|_| ())
+                })
+            })?;
         }
         drop(set);
         // INVARIANT: Counted above.
         Ok(Self {
             device,
-            _group_file: group_file,
+            keeper: Keeper::Group { _file: group_file },
         })
     }
 
-    /// Makes the file for it. Mappings of all files of a device are found by one inode.
+    /// Opens a device past its group, for the user of an iommufd, and the virtual machine that `kvm`
+    /// links with; answers with the number that the device has in the iommufd, too. There is one such
+    /// user at a time. `prepare` is called with the set's lock held, and answers with the iommufd.
     ///
     /// # Errors
     ///
-    /// `ENFILE` or `ENOMEM`; the device is closed then.
-    pub fn into_file<T: FileOps<Ptr = KBox<Self>, Node = ()>>(
-        self,
-        fops: &'static FileOperations<T>,
-        name: &'static CStr,
-    ) -> Result<NewFile> {
-        let opened = KBox::new(self, GFP_KERNEL_ACCOUNT)?;
-        // SAFETY: The inode is set before the device is published, and goes with it.
-        let inode = unsafe { (*opened.device.as_raw()).inode };
-        let file = fops.open_anon(name, opened)?;
-        // SAFETY: The file owns the `Opened`, which keeps the device and so the inode.
-        unsafe { file.set_mapping(inode) };
-        Ok(file)
+    /// Those of `prepare`; `EINVAL` if the device is open, `ENODEV` if the driver is going, else those of
+    /// iommufd and of the driver.
+    pub fn by_node(
+        device: Registered<G>,
+        prepare: impl FnOnce() -> Result<IommufdCtx>,
+        kvm: &KvmLink,
+        blocked: Blocked<G>,
+    ) -> Result<(Self, u32)> {
+        let raw = device.as_raw();
+        // SAFETY: A registered device is in a set, until it is freed.
+        let set = unsafe { device.lock_set() };
+        let ctx = prepare()?;
+        // SAFETY: The set's lock is held, which protects the fields.
+        let id = unsafe {
+            if (*raw).open_count != 0 {
+                return Err(EINVAL);
+            }
+            let mut id = 0;
+            count_open(&device, || {
+                with_kvm(&device, kvm, || {
+                    id = open_driver(&device, || Ok(Dma::Iommufd(ctx)), false)?;
+                    Ok(())
+                })
+            })?;
+            set_opened_by_node(raw, true);
+            id
+        };
+        drop(set);
+        // INVARIANT: Counted above.
+        let opened = Self {
+            device,
+            keeper: Keeper::Node { _blocked: blocked },
+        };
+        Ok((opened, id))
+    }
+
+    /// The device.
+    pub(crate) fn registered(&self) -> &Registered<G> {
+        &self.device
+    }
+
+    /// Whether the device was opened by its own node.
+    pub fn is_by_node(&self) -> bool {
+        matches!(self.keeper, Keeper::Node { .. })
     }
 }
 
-/// Opens a device for its first user; the set's lock must be held. Undoes all of it on errors.
+/// Tells drivers whether a device was opened by its own node.
 ///
 /// # Safety
 ///
-/// The lock must be held, and the device must have no users.
-unsafe fn first_open<G: DeviceGroup>(device: &Registered<G>) -> Result {
-    let raw = device.as_raw();
-    // SAFETY: The device is registered, so its driver is bound; the set's lock is held.
+/// The set's lock must be held.
+unsafe fn set_opened_by_node(raw: *mut vb::vfio_device, opened: bool) {
+    // SAFETY: The lock protects the byte of bit-fields.
+    unsafe { vb::vfio_device::set_cdev_opened_raw(raw, opened.into()) };
+}
+
+/// Counts one more user; if it is the first, `first` opens the device, which is counted as open then
+/// already, as drivers may pin pages at once.
+///
+/// # Safety
+///
+/// The set's lock must be held.
+unsafe fn count_open<G>(device: &Registered<G>, first: impl FnOnce() -> Result) -> Result {
+    // SAFETY: The set's lock protects the field.
+    let count = unsafe { &raw mut (*device.as_raw()).open_count };
+    // SAFETY: As above.
     unsafe {
-        if let Some(kvm) = device.group().kvm().get() {
+        *count = (*count).checked_add(1).ok_or(EBUSY)?;
+        if *count == 1 {
+            first().inspect_err(|_| *count -= 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a device by `open` while the driver sees the virtual machine that `link` is to, if any.
+///
+/// # Safety
+///
+/// The set's lock must be held, and the device have no other users.
+unsafe fn with_kvm<G>(
+    device: &Registered<G>,
+    link: &KvmLink,
+    open: impl FnOnce() -> Result,
+) -> Result {
+    let raw = device.as_raw();
+    // SAFETY: The set's lock protects the fields.
+    unsafe {
+        if let Some(kvm) = link.get() {
             let (kvm, put) = kvm.into_raw();
             (*raw).kvm = kvm;
             (*raw).put_kvm = Some(put);
         }
-        let opened = open_driver(device);
-        if opened.is_err() {
-            put_kvm(raw);
-        }
-        opened
+        open().inspect_err(|_| put_kvm(raw))
     }
 }
 
+/// Opens a device for its first user: `dma` answers where its DMA is to go. A device that is opened by its
+/// group (`by_group`) uses the address space for containers, if that is an iommufd. Answers with the
+/// number that the device has in the iommufd. Undoes all of it on errors.
+///
 /// # Safety
 ///
-/// As for [`first_open`].
-unsafe fn open_driver<G: DeviceGroup>(device: &Registered<G>) -> Result {
+/// The set's lock must be held, and the device must have no other users.
+unsafe fn open_driver<G: DeviceGroup>(
+    device: &Registered<G>,
+    dma: impl FnOnce() -> Result<Dma>,
+    by_group: bool,
+) -> Result<u32> {
     let raw = device.as_raw();
     // SAFETY: The device is registered, so its driver is bound.
     let owner = unsafe { (*(*(*raw).dev).driver).owner };
@@ -155,30 +284,94 @@ unsafe fn open_driver<G: DeviceGroup>(device: &Registered<G>) -> Result {
     if !unsafe { bindings::try_module_get(owner) } {
         return Err(ENODEV);
     }
-    let opened = device.group().begin_use().and_then(|translation| {
-        device.set_translation(Some(translation.clone()));
-        // SAFETY: The device stays until it is closed. The driver opens a device that is registered
-        // with its backend, once.
+    let opened = dma().and_then(|dma| {
+        // SAFETY: The set's lock is held; all that is done is undone once.
         unsafe {
-            translation.register_device(device);
-            let opened = (*(*raw).ops)
-                .open_device
-                .map_or(Ok(()), |open| to_result(open(raw)));
-            if opened.is_err() {
-                translation.unregister_device(device);
-            }
-            opened
+            let id = connect(device, &dma).inspect_err(|_| device.group().end_use(&dma))?;
+            drop(device.set_dma(Some(dma)));
+            call_open(device, by_group).inspect_err(|_| disconnect(device))?;
+            Ok(id)
         }
-        .inspect_err(|_| {
-            device.set_translation(None);
-            device.group().end_use();
-        })
     });
     if opened.is_err() {
         // SAFETY: Taken above.
         unsafe { bindings::module_put(owner) };
     }
     opened
+}
+
+/// Lets the device use what its DMA is to go through; answers with its number in an iommufd.
+///
+/// # Safety
+///
+/// The set's lock must be held, and the device must not be connected.
+unsafe fn connect<G: DeviceGroup>(device: &Registered<G>, dma: &Dma) -> Result<u32> {
+    let raw = device.as_raw();
+    let mut id = 0;
+    match dma {
+        // SAFETY: The device stays until it is closed.
+        Dma::Container(translation) => unsafe { translation.register_device(device) },
+        Dma::Iommufd(ctx) => {
+            // SAFETY: The driver is bound; its operations are constant.
+            let bind = unsafe { (*(*raw).ops).bind_iommufd }.ok_or(EINVAL)?;
+            // SAFETY: All are valid, and the lock is held.
+            to_result(unsafe { bind(raw, ctx.as_raw(), &mut id) })?;
+        }
+        Dma::Direct => (),
+    }
+    Ok(id)
+}
+
+/// Undoes [`connect`], and forgets where the DMA of the device went.
+///
+/// # Safety
+///
+/// The set's lock must be held, and the device must be connected.
+unsafe fn disconnect<G: DeviceGroup>(device: &Registered<G>) {
+    let raw = device.as_raw();
+    if let Some(translation) = device.translation() {
+        // SAFETY: Registered by `connect`.
+        unsafe { translation.unregister_device(device) };
+    }
+    let Some(dma) = device.set_dma(None) else {
+        return;
+    };
+    if let Dma::Iommufd(_) = dma {
+        // SAFETY: The driver is bound, and bound the device to the iommufd.
+        unsafe {
+            if let Some(unbind) = (*(*raw).ops).unbind_iommufd {
+                unbind(raw);
+            }
+        }
+    }
+    device.group().end_use(&dma);
+}
+
+/// Has the driver open a device that is connected.
+///
+/// # Safety
+///
+/// As for [`disconnect`]; the device must not be open.
+unsafe fn call_open<G: DeviceGroup>(device: &Registered<G>, by_group: bool) -> Result {
+    let raw = device.as_raw();
+    // SAFETY: The driver is bound, the lock is held, and the device is opened once.
+    unsafe {
+        let ops = &*(*raw).ops;
+        ops.open_device
+            .map_or(Ok(()), |open| to_result(open(raw)))?;
+        let Some(ctx) = device.iommufd().filter(|_| by_group) else {
+            return Ok(());
+        };
+        let attached = ctx.compat_ioas().and_then(|mut ioas| {
+            let attach = ops.attach_ioas.ok_or(EINVAL)?;
+            to_result(attach(raw, &mut ioas))
+        });
+        attached.inspect_err(|_| {
+            if let Some(close) = ops.close_device {
+                close(raw);
+            }
+        })
+    }
 }
 
 /// # Safety
@@ -192,11 +385,7 @@ unsafe fn last_close<G: DeviceGroup>(device: &Registered<G>) {
         if let Some(close) = (*(*raw).ops).close_device {
             close(raw);
         }
-        if let Some(translation) = device.translation() {
-            translation.unregister_device(device);
-        }
-        device.set_translation(None);
-        device.group().end_use();
+        disconnect(device);
         (*raw).precopy_info_v2 = 0;
         bindings::module_put(owner);
     }
@@ -206,7 +395,7 @@ unsafe fn last_close<G: DeviceGroup>(device: &Registered<G>) {
 ///
 /// The set's lock must be held, and nobody may use the device's virtual machine any more.
 unsafe fn put_kvm(raw: *mut vb::vfio_device) {
-    // SAFETY: The lock protects the fields, which `first_open` sets together.
+    // SAFETY: The lock protects the fields, which `with_kvm` sets together.
     unsafe {
         let kvm = core::mem::replace(&mut (*raw).kvm, core::ptr::null_mut());
         if let Some(put) = (*raw).put_kvm.take() {
@@ -218,7 +407,7 @@ unsafe fn put_kvm(raw: *mut vb::vfio_device) {
 impl<G: DeviceGroup> Drop for Opened<G> {
     fn drop(&mut self) {
         let raw = self.device.as_raw();
-        // SAFETY: As in `open`; one of the counts is ours by the type invariant.
+        // SAFETY: As in `by_group`; one of the counts is ours by the type invariant.
         unsafe {
             let _set = self.device.lock_set();
             if (*raw).open_count == 1 {
@@ -228,7 +417,58 @@ impl<G: DeviceGroup> Drop for Opened<G> {
             if (*raw).open_count == 0 {
                 put_kvm(raw);
             }
+            if self.is_by_node() {
+                set_opened_by_node(raw, false);
+            }
         }
+    }
+}
+
+/// What iommufd is asked of a device that is open.
+impl<G: DeviceGroup> Opened<G> {
+    /// Whether the driver knows PASIDs: to attach to, and to detach from.
+    pub fn knows_pasids(&self) -> (bool, bool) {
+        let ops = self.ops();
+        (
+            ops.pasid_attach_ioas.is_some(),
+            ops.pasid_detach_ioas.is_some(),
+        )
+    }
+
+    /// Attaches an address space or page tables to the device, or to one PASID of it, in place of those
+    /// that are there. `pt` is their number, and becomes that of the page tables that are used.
+    ///
+    /// # Errors
+    ///
+    /// Those of the driver and of iommufd; what was attached stays so.
+    pub fn attach(&self, pasid: Option<u32>, pt: &mut u32) -> Result {
+        let (ops, raw) = (self.ops(), self.as_raw());
+        // SAFETY: A registered device is in a set. The device is open, and the lock held.
+        unsafe {
+            let _set = self.device.lock_set();
+            to_result(match pasid {
+                Some(pasid) => ops.pasid_attach_ioas.ok_or(EOPNOTSUPP)?(raw, pasid, pt),
+                None => ops.attach_ioas.ok_or(EOPNOTSUPP)?(raw, pt),
+            })
+        }
+    }
+
+    /// Undoes [`Self::attach`], if something is attached.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if the driver does not know that.
+    pub fn detach(&self, pasid: Option<u32>) -> Result {
+        let (ops, raw) = (self.ops(), self.as_raw());
+        // SAFETY: As in `attach`.
+        unsafe {
+            let _set = self.device.lock_set();
+            match pasid {
+                Some(pasid) => ops.pasid_detach_ioas.ok_or(EOPNOTSUPP)?(raw, pasid),
+                None => ops.detach_ioas.ok_or(EOPNOTSUPP)?(raw),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -381,12 +621,6 @@ impl<G: DeviceGroup> Opened<G> {
         Ok(ret as isize)
     }
 
-    /// What the device supports of migration, as `VFIO_MIGRATION_*`.
-    pub fn migration_flags(&self) -> u32 {
-        // SAFETY: Set before registration, and constant.
-        unsafe { (*self.as_raw()).migration_flags }
-    }
-
     /// Remembers that user space knows the second version of the precopy information.
     pub fn set_precopy_info_v2(&self) {
         // SAFETY: A byte that only ever becomes 1 while the device is open.
@@ -405,6 +639,41 @@ impl<G: DeviceGroup> Opened<G> {
         // SAFETY: The operations are set before registration, and constant.
         let ops = unsafe { (*self.as_raw()).log_ops.as_ref() }?;
         Some(DmaLog { device: self, ops })
+    }
+}
+
+impl<G> CoreDevice<G> {
+    /// What the device supports of migration, as `VFIO_MIGRATION_*`.
+    pub fn migration_flags(&self) -> u32 {
+        // SAFETY: Set before registration, and constant.
+        unsafe { (*self.as_raw()).migration_flags }
+    }
+
+    /// Whether the driver has operations for migration.
+    pub fn can_migrate(&self) -> bool {
+        // SAFETY: Set before registration, and constant.
+        unsafe { !(*self.as_raw()).mig_ops.is_null() }
+    }
+
+    /// Whether the driver can log what the device writes by DMA.
+    pub fn can_log_dma(&self) -> bool {
+        // SAFETY: Set before registration, and constant.
+        unsafe { !(*self.as_raw()).log_ops.is_null() }
+    }
+
+    /// The state of migration that the device is in.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it does not migrate; those of the driver.
+    pub fn migration_state(&self) -> Result<u32> {
+        // SAFETY: The operations are set before registration, and constant.
+        let ops = unsafe { (*self.as_raw()).mig_ops.as_ref() }.ok_or(EINVAL)?;
+        let get = ops.migration_get_state.ok_or(EINVAL)?;
+        let mut state = 0;
+        // SAFETY: The device is registered: drivers answer this from then on.
+        to_result(unsafe { get(self.as_raw(), &mut state) })?;
+        Ok(state)
     }
 }
 
@@ -468,5 +737,22 @@ impl DmaLog<'_> {
         let stop = self.ops.log_stop.ok_or(EINVAL)?;
         // SAFETY: The device is open.
         to_result(unsafe { stop(self.device.as_raw()) })
+    }
+
+    /// Has the driver set the bits of the pages in a range that the device wrote to, and forget them.
+    ///
+    /// # Safety
+    ///
+    /// `bitmap` must be valid.
+    #[cfg_attr(not(CONFIG_IOMMUFD_DRIVER), allow(dead_code))]
+    pub(crate) unsafe fn read(
+        &self,
+        iova: usize,
+        len: usize,
+        bitmap: *mut bindings::iova_bitmap,
+    ) -> Result {
+        let read = self.ops.log_read_and_clear.ok_or(EINVAL)?;
+        // SAFETY: The device is open, and the bitmap valid by the contract of this function.
+        to_result(unsafe { read(self.device.as_raw(), iova, len, bitmap) })
     }
 }

@@ -4,7 +4,12 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h), `struct file_operations`
 
-use crate::uaccess::UserArg;
+use crate::{
+    device_file::DeviceFile,
+    device_lifecycle::Registered,
+    device_open::DeviceGroup,
+    uaccess::UserArg, //
+};
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
@@ -98,6 +103,8 @@ pub(crate) enum Opens {
     Misc,
     /// By opening a character device with data.
     Char,
+    /// By opening the node of a VFIO device.
+    Device,
     /// By the kernel.
     Anon,
 }
@@ -124,11 +131,6 @@ impl<T: FileOps<Node = ()>> FileOperations<T> {
         Self::new(Opens::Misc, Some(Self::open_misc))
     }
 
-    /// For files without a node, see [`Self::open_anon`].
-    pub const fn anon() -> Self {
-        Self::new(Opens::Anon, None)
-    }
-
     /// # Safety
     ///
     /// Only for the kernel to call, to open a file with these operations.
@@ -138,6 +140,18 @@ impl<T: FileOps<Node = ()>> FileOperations<T> {
     ) -> ffi::c_int {
         // SAFETY: `file` is being opened, so nobody else uses it.
         unsafe { Self::finish_open(file, T::open(&())) }
+    }
+}
+
+impl<T: FileOps> FileOperations<T> {
+    /// For files that are opened by a [`CharDevice`](crate::chrdev::CharDevice).
+    pub const fn char_device() -> Self {
+        Self::new(Opens::Char, Some(Self::open_char))
+    }
+
+    /// For files without a node, see [`Self::open_anon`].
+    pub const fn anon() -> Self {
+        Self::new(Opens::Anon, None)
     }
 
     /// Opens a file that has no node. `O_RDWR`, and may be read and written at an offset.
@@ -168,13 +182,6 @@ impl<T: FileOps<Node = ()>> FileOperations<T> {
         Ok(NewFile(unsafe {
             ARef::from_raw(NonNull::new(file).ok_or(EINVAL)?.cast())
         }))
-    }
-}
-
-impl<T: FileOps> FileOperations<T> {
-    /// For files that are opened by a [`CharDevice`](crate::chrdev::CharDevice).
-    pub const fn char_device() -> Self {
-        Self::new(Opens::Char, Some(Self::open_char))
     }
 
     const fn new(
@@ -350,6 +357,56 @@ impl<T: FileOps> FileOperations<T> {
         // SAFETY: Called for an open file of this kind, with a valid `seq_file`.
         let (data, m) = unsafe { (Self::borrow(file), SeqFile::from_raw(m)) };
         T::show_fdinfo(data, m);
+    }
+}
+
+impl<T, G> FileOperations<T>
+where
+    T: FileOps<Ptr = Pin<KBox<DeviceFile<G>>>, Node = Registered<G>>,
+    G: DeviceGroup,
+{
+    /// For files that are opened by the node of a VFIO device.
+    pub const fn device() -> Self {
+        Self::new(Opens::Device, Some(Self::open_device))
+    }
+
+    /// # Safety
+    ///
+    /// Only for the kernel to call, to open a file with these operations.
+    #[cfg(CONFIG_VFIO_DEVICE_CDEV)]
+    unsafe extern "C" fn open_device(
+        inode: *mut bindings::inode,
+        file: *mut bindings::file,
+    ) -> ffi::c_int {
+        from_result(|| {
+            // SAFETY: A character device is being opened, so the inode refers to its `cdev`, which the
+            // kernel holds a reference to during this call, and with it to the device. Only
+            // `DeviceNode` takes operations of this kind, and puts them into devices registered with
+            // this `G`.
+            let device = unsafe {
+                let cdev = (*inode).__bindgen_anon_5.i_cdev;
+                let raw = kernel::container_of!(cdev, vb::vfio_device, cdev);
+                Registered::try_from_raw(NonNull::new(raw).ok_or(ENODEV)?).ok_or(ENODEV)?
+            };
+            let data = T::open(&device)?;
+            // SAFETY: `file` is being opened, so nobody else uses it. What it owns keeps the device, and
+            // so the inode that its mappings are to be found by.
+            unsafe {
+                (*file).f_mapping = (*data.inode()).i_mapping;
+                Ok(Self::finish_open(file, Ok(data)))
+            }
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Never called: devices have no nodes.
+    #[cfg(not(CONFIG_VFIO_DEVICE_CDEV))]
+    unsafe extern "C" fn open_device(
+        _inode: *mut bindings::inode,
+        _file: *mut bindings::file,
+    ) -> ffi::c_int {
+        ENODEV.to_errno()
     }
 }
 

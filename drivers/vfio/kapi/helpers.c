@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/debugfs.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/io.h>
 #include <linux/mm.h>
@@ -30,6 +31,33 @@ void vfio_helper_cond_resched(void)
 struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *name)
 {
 	return create_singlethread_workqueue(name);
+}
+
+void vfio_helper_debug(const char *message)
+{
+	pr_debug_ratelimited("%s\n", message);
+}
+
+struct dentry *vfio_helper_debugfs_create_dir(const char *name, struct dentry *parent)
+{
+	return debugfs_create_dir(name, parent);
+}
+
+void vfio_helper_debugfs_create_file(const char *name, umode_t mode,
+				     struct dentry *parent, void *data,
+				     const struct file_operations *fops)
+{
+	debugfs_create_file(name, mode, parent, data, fops);
+}
+
+struct dentry *vfio_helper_debugfs_lookup(const char *name, struct dentry *parent)
+{
+	return debugfs_lookup(name, parent);
+}
+
+void vfio_helper_debugfs_remove(struct dentry *dentry)
+{
+	debugfs_remove(dentry);
 }
 
 bool vfio_helper_fatal_signal_pending(void)
@@ -209,9 +237,14 @@ bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *wor
 	return queue_work(wq, work);
 }
 
-bool vfio_helper_refcount_inc_not_zero(refcount_t *refs)
+bool vfio_helper_refcount_inc_not_zero_acquire(refcount_t *refs)
 {
-	return refcount_inc_not_zero(refs);
+	return refcount_inc_not_zero_acquire(refs);
+}
+
+void vfio_helper_refcount_set_release(refcount_t *refs, int count)
+{
+	refcount_set_release(refs, count);
 }
 
 unsigned long vfio_helper_rlimit(unsigned int limit)

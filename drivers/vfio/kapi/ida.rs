@@ -14,6 +14,7 @@ use vfio_bindings as vb;
 
 /// A set of numbers in use.
 #[pin_data(PinnedDrop)]
+#[repr(transparent)]
 pub struct Ida {
     #[pin]
     inner: Opaque<bindings::ida>,
@@ -31,6 +32,45 @@ impl Ida {
             // SAFETY: The slot is valid for writes and pinned.
             inner <- Opaque::ffi_init(|slot| unsafe { vb::vfio_helper_ida_init(slot) }),
         })
+    }
+
+    /// Makes a reference from a C pointer.
+    ///
+    /// # Safety
+    ///
+    /// `ida` must point to an initialized IDA that stays so for `'a`.
+    #[inline]
+    pub unsafe fn from_raw<'a>(ida: *mut bindings::ida) -> &'a Self {
+        // SAFETY: By the contract of this function; `Self` is transparent over the C type.
+        unsafe { &*ida.cast() }
+    }
+
+    /// Takes a number. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if it is in use or larger than `i32::MAX`, `ENOMEM`.
+    pub fn alloc(&self, id: u32) -> Result {
+        // SAFETY: The IDA is initialized.
+        to_result(unsafe {
+            bindings::ida_alloc_range(self.inner.get(), id, id, bindings::GFP_KERNEL)
+        })
+    }
+
+    /// Whether a number is in use.
+    pub fn contains(&self, id: u32) -> bool {
+        // Errors are negative numbers.
+        i32::try_from(id).is_ok_and(|wanted| self.first_in(id, id) == wanted)
+    }
+
+    /// The smallest number in use, if there is one.
+    pub fn first(&self) -> Option<u32> {
+        u32::try_from(self.first_in(0, u32::MAX)).ok()
+    }
+
+    fn first_in(&self, min: u32, max: u32) -> i32 {
+        // SAFETY: The IDA is initialized.
+        unsafe { bindings::ida_find_first_range(self.inner.get(), min, max) }
     }
 
     /// Takes the smallest number that is free, at most `max`. May sleep.

@@ -22,6 +22,7 @@ use kernel::{
     },
     ffi,
     prelude::*,
+    str::CStr,
     sync::{
         aref::ARef,
         Arc, //
@@ -99,6 +100,16 @@ impl LiveBackend {
         unsafe { self.0.as_ref() }
     }
 
+    /// The name of the backend, as in `vfio-iommu-type1`; may be empty.
+    pub fn name(&self) -> &CStr {
+        let name = self.ops().name;
+        if name.is_null() {
+            return c"";
+        }
+        // SAFETY: A string as constant as the table.
+        unsafe { CStr::from_char_ptr(name) }
+    }
+
     /// Asks for an extension (`VFIO_CHECK_EXTENSION`) without an instance: more than 0 is yes.
     pub fn check_extension(&self, extension: usize) -> isize {
         self.ops().ioctl.map_or(0, |ioctl| {
@@ -125,6 +136,7 @@ impl LiveBackend {
         // INVARIANT: A new instance.
         Ok(OpenBackend {
             data,
+            kind,
             backend: self,
         })
     }
@@ -144,6 +156,7 @@ impl Drop for LiveBackend {
 /// `data` is an instance of the backend that was not released.
 pub struct OpenBackend {
     data: *mut c_void,
+    kind: usize,
     backend: LiveBackend,
 }
 
@@ -155,6 +168,16 @@ unsafe impl Sync for OpenBackend {}
 impl OpenBackend {
     fn ops(&self) -> &vb::vfio_iommu_driver_ops {
         self.backend.ops()
+    }
+
+    /// The name of the backend, as in `vfio-iommu-type1`.
+    pub fn name(&self) -> &CStr {
+        self.backend.name()
+    }
+
+    /// The type that user space has chosen (`VFIO_TYPE1v2_IOMMU`, ...).
+    pub fn kind(&self) -> usize {
+        self.kind
     }
 
     /// An ioctl of the container.

@@ -61,6 +61,8 @@ pub struct Access {
     pub read: bool,
     /// It is written.
     pub write: bool,
+    /// Something else (`IOMMU_CACHE`, ...), which no mapping is for.
+    pub other: bool,
 }
 
 /// A promise of a backend to drivers of emulated devices, which get plain pointers to pages.
@@ -502,6 +504,7 @@ impl<T: IommuDriver> Adapter<T> {
         let access = Access {
             read: prot as u32 & bindings::IOMMU_READ != 0,
             write: prot as u32 & bindings::IOMMU_WRITE != 0,
+            other: prot as u32 & !(bindings::IOMMU_READ | bindings::IOMMU_WRITE) != 0,
         };
         let ret = hosted
             .driver

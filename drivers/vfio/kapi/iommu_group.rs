@@ -180,15 +180,22 @@ pub fn uses_dma(dev: &Device) -> bool {
     true
 }
 
-/// Prints as the name of the driver of a device, or of its bus if there is none.
+/// Prints as the name of the driver of a device, or `none`.
 pub struct DriverName<'a>(pub &'a Device);
 
 impl fmt::Display for DriverName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // As in `uses_dma`.
         let _rcu = rcu::read_lock();
-        // SAFETY: The device is valid, and so is the name in the RCU section.
-        let name = unsafe { CStr::from_char_ptr(bindings::dev_driver_string(dev_raw(self.0))) };
+        // SAFETY: The device is valid, and so is its driver, if any, in the RCU section.
+        let name = unsafe {
+            let driver = (&raw const (*dev_raw(self.0)).driver).read_volatile();
+            if driver.is_null() {
+                c"none"
+            } else {
+                CStr::from_char_ptr((*driver).name)
+            }
+        };
         fmt::Display::fmt(name, f)
     }
 }
@@ -200,6 +207,12 @@ pub enum IommuCap {
     CacheCoherency,
     /// DMA can be forced to be coherent, whatever the device asks for.
     EnforceCacheCoherency,
+}
+
+/// Whether an IOMMU is behind a device.
+pub fn has_iommu(dev: &Device) -> bool {
+    // SAFETY: The device is valid, and transparent over the C structure.
+    unsafe { !(*core::ptr::from_ref(dev).cast::<bindings::device>()).iommu.is_null() }
 }
 
 /// Whether the IOMMU in front of `dev` has `cap`.

@@ -11,7 +11,10 @@
 const __LOG_PREFIX: &[u8] = b"vfio\0";
 
 pub mod chrdev;
+pub mod debugfs;
+pub mod device_file;
 pub mod device_lifecycle;
+pub mod device_memory;
 pub mod device_open;
 pub mod device_set;
 #[cfg(CONFIG_VFIO_PCI_DMABUF)]
@@ -19,6 +22,7 @@ pub mod dma_buf;
 pub mod eventfd;
 pub mod fops;
 pub mod group_kind;
+pub mod holders;
 pub mod ida;
 pub mod info_cap;
 pub mod interval_tree;
@@ -27,6 +31,10 @@ pub mod iommu_domain;
 pub mod iommu_driver;
 pub mod iommu_group;
 pub mod iommu_space;
+pub mod iommufd;
+#[cfg(CONFIG_IOMMUFD)]
+pub mod iommufd_device;
+pub mod iova_bitmap;
 pub mod irq;
 pub mod irq_set;
 pub mod irqbypass;
@@ -43,6 +51,7 @@ pub mod pin;
 pub mod print;
 pub mod pseudo_fs;
 pub mod ratelimit;
+pub mod refusal;
 pub mod runtime_pm;
 pub mod rwsem;
 pub mod taint;

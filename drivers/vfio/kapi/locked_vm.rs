@@ -48,6 +48,12 @@ pub fn unaccount(mm: &MmWithUser, task: &Task, pages: usize) {
     unsafe { vb::vfio_helper_mmap_write_unlock(mm.as_raw()) };
 }
 
+/// How many pages `mm` has locked, right now.
+pub fn locked(mm: &MmWithUser) -> u64 {
+    // SAFETY: The structure is valid; a volatile read, as others may be writing.
+    unsafe { (&raw const (*mm.as_raw()).__bindgen_anon_1.locked_vm).read_volatile() as u64 }
+}
+
 /// The current task's `RLIMIT_MEMLOCK`, in bytes.
 pub fn limit() -> u64 {
     // SAFETY: Reads a limit of the current task.

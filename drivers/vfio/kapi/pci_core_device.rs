@@ -210,6 +210,21 @@ impl<S> PciCoreDevice<S> {
         index as u32
     }
 
+    /// Tells C drivers whether the user lent the usage count, so that the device may be suspended any
+    /// time. They look with [`Self::memory_lock`] held; it is changed with it held for writing.
+    #[inline]
+    pub fn set_low_power_engaged(&self, engaged: bool) {
+        // SAFETY: The field is valid, and only written to here.
+        unsafe { (&raw mut (*self.as_raw()).pm_runtime_engaged).write_volatile(engaged) };
+    }
+
+    /// Whether the user lent the usage count, as [`Self::set_low_power_engaged`] has it.
+    #[inline]
+    pub fn is_low_power_engaged(&self) -> bool {
+        // SAFETY: The field is valid, and only written to in single stores.
+        unsafe { (&raw const (*self.as_raw()).pm_runtime_engaged).read_volatile() }
+    }
+
     /// How many MSI vectors were last enabled, as a power of two.
     #[inline]
     pub fn msi_qmax(&self) -> u8 {

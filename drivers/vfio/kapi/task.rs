@@ -7,23 +7,62 @@
 use core::ffi::c_char;
 use kernel::{
     bindings,
-    fmt, //
+    fmt,
+    prelude::*,
+    task::Task, //
 };
 
 /// The name of a task.
+#[derive(Clone, Copy)]
 pub struct Comm([u8; 16]);
 
 /// The name of the task that is running.
 pub fn comm() -> Comm {
-    let task = kernel::current!().as_ptr();
-    // SAFETY: The running task is valid. A task may be renamed meanwhile; what is read is then part
-    // of either name.
+    comm_of(kernel::current!())
+}
+
+fn comm_of(task: &Task) -> Comm {
+    let task = task.as_ptr();
+    // SAFETY: The task is valid. It may be renamed meanwhile; what is read is then part of either
+    // name.
     let comm: [c_char; 16] = unsafe {
         (&raw const (*task).comm)
             .cast::<[c_char; 16]>()
             .read_volatile()
     };
     Comm(comm.map(|byte| byte as u8))
+}
+
+/// A process as it was when it did something: its name and its number in the initial namespace. It may
+/// have ended since. Displays as `"name" (number)`, the name with whatever is not printable escaped.
+#[derive(Clone, Copy)]
+pub struct Process {
+    comm: Comm,
+    pid: i32,
+}
+
+impl Process {
+    /// The process of the task that is running.
+    pub fn current() -> Self {
+        let task = kernel::current!();
+        let leader = task.group_leader();
+        Self {
+            comm: comm_of(leader),
+            pid: leader.pid(),
+        }
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_fmt(fmt!("\"{}\" ({})", self.comm, self.pid))
+    }
+}
+
+/// Whether the task that is running has memory of user space; a thread of the kernel has none.
+pub fn has_mm() -> bool {
+    // SAFETY: The running task is valid, and nobody but itself changes the field.
+    unsafe { !(*kernel::current!().as_ptr()).mm.is_null() }
 }
 
 /// Whether the task that is running may do I/O past the kernel (`CAP_SYS_RAWIO`). Asking is seen by

@@ -8,11 +8,17 @@
 //!
 //! C header: [`include/uapi/linux/vfio.h`](srctree/include/uapi/linux/vfio.h)
 
-use crate::uapi::Uapi;
+use crate::{
+    refuse,
+    uapi::Uapi, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings,
-    error::from_err_ptr,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     ffi::{
         c_char,
         c_long, //
@@ -105,9 +111,44 @@ impl UserArg {
     pub fn read_argsz<T: UapiArgsz>(self, minsz: usize) -> Result<T> {
         let value: T = self.read_prefix(minsz)?;
         if (value.argsz() as usize) < minsz {
-            return Err(EINVAL);
+            return Err(refuse!(
+                EINVAL,
+                "argsz is {}, less than {minsz}",
+                value.argsz()
+            ));
         }
         Ok(value)
+    }
+
+    /// Reads a `T` that starts with `argsz` and may become longer: user space gives at least `min` bytes,
+    /// and what it does not give is zero. What it gives beyond `T` has to be zero.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory cannot be read, `EINVAL` if there are fewer bytes than `min`, `E2BIG` if
+    /// there is something that this kernel does not know of.
+    pub fn read_extensible<T: UapiArgsz>(self, min: usize) -> Result<T> {
+        let known = size_of::<T>();
+        let argsz: u32 = self.reader(size_of::<u32>()).read()?;
+        let argsz = argsz as usize;
+        if argsz < min {
+            return Err(EINVAL);
+        }
+        if argsz > known {
+            let rest = self.offset(known).addr();
+            // SAFETY: May be called with any address.
+            let zero = unsafe {
+                bindings::check_zeroed_user(
+                    core::ptr::without_provenance(rest),
+                    argsz.wrapping_sub(known),
+                )
+            };
+            to_result(zero)?;
+            if zero == 0 {
+                return Err(E2BIG);
+            }
+        }
+        self.read_prefix(argsz.min(known))
     }
 
     /// Writes a whole `T`.

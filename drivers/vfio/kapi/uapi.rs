@@ -67,6 +67,9 @@ macro_rules! uapi_argsz {
 // Each user of a structure lists it here; the build fails if a field is missing or differs.
 uapi! {
     vfio_group_status { argsz: u32, flags: u32 }
+    vfio_device_attach_iommufd_pt { argsz: u32, flags: u32, pt_id: u32, pasid: u32 }
+    vfio_device_bind_iommufd { argsz: u32, flags: u32, iommufd: i32, out_devid: u32, token_uuid_ptr: u64 }
+    vfio_device_detach_iommufd_pt { argsz: u32, flags: u32, pasid: u32 }
     vfio_device_info { argsz: u32, flags: u32, num_regions: u32, num_irqs: u32, cap_offset: u32, pad: u32 }
     vfio_region_info { argsz: u32, flags: u32, index: u32, cap_offset: u32, size: u64, offset: u64 }
     vfio_irq_info { argsz: u32, flags: u32, index: u32, count: u32 }
@@ -106,6 +109,9 @@ unsafe impl Uapi for DeviceFeature {}
 uapi_argsz! {
     DeviceFeature,
     vfio_group_status,
+    vfio_device_attach_iommufd_pt,
+    vfio_device_bind_iommufd,
+    vfio_device_detach_iommufd_pt,
     vfio_device_info,
     vfio_region_info,
     vfio_irq_info,
@@ -175,6 +181,8 @@ pub use vfio_bindings::{
     VFIO_IOMMU_INFO_CAPS,
     VFIO_IOMMU_INFO_PGSIZES,
     VFIO_NOIOMMU_IOMMU,
+    VFIO_PCI_HOT_RESET_FLAG_DEV_ID,
+    VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED,
     VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
     VFIO_REGION_INFO_CAP_TYPE,
     VFIO_REGION_INFO_FLAG_CAPS,
@@ -207,6 +215,11 @@ same_as_header! {
         GET: VFIO_DEVICE_FEATURE_GET,
         SET: VFIO_DEVICE_FEATURE_SET,
         PROBE: VFIO_DEVICE_FEATURE_PROBE,
+    }
+    iommufd {
+        BIND_TOKEN: VFIO_DEVICE_BIND_FLAG_TOKEN,
+        ATTACH_PASID: VFIO_DEVICE_ATTACH_PASID,
+        DETACH_PASID: VFIO_DEVICE_DETACH_PASID,
     }
     irq {
         DATA_NONE: VFIO_IRQ_SET_DATA_NONE,

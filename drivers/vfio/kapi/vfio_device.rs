@@ -53,6 +53,27 @@ impl VfioDevice {
         unsafe { Device::from_raw((*self.as_raw()).dev) }
     }
 
+    /// Whether the device is to be used past its group though there is no IOMMU behind it.
+    #[inline]
+    pub fn has_no_iommu(&self) -> bool {
+        // SAFETY: Set before the device is registered. The byte has other bits, that change later.
+        unsafe { vb::vfio_device::noiommu_raw(self.as_raw()) != 0 }
+    }
+
+    /// Whether the device is open by its own node, which only changes with the lock of its set held.
+    #[inline]
+    pub fn is_opened_by_node(&self) -> bool {
+        // SAFETY: The device is valid.
+        unsafe { vb::vfio_device::cdev_opened_raw(self.as_raw()) != 0 }
+    }
+
+    /// Whether opening the device may take a token.
+    #[inline]
+    pub fn takes_token(&self) -> bool {
+        // SAFETY: The operations are valid as long as the device.
+        unsafe { (*(*self.as_raw()).ops).match_token_uuid.is_some() }
+    }
+
     /// The name of the bus driver; `None` if it gave none.
     pub fn driver_name(&self) -> Option<&CStr> {
         // SAFETY: The operations are valid as long as the device, and the name is static.

@@ -24,7 +24,7 @@ pub const fn bitmap_bytes(pages: u64) -> u64 {
 /// `EINVAL` if there is no page, or the bitmap is empty, too small or too large.
 pub fn check_bitmap(size: u64, pgsize: u64, bitmap_size: u64) -> Result {
     if pgsize == 0 {
-        return Err(errno::EINVAL);
+        return Err(errno::EINVAL.because("the bitmap's page size is 0"));
     }
     let pages = size >> pgsize.trailing_zeros();
     if pages == 0
@@ -32,7 +32,7 @@ pub fn check_bitmap(size: u64, pgsize: u64, bitmap_size: u64) -> Result {
         || bitmap_size > bitmap_bytes(PAGES_MAX)
         || bitmap_size < bitmap_bytes(pages)
     {
-        return Err(errno::EINVAL);
+        return Err(errno::EINVAL.because("the bitmap has not the size for the range"));
     }
     Ok(())
 }

@@ -83,15 +83,20 @@ impl MapRequest {
     /// `EINVAL` for flags that are unknown or do not go together and for an empty range, `EOVERFLOW`
     /// if a range wraps.
     pub fn parse(flags: u32, vaddr: u64, iova: u64, size: u64) -> Result<Self> {
-        if flags & !(MAP_READ | MAP_WRITE | MAP_VADDR) != 0 || size == 0 {
-            return Err(errno::EINVAL);
+        if flags & !(MAP_READ | MAP_WRITE | MAP_VADDR) != 0 {
+            return Err(errno::EINVAL.because("unknown flags"));
         }
-        let range = IovaRange::new(iova, size).ok_or(errno::EOVERFLOW)?;
-        IovaRange::new(vaddr, size).ok_or(errno::EOVERFLOW)?;
+        if size == 0 {
+            return Err(errno::EINVAL.because("the size is 0"));
+        }
+        let range = IovaRange::new(iova, size)
+            .ok_or(errno::EOVERFLOW.because("the range of device addresses wraps"))?;
+        IovaRange::new(vaddr, size)
+            .ok_or(errno::EOVERFLOW.because("the range of process addresses wraps"))?;
         let update_vaddr = flags & MAP_VADDR != 0;
         let access = flags & (MAP_READ | MAP_WRITE) != 0;
         if access == update_vaddr {
-            return Err(errno::EINVAL);
+            return Err(errno::EINVAL.because("it needs either READ or WRITE, or VADDR"));
         }
         Ok(Self {
             range,
@@ -112,7 +117,8 @@ impl MapRequest {
         if aligned(self.size | self.range.start | self.vaddr, pgsizes) {
             Ok(())
         } else {
-            Err(errno::EINVAL)
+            Err(errno::EINVAL
+                .because("addresses and size have to be multiples of the IOMMU's page"))
         }
     }
 }
@@ -136,7 +142,7 @@ impl UnmapFlags {
     /// `EINVAL` if they are unknown or do not go together.
     pub fn parse(flags: u32) -> Result<Self> {
         if flags & !(UNMAP_GET_DIRTY_BITMAP | UNMAP_ALL | UNMAP_VADDR) != 0 {
-            return Err(errno::EINVAL);
+            return Err(errno::EINVAL.because("unknown flags"));
         }
         let parsed = Self {
             dirty_bitmap: flags & UNMAP_GET_DIRTY_BITMAP != 0,
@@ -144,7 +150,7 @@ impl UnmapFlags {
             vaddr: flags & UNMAP_VADDR != 0,
         };
         if parsed.dirty_bitmap && (parsed.all || parsed.vaddr) {
-            return Err(errno::EINVAL);
+            return Err(errno::EINVAL.because("a dirty bitmap goes with no other flag"));
         }
         Ok(parsed)
     }
@@ -157,19 +163,22 @@ impl UnmapFlags {
     /// it wraps.
     pub fn range(&self, iova: u64, size: u64, pgsizes: u64) -> Result<IovaRange> {
         if !aligned(iova, pgsizes) {
-            return Err(errno::EINVAL);
+            return Err(
+                errno::EINVAL.because("the address has to be a multiple of the IOMMU's page")
+            );
         }
         if self.all {
             return if iova == 0 && size == 0 {
                 Ok(IovaRange::ALL)
             } else {
-                Err(errno::EINVAL)
+                Err(errno::EINVAL.because("a range is given for all"))
             };
         }
         if size == 0 || !aligned(size, pgsizes) {
-            return Err(errno::EINVAL);
+            return Err(errno::EINVAL
+                .because("the size has to be a multiple of the IOMMU's page, and not 0"));
         }
-        IovaRange::new(iova, size).ok_or(errno::EOVERFLOW)
+        IovaRange::new(iova, size).ok_or(errno::EOVERFLOW.because("the range wraps"))
     }
 }
 

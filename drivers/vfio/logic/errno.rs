@@ -4,19 +4,27 @@
 //!
 //! C header: [`include/uapi/asm-generic/errno.h`](srctree/include/uapi/asm-generic/errno.h)
 
-/// An errno, as a positive number.
+/// An errno, as a positive number, and which rule it stands for if that says more.
 ///
-/// The rules name it themselves because they are compiled without the kernel; in the modules it
+/// Two are equal if user space cannot tell them apart. The rules name it themselves because they are compiled without the kernel; in the modules it
 /// turns into a [`kernel::error::Error`] by `?`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Errno(i32);
+#[derive(Clone, Copy, Debug)]
+pub struct Errno(i32, Option<&'static str>);
+
+impl PartialEq for Errno {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Errno {}
 
 /// What a rule answers.
 pub type Result<T = ()> = core::result::Result<T, Errno>;
 
 macro_rules! errnos {
     ($($(#[$doc:meta])* $name:ident = $value:literal,)*) => {
-        $($(#[$doc])* pub const $name: Errno = Errno($value);)*
+        $($(#[$doc])* pub const $name: Errno = Errno($value, None);)*
     };
 }
 
@@ -63,6 +71,16 @@ impl Errno {
     /// The positive errno number.
     pub const fn get(self) -> i32 {
         self.0
+    }
+
+    /// The same for a reason, a part of a sentence: what is wrong with what was asked for.
+    pub const fn because(self, why: &'static str) -> Self {
+        Self(self.0, Some(why))
+    }
+
+    /// The reason, if there is one.
+    pub const fn why(self) -> Option<&'static str> {
+        self.1
     }
 }
 

@@ -25,7 +25,7 @@ pub const PROBE: u32 = 1 << 18;
 pub fn index(flags: u32) -> Result<u32> {
     let both = GET | SET;
     if flags & !(INDEX_MASK | both | PROBE) != 0 || flags & (both | PROBE) == both {
-        return Err(EINVAL);
+        return Err(EINVAL.because("unknown flags, or both GET and SET"));
     }
     Ok(flags & INDEX_MASK)
 }
@@ -50,13 +50,16 @@ pub enum Request {
 pub fn request(flags: u32, len: usize, supported: u32, min: usize) -> Result<Request> {
     let asked = flags & (GET | SET);
     if asked & !supported != 0 {
-        return Err(EINVAL);
+        return Err(EINVAL.because("it cannot be read, or not be written"));
     }
     if flags & PROBE != 0 {
         return Ok(Request::Probe);
     }
-    if asked == 0 || len < min {
-        return Err(EINVAL);
+    if asked == 0 {
+        return Err(EINVAL.because("neither GET nor SET nor PROBE"));
+    }
+    if len < min {
+        return Err(EINVAL.because("argsz is less than its data"));
     }
     Ok(if asked & GET != 0 {
         Request::Get
@@ -73,7 +76,7 @@ pub fn request(flags: u32, len: usize, supported: u32, min: usize) -> Result<Req
 /// address space.
 pub fn log_range(iova: u64, length: u64, page_size: u64) -> Result<(usize, usize)> {
     if (iova | length) & page_size.wrapping_sub(1) != 0 {
-        return Err(EINVAL);
+        return Err(EINVAL.because("a range is no multiple of the page size"));
     }
     let end = iova.checked_add(length).ok_or(EOVERFLOW)?;
     let last = end
@@ -93,7 +96,7 @@ pub fn log_range(iova: u64, length: u64, page_size: u64) -> Result<(usize, usize
 /// the end of the address space.
 pub fn log_report(iova: u64, length: u64, page_size: u64) -> Result {
     if page_size < 4096 || !page_size.is_power_of_two() {
-        return Err(EINVAL);
+        return Err(EINVAL.because("a page size that is less than 4 KiB, or no power of two"));
     }
     let end = iova.checked_add(length).ok_or(EOVERFLOW)?;
     usize::try_from(end).map(|_| ()).map_err(|_| EOVERFLOW)

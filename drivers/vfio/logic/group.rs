@@ -22,10 +22,12 @@ pub struct Group {
     pub present: bool,
     /// It is open.
     pub opened: bool,
-    /// It is in a container.
+    /// It is in a container, or has an iommufd for one.
     pub attached: bool,
-    /// How many of its devices are open.
+    /// How many of its devices use the container.
     pub users: usize,
+    /// How many of its devices were opened by their own nodes, and bound to an iommufd.
+    pub bound: usize,
     /// Nothing is between its devices and memory.
     pub noiommu: bool,
 }
@@ -35,12 +37,25 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if its last device is gone, `EPERM` if the task may not, `EBUSY` if it is open.
+    /// `ENODEV` if its last device is gone, `EPERM` if the task may not, `EBUSY` if it is open or a
+    /// device of it is used without it.
     pub fn open(&self, raw_io: impl FnOnce() -> bool) -> Result {
         if !self.present {
             return Err(ENODEV);
         }
         self.permit(raw_io)?;
+        if self.opened || self.bound > 0 {
+            return Err(EBUSY);
+        }
+        Ok(())
+    }
+
+    /// Binds a device of it to an iommufd past the group. Either the group is used, or its devices are.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the group is open.
+    pub fn bind(&self) -> Result {
         if self.opened {
             return Err(EBUSY);
         }
@@ -55,6 +70,24 @@ impl Group {
     /// `EPERM` if it may not.
     pub fn permit(&self, raw_io: impl FnOnce() -> bool) -> Result {
         if self.noiommu && !raw_io() {
+            return Err(EPERM.because("the group has no IOMMU, and the task no CAP_SYS_RAWIO"));
+        }
+        Ok(())
+    }
+
+    /// Whether the task may use a group without IOMMU that has an iommufd for a container. `has_ioas`
+    /// answers whether that has an address space for containers: who made one expects translation.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if it may not.
+    pub fn permit_direct(
+        &self,
+        raw_io: impl FnOnce() -> bool,
+        has_ioas: impl FnOnce() -> bool,
+    ) -> Result {
+        self.permit(raw_io)?;
+        if has_ioas() {
             return Err(EPERM);
         }
         Ok(())
@@ -67,7 +100,7 @@ impl Group {
     /// `EINVAL` if it is in one, `ENODEV` if its last device is gone.
     pub fn attach(&self) -> Result {
         match self {
-            Self { attached: true, .. } => Err(EINVAL),
+            Self { attached: true, .. } => Err(EINVAL.because("it is in a container")),
             Self { present: false, .. } => Err(ENODEV),
             _ => Ok(()),
         }
@@ -82,10 +115,22 @@ impl Group {
         match self {
             Self {
                 attached: false, ..
-            } => Err(EINVAL),
-            Self { users: 1.., .. } => Err(EBUSY),
+            } => Err(EINVAL.because("it is in no container")),
+            Self { users: 1.., .. } => Err(EBUSY.because("devices of it are open")),
             _ => Ok(()),
         }
+    }
+
+    /// Opens a device of it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is in no container.
+    pub fn open_device(&self) -> Result {
+        if !self.attached {
+            return Err(EINVAL);
+        }
+        Ok(())
     }
 
     /// The flags of its status; `claimed` answers whether somebody has the DMA of its devices.
@@ -122,7 +167,7 @@ impl Container {
     /// `EPERM` if the groups in it are of the other kind.
     pub fn add(&self, noiommu: bool) -> Result {
         if self.groups > 0 && self.noiommu != noiommu {
-            return Err(EPERM);
+            return Err(EPERM.because("only one of the groups in the container has an IOMMU"));
         }
         Ok(())
     }
@@ -139,8 +184,11 @@ impl Container {
     ///
     /// `EINVAL` if there is no group, by which user space gets the right to, or there is a backend.
     pub fn set_backend(&self) -> Result {
-        if self.groups == 0 || self.backend {
-            return Err(EINVAL);
+        if self.groups == 0 {
+            return Err(EINVAL.because("no group is in the container"));
+        }
+        if self.backend {
+            return Err(EINVAL.because("the container has a backend"));
         }
         Ok(())
     }

@@ -112,6 +112,8 @@ pub fn usable<E: From<Errno>>(
     }
 }
 
+const OUTSIDE: &str = "something is mapped where its IOMMU cannot";
+
 /// Whether the aperture of a further domain can be added to a container whose usable ranges are
 /// `ranges`, sorted; `mapped` says whether something is mapped in a range.
 ///
@@ -127,7 +129,7 @@ pub fn check_aperture(
         return Ok(());
     };
     if aperture.start > last.last || aperture.last < first.start {
-        return Err(errno::EINVAL);
+        return Err(errno::EINVAL.because("its IOMMU has no address in common with the others"));
     }
     if aperture.start > first.start {
         let below = IovaRange {
@@ -135,7 +137,7 @@ pub fn check_aperture(
             last: aperture.start.saturating_sub(1),
         };
         if mapped(below) {
-            return Err(errno::EINVAL);
+            return Err(errno::EINVAL.because(OUTSIDE));
         }
     }
     if aperture.last < last.last {
@@ -144,7 +146,7 @@ pub fn check_aperture(
             last: last.last,
         };
         if mapped(above) {
-            return Err(errno::EINVAL);
+            return Err(errno::EINVAL.because(OUTSIDE));
         }
     }
     Ok(())

@@ -20,3 +20,13 @@ pub fn closest(ranges: impl Iterator<Item = (usize, usize)>) -> Option<usize> {
     }
     best.map(|(_, pair)| pair)
 }
+
+/// How many times two neighbours have to become one, so that of `count` ranges `wanted` are left.
+/// Where one is wanted, it is as many times as there are neighbours.
+pub fn merges(count: u32, wanted: u32) -> u32 {
+    if wanted == 1 {
+        u32::MAX
+    } else {
+        count.saturating_sub(wanted)
+    }
+}

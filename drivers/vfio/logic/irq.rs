@@ -222,6 +222,8 @@ impl<'a> Data<'a> {
     }
 }
 
+const INTX_STATE: &str = "INTx is not enabled, or another kind is, or there is just one INTx";
+
 /// What a SET_IRQS with these arguments means for a device in this state.
 ///
 /// `data` is what follows the structure: at least as many elements as `count` says.
@@ -248,17 +250,17 @@ pub fn decide<'a>(
         (MSIX, ACTION_TRIGGER) => msi_trigger(state, Delivery::MsiX, start, count, data()?),
         (ERR, ACTION_TRIGGER) => notice_trigger(state, Notice::Err, start, count, data()?),
         (REQ, ACTION_TRIGGER) => notice_trigger(state, Notice::Req, start, count, data()?),
-        _ => Err(ENOTTY),
+        _ => Err(ENOTTY.because("no such action for this kind of interrupt")),
     }
 }
 
 fn intx_mask<'a>(state: &State, start: u32, count: u32, data: Data<'_>) -> Result<Request<'a>> {
     match (state.delivery, start, count, data) {
         // Not by eventfd: nobody ever asked for it.
-        (Delivery::Intx, 0, 1, Data::Fds(_)) => Err(ENOTTY),
+        (Delivery::Intx, 0, 1, Data::Fds(_)) => Err(ENOTTY.because("masking by eventfd")),
         (Delivery::Intx, 0, 1, data) if data.is_meant() => Ok(Request::IntxMask),
         (Delivery::Intx, 0, 1, _) => Ok(Request::Nothing),
-        _ => Err(EINVAL),
+        _ => Err(EINVAL.because(INTX_STATE)),
     }
 }
 
@@ -269,7 +271,7 @@ fn intx_unmask<'a>(state: &State, start: u32, count: u32, data: Data<'_>) -> Res
         }
         (Delivery::Intx, 0, 1, data) if data.is_meant() => Ok(Request::IntxUnmask),
         (Delivery::Intx, 0, 1, _) => Ok(Request::Nothing),
-        _ => Err(EINVAL),
+        _ => Err(EINVAL.because(INTX_STATE)),
     }
 }
 
@@ -285,7 +287,7 @@ fn intx_trigger<'a>(state: &State, start: u32, count: u32, data: Data<'_>) -> Re
         }
         (Delivery::Intx, 0, 1, data) if data.is_meant() => Ok(Request::IntxSignal),
         (Delivery::Intx, 0, 1, _) => Ok(Request::Nothing),
-        _ => Err(EINVAL),
+        _ => Err(EINVAL.because(INTX_STATE)),
     }
 }
 
@@ -307,7 +309,9 @@ fn msi_trigger<'a>(
                 fds,
             })
         }
-        (delivery, _) if delivery != kind => Err(EINVAL),
+        (delivery, _) if delivery != kind => {
+            Err(EINVAL.because("another kind of interrupt is enabled, or none"))
+        }
         (_, Data::Fds(fds)) => Ok(Request::MsiSet { start, fds }),
         (_, Data::None) if count == 0 => Ok(Request::MsiDisable),
         (_, Data::None) => Ok(Request::MsiSignal {
@@ -331,16 +335,16 @@ fn notice_trigger<'a>(
     data: Data<'_>,
 ) -> Result<Request<'a>> {
     match (start, count, data) {
-        (0, 0 | 1, Data::None) if !state.has(notice) => Err(EINVAL),
+        (0, 0 | 1, Data::None) if !state.has(notice) => Err(EINVAL.because("no eventfd is set")),
         (0, 0, Data::None) => Ok(Request::NoticeSet(notice, None)),
         (0, 1, Data::Fds(fds)) => match fds.single()? {
             -1 => Ok(Request::NoticeSet(notice, None)),
             fd if fd >= 0 => Ok(Request::NoticeSet(notice, Some(fd))),
-            _ => Err(EINVAL),
+            _ => Err(EINVAL.because("a negative descriptor other than -1")),
         },
         (0, 1, data) if data.is_meant() && state.has(notice) => Ok(Request::NoticeSignal(notice)),
         (0, 1, _) => Ok(Request::Nothing),
-        _ => Err(EINVAL),
+        _ => Err(EINVAL.because("there is just one interrupt of this kind")),
     }
 }
 

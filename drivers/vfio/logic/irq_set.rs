@@ -18,6 +18,8 @@ pub const DATA_TYPE_MASK: u32 = DATA_NONE | DATA_BOOL | DATA_EVENTFD;
 /// `VFIO_IRQ_SET_ACTION_TYPE_MASK`: the bits that say what to do: mask, unmask or trigger.
 pub const ACTION_TYPE_MASK: u32 = 7 << 3;
 
+const BEYOND: &str = "the device does not have so many interrupts of this kind";
+
 /// The size of the header, in bytes.
 pub const MIN_SIZE: u32 = 20;
 
@@ -37,31 +39,55 @@ pub struct IrqSet {
 }
 
 impl IrqSet {
-    /// Checks the header against a device that has `kinds` kinds of interrupts, and `num` of this
-    /// one; answers how many bytes of data follow.
+    /// Whether data follows, though it may be none.
+    pub fn takes_data(&self) -> bool {
+        self.flags & (DATA_BOOL | DATA_EVENTFD) != 0
+    }
+
+    /// Checks what needs no knowledge of the interrupts, for a device that has `kinds` kinds of them.
     ///
     /// # Errors
     ///
     /// `EINVAL`.
-    pub fn data_size(&self, num: u32, kinds: u32) -> Result<usize> {
-        let data_space = self.argsz.checked_sub(MIN_SIZE).ok_or(EINVAL)?;
-        if self.index >= kinds || self.flags & !(DATA_TYPE_MASK | ACTION_TYPE_MASK) != 0 {
-            return Err(EINVAL);
+    pub fn check(&self, kinds: u32) -> Result {
+        if self.argsz < MIN_SIZE {
+            return Err(EINVAL.because("argsz is less than the header"));
         }
-        let end = self.start.checked_add(self.count).ok_or(EINVAL)?;
+        if self.index >= kinds {
+            return Err(EINVAL.because("no such kind of interrupt"));
+        }
+        if self.flags & !(DATA_TYPE_MASK | ACTION_TYPE_MASK) != 0 {
+            return Err(EINVAL.because("unknown flags"));
+        }
         // The largest end is refused, as it always was.
-        if end == u32::MAX || self.start >= num || end > num {
-            return Err(EINVAL);
+        match self.start.checked_add(self.count) {
+            None | Some(u32::MAX) => Err(EINVAL.because(BEYOND)),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Checks the rest, for a device that has `num` interrupts of this kind; answers how many bytes of
+    /// data follow.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    pub fn data_size(&self, num: u32) -> Result<usize> {
+        let data_space = self.argsz.checked_sub(MIN_SIZE).ok_or(EINVAL)?;
+        let end = self.start.checked_add(self.count).ok_or(EINVAL)?;
+        if self.start >= num || end > num {
+            return Err(EINVAL.because(BEYOND));
         }
         let each: u32 = match self.flags & DATA_TYPE_MASK {
             DATA_NONE => 0,
             DATA_BOOL => 1,
             DATA_EVENTFD => 4,
-            _ => return Err(EINVAL),
+            _ => return Err(EINVAL.because("not exactly one kind of data")),
         };
-        let size = self.count.checked_mul(each).ok_or(EINVAL)?;
+        let short = EINVAL.because("argsz is less than the header and the data");
+        let size = self.count.checked_mul(each).ok_or(short)?;
         if size > data_space {
-            return Err(EINVAL);
+            return Err(short);
         }
         usize::try_from(size).map_err(|_| EINVAL)
     }

@@ -18,6 +18,7 @@ pub mod feature;
 pub mod group;
 pub mod info_cap;
 pub mod io;
+pub mod iommufd;
 pub mod iova;
 pub mod iova_ranges;
 pub mod irq;

@@ -16,6 +16,13 @@ pub const P2P: u32 = 1 << 1;
 /// The device can be copied while it runs.
 pub const PRE_COPY: u32 = 1 << 2;
 
+/// The abilities and what they are called.
+pub const FEATURES: [(u32, &str); 3] = [
+    (STOP_COPY, "stop-copy"),
+    (P2P, "p2p"),
+    (PRE_COPY, "pre-copy"),
+];
+
 /// A state, as user space and drivers number it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -44,6 +51,21 @@ use State::{
 
 /// All states, by their numbers.
 pub const STATES: [State; 8] = [Err_, Stop, Run_, SCop, Resu, RunP, Pre, PreP];
+
+/// What the state with this number is called; `None` if there is none.
+pub const fn name(state: u32) -> Option<&'static str> {
+    Some(match state {
+        0 => "ERROR",
+        1 => "STOP",
+        2 => "RUNNING",
+        3 => "STOP_COPY",
+        4 => "RESUMING",
+        5 => "RUNNING_P2P",
+        6 => "PRE_COPY",
+        7 => "PRE_COPY_P2P",
+        _ => return None,
+    })
+}
 
 // The first step on the way from the state of the row to that of the column, for a device that can
 // do everything. `Error` is where there is no way.
@@ -89,23 +111,21 @@ impl State {
 
 /// The next state on the way from `from` to `to`, for a device that can do `flags`
 /// ([`STOP_COPY`], [`P2P`], [`PRE_COPY`]). States that the device does not have are passed over.
+/// [`State::Error`] if there is no way.
 ///
 /// # Errors
 ///
-/// `EINVAL` if the device has not both states, or there is no way.
+/// `EINVAL` if the device has not both states.
 pub fn next_state(from: u32, to: u32, flags: u32) -> Result<State> {
     let known = |number| State::new(number).filter(|state| state.is_in(flags));
     let (from, to) = (known(from).ok_or(EINVAL)?, known(to).ok_or(EINVAL)?);
     let mut next = from.first_step(to);
     // A way has no more steps than there are states.
     for _ in STATES {
-        if next == State::Error {
-            break;
-        }
-        if next.is_in(flags) {
+        if next == State::Error || next.is_in(flags) {
             return Ok(next);
         }
         next = next.first_step(to);
     }
-    Err(EINVAL)
+    Ok(State::Error)
 }

@@ -9,7 +9,6 @@ use crate::errno::{
     Result,
     EINVAL, //
 };
-use core::ops::Range;
 
 /// The region of the first BAR; the other five follow.
 pub const BAR0: u32 = 0;
@@ -74,40 +73,14 @@ pub fn mmap(
     let pos = page_offset.checked_mul(page_size).ok_or(EINVAL)?;
     let (index, start) = split(pos);
     if index > BAR5 {
-        return Err(EINVAL);
+        return Err(EINVAL.because("only BARs can be mapped"));
     }
-    let size = bar_len(index).ok_or(EINVAL)?;
+    let size = bar_len(index).ok_or(EINVAL.because("this BAR cannot be mapped"))?;
     let size = size.checked_next_multiple_of(page_size).ok_or(EINVAL)?;
     match start.checked_add(len) {
         Some(end) if end <= size => Ok(index),
-        _ => Err(EINVAL),
+        _ => Err(EINVAL.because("the mapping is larger than the BAR")),
     }
-}
-
-/// Which of the bytes of a block are in a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Intersection {
-    /// Where in the buffer they start.
-    pub buf_offset: u64,
-    /// Where in the block they start.
-    pub block_offset: u64,
-    /// How many there are; at least one.
-    pub count: u64,
-}
-
-/// The bytes that a buffer for the file range `buf` and a block at the file range `block` share;
-/// `None` if there are none.
-pub fn intersect(buf: Range<i64>, block: Range<i64>) -> Option<Intersection> {
-    let start = buf.start.max(block.start);
-    let end = buf.end.min(block.end);
-    if start >= end {
-        return None;
-    }
-    Some(Intersection {
-        buf_offset: start.abs_diff(buf.start),
-        block_offset: start.abs_diff(block.start),
-        count: end.abs_diff(start),
-    })
 }
 
 /// What part of the legacy VGA ranges an access is in.

@@ -18,7 +18,7 @@
 #[cfg(CONFIG_VFIO_PCI_DMABUF)]
 use crate::dma_buf;
 use crate::{
-    config, device, hot_reset, info, intrs, ioeventfd, mmap, open, power,
+    config, debugfs, device, hot_reset, info, intrs, ioeventfd, mmap, open, power,
     rdwr::Io,
     region, reset, sriov,
     state::{
@@ -42,6 +42,7 @@ use kernel::{
 };
 use vfio_bindings as vb;
 use vfio_kapi::{
+    debugfs::Folder,
     info_cap::InfoCaps,
     mmio::Mmio,
     pci,
@@ -58,18 +59,23 @@ use vfio_kapi::{
     },
 };
 use vfio_logic::{
+    config::range::overlap,
     io::Width,
-    pci::dma_range,
-    region::intersect, //
+    pci::dma_range, //
 };
 
 type CDevice = vb::vfio_pci_core_device;
 
-/// Makes the compiler compare the functions here with the C header.
+/// Makes the compiler compare the functions and tables here with the C headers.
 macro_rules! same_as_c {
     ($($name:ident),* $(,)?) => {
         const _: () = {
             $(let _ = if true { vb::$name } else { $name };)*
+        };
+    };
+    (static $($name:ident),* $(,)?) => {
+        const _: fn() = || {
+            $(let _ = [&raw const vb::$name, &raw const $name.0];)*
         };
     };
 }
@@ -93,6 +99,7 @@ same_as_c! {
     vfio_pci_vmf_insert_pfn,
     vfio_pci_core_request,
     vfio_pci_core_match,
+    vfio_pci_config_rw_single,
     vfio_pci_core_match_token_uuid,
     vfio_pci_core_aer_err_detected,
     vfio_pci_core_sriov_configure,
@@ -110,6 +117,10 @@ same_as_c! {
     vfio_pci_core_fill_phys_vec,
     vfio_pci_core_get_dmabuf_phys,
     vfio_pci_dma_buf_iommufd_map,
+}
+
+same_as_c! {
+    static vfio_pci_core_err_handlers,
 }
 
 /// What a driver's `init` calls first.
@@ -158,6 +169,13 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_register_device(core: *mut CDevice
             device::forbid_suspend(dev);
             device::unprepare(dev);
         })?;
+        let path = [c"vfio", dev.vfio().parent().name()];
+        // SAFETY: `vfio.ko` made the folder of the device, and removes it when it is unregistered, before
+        // which ours is.
+        let folder = unsafe { Folder::beside(&path, c"pci", debugfs::Policy::of(dev)) };
+        if let Ok(Some(folder)) = folder {
+            debugfs::add(dev, folder);
+        }
         Ok(0)
     })
 }
@@ -169,6 +187,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_unregister_device(core: *mut CDevi
     let dev = unsafe { Device::from_raw(core) };
     // Removing virtual functions does not fail.
     let _ = sriov::configure(dev, 0);
+    debugfs::remove(dev);
     // SAFETY: It is registered.
     unsafe { dev.vfio().unregister() };
     device::unprepare(dev);
@@ -616,8 +635,10 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_range_intersect_range(
     intersect_count: *mut usize,
     register_offset: *mut usize,
 ) -> bool {
-    let range = |start: i64, len: usize| start..start.saturating_add_unsigned(len as u64);
-    let Some(shared) = intersect(range(buf_start, buf_cnt), range(reg_start, reg_cnt)) else {
+    let (Ok(buf), Ok(reg)) = (u64::try_from(buf_start), u64::try_from(reg_start)) else {
+        return false;
+    };
+    let Some(shared) = overlap(buf, buf_cnt as u64, reg, reg_cnt as u64) else {
         return false;
     };
     // SAFETY: The pointers are for this function to write to.
@@ -625,7 +646,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_range_intersect_range(
     unsafe {
         buf_offset.write(shared.buf_offset as bindings::loff_t);
         intersect_count.write(shared.count as usize);
-        register_offset.write(shared.block_offset as usize);
+        register_offset.write(shared.reg_offset as usize);
     }
     true
 }

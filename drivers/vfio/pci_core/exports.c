@@ -3,10 +3,7 @@
 #include <linux/module.h>
 #include <linux/vfio_pci_core.h>
 
-/* Shared with other files of the C module only, not in the header. */
-ssize_t vfio_pci_config_rw_single(struct vfio_pci_core_device *vdev,
-				  char __user *buf, size_t count, loff_t *ppos,
-				  bool iswrite);
+#include "pci/vfio_pci_priv.h"
 
 EXPORT_SYMBOL_GPL(vfio_pci_core_enable);
 EXPORT_SYMBOL_GPL(vfio_pci_core_disable);
@@ -45,7 +42,3 @@ EXPORT_SYMBOL_GPL(vfio_pci_core_range_intersect_range);
 EXPORT_SYMBOL_FOR_MODULES(vfio_pci_dma_buf_iommufd_map, "iommufd");
 EXPORT_SYMBOL_GPL(vfio_pci_core_fill_phys_vec);
 EXPORT_SYMBOL_GPL(vfio_pci_core_get_dmabuf_phys);
-
-#ifdef CONFIG_VFIO_PCI_DMABUF
-MODULE_IMPORT_NS("DMA_BUF");
-#endif

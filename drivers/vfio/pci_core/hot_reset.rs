@@ -2,8 +2,9 @@
 
 //! Resets of all functions of a slot or a bus.
 //!
-//! A hot reset is done only if all functions that it hits are VFIO devices, and if the user proves, by
-//! the files of their groups, to own all of them.
+//! A hot reset is done only if all functions that it hits are VFIO devices, and if the user proves to own
+//! all of them: by the files of their groups, or, if the device was opened by its own node, by having
+//! bound them to the same iommufd.
 //!
 //! Order: `dev_set->lock`, `memory_lock` of each device in the set (all but the first are only tried,
 //! because there is no order among them), the kernel's device locks (which are only tried).
@@ -20,15 +21,26 @@ use kernel::{
     prelude::*, //
 };
 use vfio_kapi::{
-    iommu_group::IommuGroup,
+    iommu_group::{
+        DriverName,
+        IommuGroup, //
+    },
     pci::{
         self,
         reset, //
     },
     pci_core_device::set::LockedSet,
+    ratelimited,
+    refuse,
     runtime_pm,
+    task::Process,
     uaccess::UserArg,
+    uapi,
     vfio_file::GroupFile, //
+};
+use vfio_logic::iommufd::{
+    proves_reset,
+    Ownership, //
 };
 
 /// The devices that are reset together; shows that the lock of the set is held.
@@ -67,7 +79,9 @@ fn count(pdev: &PciDevice, scope: reset::Scope) -> Result<u32> {
     Ok(count)
 }
 
-/// `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`: tells which functions a hot reset hits, by address and group.
+/// `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`: tells which functions a hot reset hits, by address and group;
+/// or, if the device was opened by its own node, by address and number in its iommufd, and whether all
+/// are owned by its user.
 ///
 /// # Errors
 ///
@@ -81,21 +95,37 @@ pub(crate) fn info(dev: &Device, arg: UserArg) -> Result {
 
     let space = (argsz as usize).saturating_sub(HEADER) / DEPENDENT;
     if total as usize > space {
-        write_header(arg, argsz, total)?;
+        write_header(arg, argsz, 0, total)?;
         return Err(ENOSPC);
     }
 
     let size = (total as usize).checked_mul(DEPENDENT).ok_or(ENOMEM)?;
     let mut found = KVec::<u8>::with_capacity(size, GFP_KERNEL_ACCOUNT)?;
     let mut number: u32 = 0;
+    let mut flags = 0;
     {
-        let _set = dev.lock_set()?;
+        let set = dev.lock_set()?;
+        let by_node = dev.vfio().is_opened_by_node();
+        if by_node {
+            flags = uapi::VFIO_PCI_HOT_RESET_FLAG_DEV_ID | uapi::VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED;
+        }
         reset::for_each(dev.pdev(), scope, &mut |pdev| {
             if number >= total {
                 return Err(EAGAIN);
             }
-            let group = IommuGroup::of(pdev.as_ref()).ok_or(EPERM)?;
-            found.extend_from_slice(&group.id().to_ne_bytes(), GFP_KERNEL)?;
+            let id = if by_node {
+                let owned = set
+                    .find(pdev)
+                    .map_or(Ownership::None, |device| set.ownership(dev, device));
+                if !owned.is_owned() {
+                    flags &= !uapi::VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED;
+                }
+                owned.devid()
+            } else {
+                // CAST: The field has the bits of the number, whatever its sign.
+                IommuGroup::of(pdev.as_ref()).ok_or(EPERM)?.id() as u32
+            };
+            found.extend_from_slice(&id.to_ne_bytes(), GFP_KERNEL)?;
             found.extend_from_slice(&pci::domain(pdev).to_ne_bytes(), GFP_KERNEL)?;
             found.extend_from_slice(&[pci::bus_number(pdev), pci::devfn(pdev)], GFP_KERNEL)?;
             number += 1;
@@ -103,12 +133,12 @@ pub(crate) fn info(dev: &Device, arg: UserArg) -> Result {
         })?;
     }
     arg.offset(HEADER).writer(found.len()).write_slice(&found)?;
-    write_header(arg, argsz, number)
+    write_header(arg, argsz, flags, number)
 }
 
-fn write_header(arg: UserArg, argsz: u32, count: u32) -> Result {
+fn write_header(arg: UserArg, argsz: u32, flags: u32, count: u32) -> Result {
     let mut writer = arg.writer(HEADER);
-    for field in [argsz, 0, count] {
+    for field in [argsz, flags, count] {
         writer.write(&field)?;
     }
     Ok(())
@@ -118,18 +148,30 @@ fn write_header(arg: UserArg, argsz: u32, count: u32) -> Result {
 ///
 /// # Errors
 ///
-/// `EINVAL` for unknown flags, no groups or more groups than functions; a descriptor that is not of a
-/// group; if one of the functions is no VFIO device or in none of the groups. `EBADF` for one that is
-/// not open. `ENODEV` if there is no hot reset. `EBUSY` if somebody accesses one of the devices.
+/// `EINVAL` for unknown flags, more groups than functions, no groups or, if the device was opened by its
+/// own node, some; a descriptor that is not of a group; if one of the functions is no VFIO device or not
+/// owned. `EBADF` for a descriptor that is not open. `ENODEV` if there is no hot reset. `EBUSY` if somebody
+/// accesses one of the devices.
 pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
     let [_, flags, groups] = read_header(arg)?;
-    if flags != 0 || groups == 0 {
-        return Err(EINVAL);
+    if flags != 0 || !proves_reset(groups, dev.vfio().is_opened_by_node()) {
+        return Err(refuse!(
+            EINVAL,
+            "hot reset: flags; or group files, where iommufd is used, or none where it is not"
+        ));
     }
     let scope = reset::scope(dev.pdev()).ok_or(ENODEV)?;
+    if groups == 0 {
+        let set = dev.lock_set()?;
+        return reset_set(&set, &|device| set.ownership(dev, device).is_owned());
+    }
     // There can be no more groups than functions: user space does not decide how much is allocated.
-    if groups > count(dev.pdev(), scope)? {
-        return Err(EINVAL);
+    let functions = count(dev.pdev(), scope)?;
+    if groups > functions {
+        return Err(refuse!(
+            EINVAL,
+            "hot reset: {groups} groups for {functions} functions"
+        ));
     }
 
     let mut fds = KVec::<i32>::with_capacity(groups as usize, GFP_KERNEL_ACCOUNT)?;
@@ -152,13 +194,20 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
 
 /// Resets all devices of the set, if they are all `owned`.
 fn reset_set(set: &Set<'_>, owned: &dyn Fn(&Device) -> bool) -> Result {
-    let pdev = resettable(set).ok_or(EINVAL)?;
+    let pdev = resettable(set, log_outsider).ok_or(EINVAL)?;
     let _awake = wake_all(set)?;
 
     // Given back in whatever order when this returns.
     let mut guards = KVec::with_capacity(set.devices().count(), GFP_KERNEL)?;
     for dev in set.devices() {
         if !owned(dev) {
+            let group = IommuGroup::of(dev.pdev().as_ref()).map(|group| group.id());
+            ratelimited!(dev_warn!(
+                dev.pdev(),
+                "vfio: hot reset by {} refused: group {} of this device was not shown to be theirs\n",
+                Process::current(),
+                group.unwrap_or(-1)
+            ));
             return Err(EINVAL);
         }
         let guard = memory::try_zap_and_lock(dev).ok_or(EBUSY)?;
@@ -171,16 +220,27 @@ fn reset_set(set: &Set<'_>, owned: &dyn Fn(&Device) -> bool) -> Result {
     reset::bus(pdev)
 }
 
+/// Says which function keeps a slot or bus from being reset.
+fn log_outsider(pdev: &PciDevice) {
+    ratelimited!(dev_warn!(
+        pdev,
+        "vfio: hot reset by {} refused: it would reset this device too, whose driver is {}\n",
+        Process::current(),
+        DriverName(pdev.as_ref())
+    ));
+}
+
 /// A function of the set to pass to [`reset::bus`]; `None` if that is not possible or would reset a
-/// function that is not in the set.
-fn resettable<'a>(set: &'a Set<'_>) -> Option<&'a PciDevice> {
+/// function that is not in the set, which is passed to `outsider`.
+fn resettable<'a>(set: &'a Set<'_>, outsider: fn(&PciDevice)) -> Option<&'a PciDevice> {
     // They are all reset together, so one speaks for all.
     let pdev = set.devices().next()?.pdev();
     let scope = reset::scope(pdev)?;
     reset::for_each(pdev, scope, &mut |pdev| {
-        if set.contains(pdev) {
+        if set.find(pdev).is_some() {
             Ok(())
         } else {
+            outsider(pdev);
             Err(ENODEV)
         }
     })
@@ -203,7 +263,7 @@ pub(crate) fn try_unused(set: &Set<'_>) {
     if set.open_count() > 1 || !set.devices().any(|dev| dev.state().needs_reset.get()) {
         return;
     }
-    let Some(pdev) = resettable(set) else {
+    let Some(pdev) = resettable(set, |_| ()) else {
         return;
     };
     let Ok(_awake) = wake_all(set) else {

@@ -19,7 +19,7 @@ use kernel::{
     },
 };
 use vfio_kapi::{
-    pci,
+    pci, refuse,
     uaccess::UserArg,
     uapi::vfio_device_ioeventfd,
     virqfd::{
@@ -134,17 +134,24 @@ impl Target for BarWrite {
 pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
     let request: vfio_device_ioeventfd = arg.read_argsz(MINSZ)?;
     if request.flags & !SIZE_MASK != 0 || request.fd < -1 {
-        return Err(EINVAL);
+        return Err(refuse!(
+            EINVAL,
+            "IOEVENTFD: unknown flags, or no descriptor"
+        ));
     }
-    let width = Width::exactly(request.flags).ok_or(EINVAL)?;
+    let width = Width::exactly(request.flags)
+        .ok_or_else(|| refuse!(EINVAL, "IOEVENTFD: not exactly one size"))?;
     let (bar, pos) = region::split(request.offset);
     if bar > region::BAR5 {
-        return Err(EINVAL);
+        return Err(refuse!(EINVAL, "IOEVENTFD: region {bar} is no BAR"));
     }
     let table = dev.state().msix.get().filter(|table| table.bar == bar);
     let hole = table.map_or(0..0, |table| table.range());
     if io::is_outside(pos, width, pci::resource_len(dev.pdev(), bar), &hole) {
-        return Err(EINVAL);
+        return Err(refuse!(
+            EINVAL,
+            "IOEVENTFD: {pos:#x} is not in BAR {bar}, or in the MSI-X table"
+        ));
     }
     // Is it there at all?
     dev.bar(bar)?;

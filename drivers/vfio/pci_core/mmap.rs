@@ -21,6 +21,8 @@ use kernel::{
 use vfio_kapi::{
     pci,
     pci_core_device::DeviceFaults,
+    refusal::Explain,
+    refuse,
     vma::{
         Fault,
         FaultResult,
@@ -46,7 +48,7 @@ pub(crate) enum Outcome {
 /// a driver that added the region.
 pub(crate) fn prepare(dev: &Device, vma: &mut NewVma) -> Result<Outcome> {
     if !vma.is_shared() {
-        return Err(EINVAL);
+        return Err(refuse!(EINVAL, "mmap of a region: it is not MAP_SHARED"));
     }
     let page_size = PAGE_SIZE as u64;
     let pos = vma.page_offset().checked_mul(page_size).ok_or(EINVAL)?;
@@ -64,7 +66,8 @@ pub(crate) fn prepare(dev: &Device, vma: &mut NewVma) -> Result<Outcome> {
             .mappable
             .has(bar)
             .then(|| pci::resource_len(dev.pdev(), bar))
-    })?;
+    })
+    .explain(fmt!("mmap at {pos:#x}"))?;
     // The BAR must be reserved for us.
     dev.bar(bar)?;
     Ok(Outcome::Faults)

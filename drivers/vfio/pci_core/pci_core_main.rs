@@ -10,6 +10,7 @@ use kernel::prelude::*;
 #[allow(unsafe_code)]
 mod abi;
 mod config;
+mod debugfs;
 mod device;
 #[cfg(CONFIG_VFIO_PCI_DMABUF)]
 mod dma_buf;
@@ -32,7 +33,7 @@ module! {
     name: "vfio-pci-core",
     authors: ["VFIO in Rust"],
     description: "core driver for VFIO based PCI devices",
-    license: "GPL",
+    license: "GPL v2",
 }
 
 struct Module;

@@ -31,6 +31,8 @@ use vfio_kapi::{
             SavedState, //
         },
     },
+    refusal::Explain,
+    refuse,
     runtime_pm,
     uaccess::UserArg,
     uapi::vfio_device_low_power_entry_with_wakeup, //
@@ -52,8 +54,6 @@ pub(crate) use vfio_kapi::pci::{
 /// What there is to power management per device.
 #[pin_data]
 pub(crate) struct Power {
-    /// The user lent the usage count. Changed with `memory_lock` held for writing.
-    pub(crate) engaged: Flag,
     /// There are virtual functions, so the device has to stay in D0.
     pub(crate) sriov_active: Flag,
     /// The device loses its configuration on the way from D3hot to D0.
@@ -75,7 +75,6 @@ impl Power {
     /// That of a device that is not registered yet.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            engaged: Flag::new(),
             sriov_active: Flag::new(),
             loses_config: Flag::new(),
             intx_masked: Flag::new(),
@@ -168,7 +167,7 @@ pub(crate) fn entry(
     } else {
         0
     };
-    if request(flags, len, SET, minsz)? == Request::Probe {
+    if request(flags, len, SET, minsz).explain("LOW_POWER_ENTRY")? == Request::Probe {
         return Ok(());
     }
     let wake = if with_wakeup {
@@ -183,10 +182,10 @@ pub(crate) fn entry(
 
     let power = power(dev);
     let _guard = memory::zap_and_lock(dev);
-    if power.engaged.get() {
-        return Err(EINVAL);
+    if dev.is_low_power_engaged() {
+        return Err(refuse!(EINVAL, "LOW_POWER_ENTRY: it is entered already"));
     }
-    power.engaged.set(true);
+    dev.set_low_power_engaged(true);
     power.inner.lock().wake = wake;
     // The caller holds a count over the ioctl: the device suspends when that is put.
     runtime_pm::put_noidle(dev.pdev().as_ref());
@@ -214,8 +213,8 @@ pub(crate) fn take_back(dev: &Device) {
 /// As [`take_back`], with `memory_lock` held for writing.
 fn take_back_locked(dev: &Device) {
     let power = power(dev);
-    if power.engaged.get() {
-        power.engaged.set(false);
+    if dev.is_low_power_engaged() {
+        dev.set_low_power_engaged(false);
         runtime_pm::get_noresume(dev.pdev().as_ref());
         power.inner.lock().wake = None;
     }
@@ -254,5 +253,5 @@ pub(crate) fn resume(dev: &Device) {
 /// Whether the device's memory may be mapped: it answers, and is not about to be suspended. One that
 /// has `memory_lock` gets an answer that lasts.
 pub(crate) fn is_accessible(dev: &Device) -> bool {
-    !power(dev).engaged.get() && config::memory_enabled(dev)
+    !dev.is_low_power_engaged() && config::memory_enabled(dev)
 }

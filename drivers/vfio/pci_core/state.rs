@@ -9,6 +9,7 @@ use crate::dma_buf::{
 };
 use crate::{
     config::Config,
+    debugfs::Policy,
     intrs::Intrs,
     ioeventfd::IoEventFds,
     open::Opened,
@@ -28,6 +29,7 @@ use kernel::{
     },
 };
 use vfio_kapi::{
+    debugfs::Folder,
     pci::vga,
     pci_core_device::PciCoreDevice, //
 };
@@ -79,6 +81,9 @@ pub(crate) struct State {
     /// The registration with the VGA arbiter.
     #[pin]
     pub(crate) vga: Mutex<Option<vga::Client>>,
+    /// The files in debugfs, while it is registered.
+    #[pin]
+    pub(crate) debugfs: Mutex<Option<Folder<Policy>>>,
 }
 
 impl State {
@@ -102,6 +107,7 @@ impl State {
             #[cfg(CONFIG_VFIO_PCI_DMABUF)]
             dma_bufs: dma_buf::none()?,
             vga <- new_mutex!(None, "vfio_pci_vga"),
+            debugfs <- new_mutex!(None, "vfio_pci_debugfs"),
         })
     }
 }

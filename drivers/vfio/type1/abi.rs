@@ -4,8 +4,13 @@
 
 #![expect(unsafe_code)]
 
-use crate::container::Container;
+use crate::debugfs::Listed;
+use kernel::{
+    prelude::*,
+    str::CStr, //
+};
 use vfio_kapi::{
+    debugfs::Folder,
     iommu_driver::KeepsPages,
     param::{
         BoolParam,
@@ -16,7 +21,19 @@ use vfio_kapi::{
 // SAFETY: A pinned page is kept in the tree of its mapping, with the number of times that it was
 // pinned. It leaves the tree when the last of these is unpinned, or goes with the mapping, which is
 // removed only after drivers were told to unpin, or with the container.
-unsafe impl KeepsPages for Container {}
+unsafe impl KeepsPages for Listed {}
+
+/// A folder in debugfs for this module: in that of `vfio.ko`; or, as that of C may have none, in one that
+/// stands for it.
+pub(crate) fn debugfs_folder(name: &CStr) -> Result<Folder<()>> {
+    // SAFETY: `vfio.ko` made the folder, and removes it when it is unloaded. This module uses it, so it is
+    // unloaded first.
+    if let Some(folder) = unsafe { Folder::beside(&[c"vfio"], name, ()) }? {
+        return Ok(folder);
+    }
+    let root = kernel::sync::Arc::new(Folder::new(c"vfio", ())?, GFP_KERNEL)?;
+    Folder::inside(&root, name, ())
+}
 
 unsafe extern "C" {
     // SAFETY: `params.c` defines it with this type, and only the parameter core writes to it.

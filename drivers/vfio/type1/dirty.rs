@@ -17,6 +17,8 @@ use kernel::{
     transmute::AsBytes, //
 };
 use vfio_kapi::{
+    refusal::Explain,
+    refuse,
     uaccess::{
         is_user_range,
         UserArg, //
@@ -62,7 +64,7 @@ fn check_bitmap(bitmap: &vfio_bitmap, size: u64) -> Result {
     if !is_user_range(bitmap.data as usize, bitmap.size as usize) {
         return Err(EINVAL);
     }
-    Ok(dirty::check_bitmap(size, bitmap.pgsize, bitmap.size)?)
+    dirty::check_bitmap(size, bitmap.pgsize, bitmap.size).explain("dirty pages")
 }
 
 impl Container {
@@ -123,7 +125,10 @@ impl Container {
         // If it is the one of the bitmap it is not zero.
         let page = smallest_page(state.page_sizes);
         if get.bitmap.pgsize != page || (get.iova | get.size) & (page - 1) != 0 {
-            return Err(EINVAL);
+            return Err(refuse!(
+                EINVAL,
+                "dirty pages: range and bitmap have to be in pages of {page} bytes"
+            ));
         }
         state.report(&range, &get.bitmap)
     }
@@ -142,7 +147,11 @@ impl State {
     /// `EINVAL` if nothing is tracked, or in pages of another size.
     pub(crate) fn check_tracking(&self, bitmap: &vfio_bitmap) -> Result {
         if !self.tracking || bitmap.pgsize != smallest_page(self.page_sizes) {
-            return Err(EINVAL);
+            return Err(refuse!(
+                EINVAL,
+                "dirty pages: not tracked, or not in pages of {} bytes",
+                bitmap.pgsize
+            ));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use kernel::{
         Mm,
         MmWithUser, //
     },
+    page::PAGE_SHIFT,
     prelude::*,
     rbtree::RBTree,
     sync::aref::ARef,
@@ -17,7 +18,8 @@ use vfio_kapi::{
     iommu_space::IoMapping,
     locked_vm,
     pin::PinnedPage,
-    ratelimited, //
+    ratelimited,
+    task::Process, //
 };
 use vfio_logic::{
     dma::MapRequest,
@@ -94,8 +96,11 @@ pub(crate) fn account(mm: &MmWithUser, task: &Task, pages: u64, privileged: bool
     let result = locked_vm::account(mm, task, pages as usize, privileged);
     if result == Err(ENOMEM) {
         ratelimited!(pr_warn!(
-            "RLIMIT_MEMLOCK ({}) exceeded\n",
-            locked_vm::limit()
+            "RLIMIT_MEMLOCK ({}) exceeded by {}: {} bytes are locked, {} more were to be\n",
+            locked_vm::limit(),
+            Process::current(),
+            locked_vm::locked(mm) << PAGE_SHIFT,
+            pages << PAGE_SHIFT
         ));
     }
     result

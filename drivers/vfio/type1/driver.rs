@@ -2,8 +2,14 @@
 
 //! The type1 backend as `vfio.ko` sees it.
 
-use crate::container::Container;
-use kernel::prelude::*;
+use crate::{
+    container::Container,
+    debugfs::Listed, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 use vfio_kapi::{
     group_kind::GroupKind,
     iommu_driver::{
@@ -29,7 +35,7 @@ const MAP_DMA: u32 = uapi::ioctl(13);
 const UNMAP_DMA: u32 = uapi::ioctl(14);
 const DIRTY_PAGES: u32 = uapi::ioctl(17);
 
-impl IommuDriver for Container {
+impl IommuDriver for Listed {
     const NAME: &'static CStr = c"vfio-iommu-type1";
     type OwnerModule = crate::LocalModule;
     const EMULATED: bool = true;
@@ -38,18 +44,21 @@ impl IommuDriver for Container {
         let supported = match extension {
             TYPE1_IOMMU | TYPE1V2_IOMMU | UNMAP_ALL => true,
             UPDATE_VADDR => this.is_some_and(|c| !c.has_emulated()),
-            DMA_CC_IOMMU => this.is_some_and(Container::is_coherent),
+            DMA_CC_IOMMU => this.is_some_and(|c| c.is_coherent()),
             _ => false,
         };
         usize::from(supported)
     }
 
     fn open(kind: usize) -> Result<impl PinInit<Self, Error>> {
-        match kind {
-            TYPE1_IOMMU => Ok(Container::new(false)),
-            TYPE1V2_IOMMU => Ok(Container::new(true)),
-            _ => Err(EINVAL),
-        }
+        let v2 = match kind {
+            TYPE1_IOMMU => false,
+            TYPE1V2_IOMMU => true,
+            _ => return Err(EINVAL),
+        };
+        let container = Arc::pin_init(Container::new(v2), GFP_KERNEL_ACCOUNT)?;
+        // The inner one is the initializer: a value that is there.
+        Ok(Listed::new(container))
     }
 
     fn release(&self) {

@@ -174,7 +174,8 @@ impl State {
         let physical = self.physical;
         let tracking = self.tracking_scope();
         let (start, dma) = self.dma_at(iova).ok_or(EINVAL)?;
-        if (access.write && !dma.io.writable()) || (access.read && !dma.io.readable()) {
+        let allowed = (dma.io.readable() || !access.read) && (dma.io.writable() || !access.write);
+        if !allowed || access.other {
             return Err(EPERM);
         }
         if let Some(pin) = dma.pins.get_mut(&iova) {

@@ -29,6 +29,8 @@ use vfio_kapi::{
     iommu_group::IommuGroup,
     iommu_space::IoSpace,
     ratelimited, //
+    refusal::Explain,
+    refuse,
 };
 use vfio_logic::{
     dma::visible_page_sizes,
@@ -50,7 +52,11 @@ impl Container {
         let mut space = self.space.write();
         let mut state = self.state.lock();
         if state.vaddr_invalid != 0 {
-            return Err(EBUSY);
+            return Err(refuse!(
+                EBUSY,
+                "group {} joins: mappings wait for new addresses",
+                group.id()
+            ));
         }
         if state
             .groups
@@ -90,14 +96,19 @@ impl Container {
         domain.attach(group)?;
 
         let aperture = domain.aperture();
-        iova::check_aperture(&state.usable, aperture, |range| state.is_mapped(&range))?;
+        iova::check_aperture(&state.usable, aperture, |range| state.is_mapped(&range))
+            .explain(fmt!("group {} joins", group.id()))?;
 
         let reserved = reserved_regions(group)?;
         let conflict = reserved
             .iter()
             .any(|r| r.kind != ReservedKind::DirectRelaxable && state.is_mapped(&r.range));
         if conflict {
-            return Err(EINVAL);
+            return Err(refuse!(
+                EINVAL,
+                "group {} joins: something is mapped where it has reserved addresses",
+                group.id()
+            ));
         }
         let usable = usable_ranges(space, Some(aperture), &reserved)?;
 

@@ -15,11 +15,14 @@ use crate::{
     },
 };
 use kernel::{
+    fmt,
     prelude::*,
     rbtree::RBTreeNode, //
 };
 use vfio_kapi::{
     iommu_space::IoSpace,
+    refusal::Explain,
+    refuse,
     uaccess::UserArg,
     uapi::vfio_iommu_type1_dma_map, //
 };
@@ -27,6 +30,26 @@ use vfio_logic::{
     dma::MapRequest,
     iova, //
 };
+
+/// A request, for messages.
+struct What {
+    iova: u64,
+    size: u64,
+}
+
+fn what(iova: u64, size: u64) -> What {
+    What { iova, size }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_fmt(fmt!(
+            "MAP_DMA of {:#x} bytes at {:#x}",
+            self.size,
+            self.iova
+        ))
+    }
+}
 
 impl Container {
     /// Maps memory of the current process, or tells where the memory of a mapping is now.
@@ -39,7 +62,8 @@ impl Container {
     /// memory or without memory; `EINTR` when killed; others from the IOMMU driver.
     pub(crate) fn map_dma(&self, arg: UserArg) -> Result {
         let map: vfio_iommu_type1_dma_map = arg.read_argsz(size_of::<vfio_iommu_type1_dma_map>())?;
-        let request = MapRequest::parse(map.flags, map.vaddr, map.iova, map.size)?;
+        let request = MapRequest::parse(map.flags, map.vaddr, map.iova, map.size)
+            .explain(what(map.iova, map.size))?;
 
         // The domains stay until the end.
         let space = self.space.read_killable()?;
@@ -56,24 +80,38 @@ impl Container {
     /// may lock more memory than the limit.
     fn reserve(&self, request: &MapRequest) -> Result<Option<bool>> {
         let mut state = self.state.lock();
-        request.check_alignment(state.page_sizes)?;
+        request
+            .check_alignment(state.page_sizes)
+            .explain(what(request.range.start, request.size))?;
         loop {
             // Whether a mapping that is on its way will stay, or is gone, shows later.
             if !state.is_busy(&request.range) && !state.is_filling(&request.range) {
-                if state.is_mapped(&request.range) {
-                    return Err(EEXIST);
+                if let Some(other) = state.first_overlap(&request.range) {
+                    return Err(refuse!(
+                        EEXIST,
+                        "{}: it overlaps the mapping at {other:#x}",
+                        what(request.range.start, request.size)
+                    ));
                 }
                 if state.available > 0 {
                     break;
                 }
                 if state.filling == 0 {
-                    return Err(ENOSPC);
+                    return Err(refuse!(
+                        ENOSPC,
+                        "{}: the container has as many mappings as dma_entry_limit allows",
+                        what(request.range.start, request.size)
+                    ));
                 }
             }
             state = self.wait_or_leave(state)?;
         }
         if !iova::is_usable(&state.usable, &request.range) {
-            return Err(EINVAL);
+            return Err(refuse!(
+                EINVAL,
+                "{}: the IOMMU cannot map all of it, or parts are reserved",
+                what(request.range.start, request.size)
+            ));
         }
 
         let task = current!();
@@ -142,14 +180,20 @@ impl Container {
     /// Gives a mapping whose address in the process is invalid a new one, in the current process.
     fn update_vaddr(&self, request: &MapRequest) -> Result {
         let mut state = self.state.lock();
-        request.check_alignment(state.page_sizes)?;
+        request
+            .check_alignment(state.page_sizes)
+            .explain(what(request.range.start, request.size))?;
         while state.is_busy(&request.range) || state.is_filling(&request.range) {
             state = self.wait_or_leave(state)?;
         }
         let start = state.first_overlap(&request.range).ok_or(ENOENT)?;
         let dma = state.dmas.get_mut(&start).ok_or(ENOENT)?;
         if !dma.vaddr_invalid || dma.range(start) != request.range {
-            return Err(EINVAL);
+            return Err(refuse!(
+                EINVAL,
+                "{}: no mapping of just this range waits for a new address",
+                what(request.range.start, request.size)
+            ));
         }
         dma.change_owner()?;
         dma.vaddr = request.vaddr;

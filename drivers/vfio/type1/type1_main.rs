@@ -9,10 +9,14 @@
 #![deny(unsafe_code)]
 
 use kernel::prelude::*;
-use vfio_kapi::iommu_driver::Registration;
+use vfio_kapi::{
+    debugfs::Folder,
+    iommu_driver::Registration, //
+};
 
 mod abi;
 mod container;
+mod debugfs;
 mod dirty;
 mod dma;
 mod driver;
@@ -31,13 +35,17 @@ module! {
 }
 
 struct Type1Module {
-    _registration: Registration<container::Container>,
+    _debugfs: Option<Folder<()>>,
+    _registration: Registration<debugfs::Listed>,
 }
 
 impl kernel::Module for Type1Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        debugfs::init()?;
+        let registration = Registration::new()?;
         Ok(Self {
-            _registration: Registration::new()?,
+            _debugfs: debugfs::add(),
+            _registration: registration,
         })
     }
 }

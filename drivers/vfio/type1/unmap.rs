@@ -21,6 +21,8 @@ use vfio_kapi::{
         IoMapping,
         IoSpace, //
     },
+    refusal::Explain,
+    refuse,
     uaccess::UserArg,
     uapi::{
         vfio_bitmap,
@@ -61,7 +63,7 @@ impl Container {
     /// made invalid but there are emulated devices; `EINTR` when killed.
     pub(crate) fn unmap_dma(&self, devices: &DeviceList, arg: UserArg) -> Result {
         let mut unmap: DmaUnmap = arg.read_argsz(size_of::<DmaUnmap>())?;
-        let flags = UnmapFlags::parse(unmap.flags)?;
+        let flags = UnmapFlags::parse(unmap.flags).explain("UNMAP_DMA")?;
         let bitmap = if flags.dirty_bitmap {
             Some(Self::read_bitmap(arg, &unmap)?)
         } else {
@@ -88,7 +90,9 @@ impl Container {
         bitmap: Option<vfio_bitmap>,
     ) -> Result<u64> {
         let mut state = self.state.lock();
-        let range = flags.range(iova, size, state.page_sizes)?;
+        let range = flags
+            .range(iova, size, state.page_sizes)
+            .explain(fmt!("UNMAP_DMA of {size:#x} bytes at {iova:#x}"))?;
         if let Some(bitmap) = &bitmap {
             state.check_tracking(bitmap)?;
         }
@@ -174,9 +178,14 @@ impl Container {
     fn invalidate_vaddr(&self, flags: UnmapFlags, iova: u64, size: u64) -> Result<u64> {
         let mut state = self.state.lock();
         if state.has_emulated() {
-            return Err(EBUSY);
+            return Err(refuse!(
+                EBUSY,
+                "UNMAP_DMA: there are emulated devices, so addresses cannot be taken away"
+            ));
         }
-        let range = flags.range(iova, size, state.page_sizes)?;
+        let range = flags
+            .range(iova, size, state.page_sizes)
+            .explain(fmt!("UNMAP_DMA of {size:#x} bytes at {iova:#x}"))?;
         while state.is_busy(&range) || state.is_filling(&range) {
             state = self.wait_or_leave(state)?;
         }
@@ -214,17 +223,22 @@ impl State {
     ///
     /// `EINVAL` if a mapping is partly in `range`.
     pub(crate) fn check_bisection(&self, range: &IovaRange) -> Result {
-        let cut = |at: u64| {
+        for end in [range.start, range.last] {
             let at = IovaRange {
-                start: at,
-                last: at,
+                start: end,
+                last: end,
             };
-            self.first_overlap(&at)
-                .and_then(|start| Some((start, self.dmas.get(&start)?)))
-                .is_some_and(|(start, dma)| bisects(range, &dma.range(start)))
-        };
-        if cut(range.start) || cut(range.last) {
-            return Err(EINVAL);
+            let found = self
+                .first_overlap(&at)
+                .and_then(|start| Some((start, self.dmas.get(&start)?)));
+            if let Some((start, dma)) = found {
+                if bisects(range, &dma.range(start)) {
+                    return Err(refuse!(
+                        EINVAL,
+                        "the range ends inside of the mapping at {start:#x}"
+                    ));
+                }
+            }
         }
         Ok(())
     }
@@ -323,17 +337,30 @@ impl State {
 
 /// Unmaps and unpins all of `dmas`, and takes the accounting back.
 fn release(space: &IoSpace, mut dmas: RBTree<u64, Dma>) -> Released {
+    let mut all = dmas.iter_mut();
+    let first = all.next();
+    if all.next().is_some() {
+        return release_many(space, &mut dmas);
+    }
+    match first {
+        None => Released { count: 0, bytes: 0 },
+        Some((_, only)) => {
+            space.unmap(&mut only.io);
+            only.shrink_locked(0);
+            Released {
+                count: 1,
+                bytes: only.size(),
+            }
+        }
+    }
+}
+
+#[inline(never)]
+fn release_many(space: &IoSpace, dmas: &mut RBTree<u64, Dma>) -> Released {
     let mut count = 0;
     let mut bytes = 0u64;
     let mut rest = dmas.values_mut().peekable();
     while let Some(first) = rest.next() {
-        if rest.peek().is_none() {
-            count += 1;
-            bytes = bytes.saturating_add(first.size());
-            space.unmap(&mut first.io);
-            first.shrink_locked(0);
-            break;
-        }
         // Neighbours mostly have the same owner, whose address space is then locked once.
         let mut pages = 0;
         let mut see = |io: &IoMapping, locked: &mut u64| {

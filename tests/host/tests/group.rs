@@ -16,6 +16,8 @@ enum Step {
     Detach,
     OpenDevice,
     CloseDevice,
+    BindDevice,
+    UnbindDevice,
     LastDeviceGoes,
 }
 
@@ -30,6 +32,8 @@ fn step() -> impl Strategy<Value = Step> {
         CloseDevice,
         Attach,
         OpenDevice,
+        BindDevice,
+        UnbindDevice,
         LastDeviceGoes,
     ])
 }
@@ -58,14 +62,25 @@ proptest! {
                     prop_assert!(before.attached && before.users == 0);
                     group.attached = false;
                 },
-                Step::OpenDevice => if group.attached { group.users += 1; },
+                Step::OpenDevice => if group.open_device().is_ok() {
+                    prop_assert!(before.attached);
+                    group.users += 1;
+                },
+                // Devices are bound by their own nodes, which are there as long as they are.
+                Step::BindDevice => if group.present && group.bind().is_ok() {
+                    prop_assert!(!before.opened);
+                    group.bound += 1;
+                },
+                Step::UnbindDevice => group.bound = group.bound.saturating_sub(1),
                 Step::CloseDevice => group.users = group.users.saturating_sub(1),
-                Step::LastDeviceGoes => if group.users == 0 {
+                Step::LastDeviceGoes => if group.users == 0 && group.bound == 0 {
                     group.attached = false;
                     group.present = false;
                 },
             }
             prop_assert!(group.users == 0 || group.attached);
+            // Either the group is used, or its devices are.
+            prop_assert!(!group.opened || group.bound == 0);
             prop_assert!(!group.attached || (group.opened && group.present));
             match group.status(|| false) {
                 Ok(flags) => {
@@ -103,6 +118,16 @@ proptest! {
         // Asking leaves traces, so it is not done for nothing.
         prop_assert_eq!(asked.get(), present && noiommu);
         prop_assert_eq!(group.permit(ask).is_ok(), !noiommu || raw_io);
+    }
+
+    #[test]
+    fn no_translation_is_for_those_who_expect_none(noiommu: bool, raw_io: bool, has_ioas: bool) {
+        let group = Group { present: true, noiommu, ..Group::default() };
+        let expected = match (noiommu && !raw_io, has_ioas) {
+            (false, false) => Ok(()),
+            _ => Err(EPERM),
+        };
+        prop_assert_eq!(group.permit_direct(|| raw_io, || has_ioas), expected);
     }
 }
 

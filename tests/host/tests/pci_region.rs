@@ -132,24 +132,6 @@ proptest! {
     }
 
     #[test]
-    fn intersections_are_those_of_sets(a in -20i64..20, n in 0i64..20, b in -20i64..20, m in 0i64..20) {
-        let common: Vec<i64> = (a..a + n).filter(|x| (b..b + m).contains(x)).collect();
-        let expected = common.first().map(|first| Intersection {
-            buf_offset: (first - a) as u64,
-            block_offset: (first - b) as u64,
-            count: common.len() as u64,
-        });
-        prop_assert_eq!(intersect(a..a + n, b..b + m), expected);
-    }
-
-    #[test]
-    fn intersections_of_anything_do_not_overflow(a: i64, b: i64, c: i64, d: i64) {
-        if let Some(i) = intersect(a..b, c..d) {
-            prop_assert!(i.count > 0 && (i.buf_offset == 0 || i.block_offset == 0));
-        }
-    }
-
-    #[test]
     fn vga_ranges_hold_the_position(pos in prop_oneof![0u64..0x500, 0x9_fff0u64..0xc_0010, any::<u64>()]) {
         let legacy = (0xa_0000..0xc_0000).contains(&pos)
             || (0x3b0..0x3bc).contains(&pos)

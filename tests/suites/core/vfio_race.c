@@ -34,7 +34,9 @@ static const char *node(const char *name)
 	if (len < 0)
 		return "/dev/vfio/none";
 	target[len] = 0;
-	snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(target, '/') + 1);
+	snprintf(path, sizeof(path), "/dev/vfio/noiommu-%s", strrchr(target, '/') + 1);
+	if (access(path, F_OK))
+		snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(target, '/') + 1);
 	return path;
 }
 
@@ -156,7 +158,8 @@ static void step(unsigned int *seed, char *ram)
 		break;
 	case 7: case 8:
 		for (int i = 0; i < SLOTS; i++)
-			ioctl(slots[i], VFIO_SET_IOMMU, at & 64 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU);
+			if (ioctl(slots[i], VFIO_SET_IOMMU, at & 64 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU))
+				ioctl(slots[i], VFIO_SET_IOMMU, VFIO_NOIOMMU_IOMMU);
 		break;
 	case 9: case 10: case 11:
 		for (int i = 0; i < SLOTS; i++) {

@@ -8,7 +8,7 @@
  *
  * usage: vfio_transcript SECTION BDF [BDF2]
  */
-#include "../vfio_user.h"
+#include "../transcript.h"
 
 #include <poll.h>
 #include <setjmp.h>
@@ -16,101 +16,9 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <linux/capability.h>
 #include <linux/pci_regs.h>
 
 static const char *bdf, *bdf2;
-
-/* --- saying what happened ------------------------------------------------------------------------------- */
-
-/* One line: what was asked, what it returned (1 stands for any file descriptor), the errno. */
-static long say(long ret, const char *format, ...)
-{
-	int error = ret < 0 ? errno : 0;
-	va_list args;
-
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf(" = %ld %s\n", ret, error_name(error));
-	return ret;
-}
-
-#define ASK(call, ...) ({ errno = 0; say((call), __VA_ARGS__); })
-/* Asked twice: a refusal must leave no change. */
-#define TWICE(call, ...) ({ ASK(call, __VA_ARGS__); ASK(call, __VA_ARGS__); })
-#define FD(call) ({ int fd_ = (call); if (fd_ >= 0) close(fd_); fd_ < 0 ? -1 : 1; })
-
-static void heading(const char *text)
-{
-	printf("# %s\n", text);
-}
-
-static void hex(const char *label, const void *data, size_t size)
-{
-	const uint8_t *bytes = data;
-
-	printf("%s:", label);
-	for (size_t i = 0; i < size; i++)
-		printf("%s%02x", i % 4 ? "" : " ", bytes[i]);
-	printf("\n");
-}
-
-static uint32_t seed = 1;
-
-static uint32_t rnd(uint32_t limit)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return limit ? seed % limit : seed;
-}
-
-#define PICK(array) ((array)[rnd(ARRAY_SIZE(array))])
-
-/* No memory is mapped there; the compiler must not know. */
-static void *volatile BAD = (void *)8;
-
-static void *memory(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED)
-		fail("mmap");
-	return p;
-}
-
-/* Without CAP_IPC_LOCK and the like, as an ordinary user has it. */
-static void drop_capabilities(void)
-{
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = {};
-
-	if (syscall(SYS_capset, &head, data))
-		fail("capset");
-}
-
-/* Runs a part in a process of its own, so that what it drops or breaks stays there. */
-static void apart(void (*part)(void))
-{
-	int status;
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		fail("fork");
-	if (!pid) {
-		part();
-		fflush(stdout);
-		_exit(0);
-	}
-	waitpid(pid, &status, 0);
-	if (status)
-		printf("part ended with status %x\n", status);
-}
 
 /* --- container and group -------------------------------------------------------------------------------- */
 

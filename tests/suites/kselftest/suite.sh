@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-# The kernel's own VFIO selftests (tools/testing/selftests/vfio), every case that needs no iommufd.
+# The kernel's own VFIO selftests (tools/testing/selftests/vfio): the modes that use containers, and with
+# KSELFTEST_IOMMUFD=1 those that use iommufd.
 #
 # By default every program runs on igb, whose user-space driver they carry, and the quick ones on all devices;
 # KSELFTEST_LONG=1 runs every program in every mode on every device.
 
 MODES="vfio_type1_iommu vfio_type1v2_iommu"
+[ -z "$KSELFTEST_IOMMUFD" ] || MODES="iommufd_compat_type1 iommufd_compat_type1v2 iommufd"
+# The mode of what is only run in one; the last of them.
+MODE=${MODES##* }
 
-# variants [SUFFIX]...: options that choose the variants of the two container modes.
+# variants [SUFFIX]...: options that choose the variants of the modes.
 variants() {
 	for mode in $MODES; do
 		for suffix in "${@:-}"; do
@@ -18,7 +22,7 @@ variants() {
 one_device() {
 	t "$1.bind" bind "$1"
 	for mode in $MODES; do
-		[ -n "$KSELFTEST_LONG" ] || [ $mode = vfio_type1v2_iommu ] || continue
+		[ -n "$KSELFTEST_LONG" ] || [ $mode = "$MODE" ] || continue
 		VFIO_IOMMU_MODE=$mode t "$1.vfio_pci_device_test.$mode" kst vfio_pci_device_test "$1"
 	done
 	if [ -n "$KSELFTEST_LONG" ] || [ "$1" = igb ]; then
@@ -32,6 +36,7 @@ one_device() {
 		# shellcheck disable=SC2046
 		t "$1.vfio_pci_driver_test" kst vfio_pci_driver_test "$1" $(variants)
 	fi
+	[ -z "$KSELFTEST_IOMMUFD" ] || t "$1.vfio_iommufd_setup_test" kst vfio_iommufd_setup_test "$1"
 	t "$1.unbind" unbind "$1"
 }
 

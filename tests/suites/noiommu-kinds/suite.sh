@@ -35,7 +35,7 @@ ktap_begin
 VFIO_PARAMS_vfio_iommu_type1=allow_unsafe_interrupts=1
 t load vfio_load
 t off off
-if [ "$(selected vfio)" != c ]; then
+if [ "$(selected vfio)" = rust ] || [ -e $PARAMETER ]; then
 	t on on
 	t kinds noiommu_rules kinds "$(bdf edu)" "$(bdf nvme-bypass)"
 	t with-iommu vfio-edu "$(bdf edu)"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Several threads map and unmap in one container at once; then a process that
- * maps much is killed; then operations are timed.
+ * maps much is killed; then operations are timed. Fails if anything is left
+ * pinned or accounted, or a call failed that must not.
  *
  * usage: type1_threads <group> <seconds>
  */
@@ -28,6 +29,7 @@ static int container;
 static char *mem;
 static volatile int stop;
 static long results[8];
+static int failed;
 
 static double now(void)
 {
@@ -53,8 +55,24 @@ static long status(const char *path, const char *key)
 
 static long pins(void)
 {
+	/* The counters of the processors are summed up only now and then. */
+	FILE *f = fopen("/proc/sys/vm/stat_refresh", "w");
+
+	if (f) {
+		fputs("1", f);
+		fclose(f);
+	}
 	return status("/proc/vmstat", "nr_foll_pin_acquired") -
 	       status("/proc/vmstat", "nr_foll_pin_released");
+}
+
+/* What has to be 0 at this point. */
+static void nothing(const char *what, long value)
+{
+	if (value) {
+		printf("FAILED: %s is %ld\n", what, value);
+		failed = 1;
+	}
 }
 
 static int map(uint64_t iova, uint64_t vaddr, uint64_t size)
@@ -116,6 +134,7 @@ static void timing(const char *name, uint64_t size, char *at, int count, int all
 	t2 = now();
 	printf("time %-28s map %9.1f us  unmap %9.1f us%s\n", name,
 	       (t1 - t0) * 1e6 / count, (t2 - t1) * 1e6 / count, bad ? " FAILED" : "");
+	failed |= bad;
 }
 
 int main(int argc, char **argv)
@@ -155,6 +174,9 @@ int main(int argc, char **argv)
 	printf("threads did %ld %ld %ld %ld error %ld, locked %ld kB, pins %ld\n",
 	       results[0], results[1], results[2], results[3], results[7],
 	       status("/proc/self/status", "VmLck:"), pins() - before);
+	nothing("a wrong error", results[7]);
+	nothing("locked memory", status("/proc/self/status", "VmLck:"));
+	nothing("the number of pins", pins() - before);
 
 	pid = fork();
 	if (!pid) {
@@ -172,6 +194,7 @@ int main(int argc, char **argv)
 	printf("killed after %.0f ms, status %x, pins %ld\n", (now() - t) * 1e3, wstatus,
 	       pins() - before);
 	unmap(0, 0, 2);
+	nothing("the number of pins after a kill", pins() - before);
 
 	/* Scattered: touch in an order that the page allocator does not like. */
 	for (i = 0; i < 2; i++)
@@ -193,5 +216,7 @@ int main(int argc, char **argv)
 	close(container);
 	printf("end: locked %ld kB, pins %ld\n", status("/proc/self/status", "VmLck:"),
 	       pins() - before);
-	return 0;
+	nothing("locked memory at the end", status("/proc/self/status", "VmLck:"));
+	nothing("the number of pins at the end", pins() - before);
+	return failed;
 }

@@ -35,7 +35,7 @@ selected() {
 # vfio_load [MODULE=rust|c]...: loads the four modules as selected, but for those named here.
 # Parameters of a module: VFIO_PARAMS_vfio_iommu_type1="allow_unsafe_interrupts=1" and the like.
 vfio_load() {
-	modprobe irqbypass
+	modprobe -a $(cat /vm/needed)
 	for module in vfio vfio_iommu_type1 vfio-pci-core vfio-pci; do
 		which=$(selected $module)
 		for word in "$@"; do

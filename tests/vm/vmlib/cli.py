@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from . import initramfs, kernellog, modules, paths, qemu, suites
-from .machine import MACHINES
+from .machine import MACHINES, Machine
 
 DESCRIPTION = "Boots a test machine with the stock kernel and runs suites or shell text in it."
 EPILOG = """\
@@ -35,7 +35,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--suite", action="append", default=[], help="a suite (default: those of the machine)")
     parser.add_argument("--long", action="store_true", help="run the long suites too")
     parser.add_argument("--modules", default="", help="rust | c | those in Rust | -those in C (default: rust)")
-    parser.add_argument("--modules-dir", type=Path, help="folder with our .ko files (default: build/<arch>)")
+    parser.add_argument("--modules-dir", type=Path, help="folder with our .ko files (default: build/<arch>[-<kernel>])")
     parser.add_argument("--rust", action="append", default=[], metavar="NAME=KO", help="one of our .ko files")
     parser.add_argument("--sh", help="shell text to run instead of a suite")
     parser.add_argument("--script", type=Path, help="as --sh, from a file")
@@ -49,12 +49,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="keep initramfs, console, output and kernel log in this folder")
     parser.add_argument("--jobs", type=int, default=2, help="machines that run side by side (default: 2)")
     parser.add_argument("--list", action="store_true", help="list machines and suites")
+    parser.add_argument("--kernels", action="store_true", help="list the kernels that the run needs: stock, debug, iommufd")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the kernel's console as well")
     return parser.parse_args(argv)
 
 
-def rust_modules(options: argparse.Namespace, arch: str) -> dict[str, Path]:
-    directory = options.modules_dir or paths.PROJECT / "build" / arch
+def rust_modules(options: argparse.Namespace, machine: Machine) -> dict[str, Path]:
+    directory = options.modules_dir or paths.our_modules(machine.arch, machine.kernel)
     found = modules.ours(directory) if directory.is_dir() else {}
     for item in options.rust:
         name, _, path = item.partition("=")
@@ -65,7 +66,7 @@ def rust_modules(options: argparse.Namespace, arch: str) -> dict[str, Path]:
 def shell(options: argparse.Namespace, work: Path) -> int:
     """--sh: one boot, everything shown as it comes, the kernel log at the end."""
     machine = MACHINES[(options.machine or ["q35-vtd"])[0]]
-    rust = rust_modules(options, machine.arch)
+    rust = rust_modules(options, machine)
     text = options.modules or ("rust" if set(rust) == set(modules.NAMES) and options.modules_dir else "") or (",".join(f"{n}=rust" for n in rust) if rust else "c")
     selection = modules.parse_selection(text)
     command = ("vfio_load || exit\n" if options.load else "") + options.sh + "\n"
@@ -115,6 +116,9 @@ def main() -> int:
             raise SystemExit(f"no machine is called {name}: {', '.join(MACHINES)}")
     if options.list:
         suites.show()
+        return 0
+    if options.kernels:
+        print(*sorted({machine.kernel for machine, _ in suites.selected(options)}))
         return 0
     work = options.work or Path(tempfile.mkdtemp(prefix="vfio-vm."))
     work.mkdir(parents=True, exist_ok=True)

@@ -60,19 +60,19 @@ class Cpio:
         self._out.close()
 
 
-def release(stock: Path) -> str:
-    return next((stock / "lib" / "modules").iterdir()).name
+def release(kernel: Path) -> str:
+    return next((kernel / "lib" / "modules").iterdir()).name
 
 
 def module_data(path: Path) -> bytes:
     return lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
 
 
-class StockModules:
-    """The stock kernel's modules and what each needs (modules.dep)."""
+class KernelModules:
+    """A kernel's own modules and what each needs (modules.dep)."""
 
-    def __init__(self, stock: Path):
-        self.base = stock / "lib" / "modules" / release(stock)
+    def __init__(self, kernel: Path):
+        self.base = kernel / "lib" / "modules" / release(kernel)
         self.files: dict[str, str] = {}
         self.needs: dict[str, list[str]] = {}
         for line in (self.base / "modules.dep").read_text().splitlines():
@@ -107,8 +107,7 @@ def build(
     environment: dict[str, str],
 ) -> None:
     """Writes the initramfs of `machine` that runs the shell text `command` and powers off."""
-    stock = paths.stock(machine.arch)
-    kernel = StockModules(stock)
+    kernel = KernelModules(paths.kernel(machine.arch, machine.kernel))
     cpio = Cpio(out)
     for name in ("proc", "sys", "dev", "tmp", "run", "mnt", "root", "sbin", "bin", "lib", "etc", "vm"):
         cpio.directory(name)
@@ -140,12 +139,18 @@ def build(
     cpio.data("vm/devices", table.encode())
     cpio.data("vm/env", "".join(f"export {k}='{v}'\n" for k, v in environment.items()).encode())
     cpio.data("vm/early", " ".join(machine.early).encode())
+    # What the VFIO modules, ours as well as the C ones, need of others.
+    others = [n for n in kernel.closure(vfio_modules.NAMES) if n not in vfio]
+    cpio.data("vm/needed", "\n".join(others).encode())
     cpio.data("vm/command", command.encode())
     cpio.file("vm/lib.sh", GUEST / "lib.sh")
     cpio.data("init", (GUEST / "init").read_bytes(), 0o755)
     programs = paths.test_programs(machine.arch)
     for path in sorted(programs.iterdir()) if programs.is_dir() else []:
-        cpio.file(f"vm/bin/{path.name}", path)
+        if path.is_file():
+            cpio.file(f"vm/bin/{path.name}", path)
+    for path in sorted(programs.glob("modules/*.ko")):
+        cpio.file(f"vm/test-modules/{path.name}", path)
     sample = paths.PROJECT / "build" / machine.arch / "vfio-edu"
     if sample.exists():
         cpio.file("vm/bin/vfio-edu", sample)

@@ -35,6 +35,7 @@ class Machine:
     modules: tuple[str, ...] = ()  # extra stock modules in the initramfs, loaded by nobody but the suites
     early: tuple[str, ...] = ()  # stock modules loaded before anything else
     memory: str = "4G"
+    kernel: str = "stock"  # or "debug", or "iommufd": the stock kernel with iommufd; modules of ours are built for each
 
     def device(self, name: str) -> Device:
         return next(d for d in self.devices if d.name == name)
@@ -95,7 +96,29 @@ PC_DEVICES = (
 
 HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk")
 
+
+def kvm_machine(name: str, about: str, iommu: str) -> Machine:
+    """A PC whose stock kernel runs KVM: QEMU's own emulation has AMD's virtualisation."""
+    return Machine(
+        name=name,
+        about=about,
+        arch="amd64",
+        qemu="qemu-system-x86_64",
+        args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2", "-device", f"intel-iommu,{iommu}"),
+        cmdline="console=ttyS0 intel_iommu=on no_timer_check tsc=reliable",
+        devices=tuple(d for d in PC_DEVICES if d.name in ("edu", "igb")),
+        suites=("kvm",),
+        modules=(*HOST_DRIVERS, "kvm_amd"),
+        memory="1G",
+    )
+
+
 HUGE_PAGES = "hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=16"
+
+VTD = ("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2")
+VTD += ("-device", "intel-iommu,intremap=on,caching-mode=on")
+# A loaded host delays emulated timers: what the kernel concludes from that is not for us.
+VTD_CMDLINE = f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}"
 
 MACHINES = {
     m.name: m
@@ -105,14 +128,26 @@ MACHINES = {
             about="PC, Intel VT-d with interrupt remapping",
             arch="amd64",
             qemu="qemu-system-x86_64",
-            args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2")
-            + ("-device", "intel-iommu,intremap=on,caching-mode=on"),
-            # A loaded host delays emulated timers: what the kernel concludes from that is not for us.
-            cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
+            args=VTD,
+            cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "pci", "errors", "kselftest"),
-            long_suites=("kselftest-long", "pci-long"),
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "diag", "pci", "dma-buf", "emulated")
+            + ("tables", "abi", "variants", "errors", "kselftest"),
+            long_suites=("kselftest-long", "pci-long", "emulated-long", "type1-long"),
+            modules=HOST_DRIVERS + ("mdev",),
+        ),
+        Machine(
+            name="q35-iommufd",
+            about="PC, Intel VT-d, the stock kernel with iommufd as a module",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=VTD,
+            cmdline=VTD_CMDLINE,
+            devices=PC_DEVICES,
+            suites=("iommufd", "kselftest-iommufd"),
+            long_suites=("smoke", "kselftest-long", "core"),
             modules=HOST_DRIVERS,
+            kernel="iommufd",
         ),
         Machine(
             name="q35-noiommu",
@@ -149,6 +184,12 @@ MACHINES = {
             ),
             suites=("noiommu-kinds",),
             memory="512M",
+        ),
+        kvm_machine("q35-kvm", "PC with VT-d; KVM runs in it", "intremap=on,caching-mode=on"),
+        kvm_machine(
+            "q35-kvm-snoop",
+            "the same; its VT-d makes all DMA coherent",
+            "intremap=on,caching-mode=on,snoop-control=on",
         ),
     )
 }

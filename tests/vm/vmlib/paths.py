@@ -7,9 +7,22 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[3]
 
 
-def stock(arch: str) -> Path:
-    """The unpacked stock kernel: vmlinuz and lib/modules/<release>."""
-    return Path(os.environ.get("VFIO_STOCK") or missing("VFIO_STOCK")) / arch
+# What each kernel is called in the environment.
+KERNELS = {"stock": "VFIO_STOCK", "debug": "VFIO_DEBUG", "iommufd": "VFIO_IOMMUFD"}
+
+
+def kernel(arch: str, which: str) -> Path:
+    """One of the kernels: vmlinuz and lib/modules/<release>."""
+    name = KERNELS[which]
+    path = Path(os.environ.get(name) or missing(name)) / arch
+    if not (path / "vmlinuz").exists():
+        raise SystemExit(f"there is no kernel in {path}: run `scripts/setup {'kernel' if which == 'stock' else which}`")
+    return path
+
+
+def our_modules(arch: str, which: str) -> Path:
+    """Where `make modules` puts those that are built for that kernel."""
+    return PROJECT / "build" / (arch if which == "stock" else f"{arch}-{which}")
 
 
 def test_programs(arch: str) -> Path:

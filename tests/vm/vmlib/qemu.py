@@ -52,7 +52,7 @@ def child_setup() -> None:
 
 
 def command_line(machine: Machine, work: Path, disk: Path, extra_cmdline: str, extra_args: list[str]) -> list[str]:
-    stock = paths.stock(machine.arch)
+    kernel = paths.kernel(machine.arch, machine.kernel)
     command = [machine.qemu, "-accel", accelerator(), *machine.args, "-m", machine.memory]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     for device in machine.devices:
@@ -60,7 +60,7 @@ def command_line(machine: Machine, work: Path, disk: Path, extra_cmdline: str, e
     for name in ("console", "output", "kernel"):
         command += ["-chardev", f"file,id={name},path={work / name}", "-serial", f"chardev:{name}"]
     append = f"{machine.cmdline} panic=-1 loglevel=5 printk.time=1 log_buf_len=4M {extra_cmdline}"
-    command += ["-kernel", str(stock / "vmlinuz"), "-initrd", str(work / "initramfs"), "-append", append]
+    command += ["-kernel", str(kernel / "vmlinuz"), "-initrd", str(work / "initramfs"), "-append", append]
     return command + extra_args
 
 

@@ -25,6 +25,7 @@ class Suite:
     both: bool = False  # wants our modules beside the C ones, so there is nothing to do for MODULES=c
     allowed: str = ""  # expression for kernel messages that this suite provokes
     cmdline: str = ""
+    files: tuple[str, ...] = ()  # more files of the project, that /vm/suite has to have
 
     @property
     def path(self) -> Path:
@@ -57,6 +58,7 @@ SUITES = {
         Suite("mix", "each module alone in Rust, and each alone in C", 900, both=True),
         Suite("lifecycle", "load, bind, open, unbind, unload in every order, 100 times", 2400, cmdline=SLUB),
         Suite("core", "threads race for groups, containers and devices; modules come and go", 300, both=True, cmdline=SLUB),
+        Suite("diag", "debugfs, messages at refusals, who holds a device", 600, both=True, cmdline=SLUB),
         Suite("pci", "several threads do all that a user can do to a device, at random", 600, cmdline=SLUB),
         Suite(
             "pci-long",
@@ -66,8 +68,43 @@ SUITES = {
             environment=(("PCI_LONG", "1"),),
             cmdline=SLUB,
         ),
-        Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 300, cmdline=SLUB),
+        Suite("dma-buf", "BARs as dma-bufs: imported, revoked, outliving the device", 300, cmdline=SLUB),
+        Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, cmdline=SLUB),
+        Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
+        Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
+        Suite("variants", "a C variant driver of vfio-pci on our modules", 300, cmdline=SLUB),
+        Suite(
+            "emulated",
+            "mediated and emulated devices, C drivers above our modules; answers the same as on the C ones",
+            900,
+            cmdline=SLUB,
+        ),
+        Suite(
+            "emulated-long",
+            "the same, with threads racing for longer",
+            1800,
+            script="emulated",
+            environment=(("EMULATED_SECONDS", "180"),),
+            cmdline=SLUB,
+        ),
+        Suite(
+            "type1-long",
+            "threads map and unmap in one container, who maps is killed; nothing left",
+            900,
+            script="type1",
+            cmdline=SLUB,
+        ),
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, allowed=EDU_FAULTS, cmdline=SLUB),
+        Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
+        Suite(
+            "kselftest-iommufd",
+            "the kernel's selftests, the modes of iommufd",
+            1800,
+            script="kselftest",
+            environment=(("KSELFTEST_IOMMUFD", "1"),),
+            allowed=IGB_FAULTS,
+        ),
+        Suite("iommufd", "device nodes and iommufd: answers the same as those of the C modules; races", 1800, cmdline=SLUB),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
@@ -124,6 +161,9 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
     for path in sorted(suite.path.parent.iterdir()):
         if path.is_file() and path.suffix != ".c":
             files[f"/vm/suite/{path.name}"] = path
+    for pattern in suite.files:
+        for path in sorted(paths.PROJECT.glob(pattern)):
+            files[f"/vm/suite/{path.name}"] = path
     initramfs.build(
         folder / "initramfs",
         machine,
@@ -179,8 +219,8 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
     return tally
 
 
-def run(options: argparse.Namespace, work: Path, rust_modules) -> int:
-    """Runs what was asked for; the last line is `N passed, N failed, N skipped`."""
+def selected(options: argparse.Namespace) -> list[tuple[Machine, Suite]]:
+    """What was asked for: each is a boot."""
     for name in options.suite:
         if name not in SUITES:
             raise SystemExit(f"no suite is called {name}: {', '.join(SUITES)}")
@@ -193,6 +233,12 @@ def run(options: argparse.Namespace, work: Path, rust_modules) -> int:
             scripts = {SUITES[s].script for s in machine.long_suites}
             wanted = [s for s in machine.suites if s not in scripts] + list(machine.long_suites)
         jobs += [(machine, SUITES[s]) for s in wanted]
+    return jobs
+
+
+def run(options: argparse.Namespace, work: Path, rust_modules) -> int:
+    """Runs what was asked for; the last line is `N passed, N failed, N skipped`."""
+    jobs = selected(options)
     initramfs.make_disk(work / "disk")
     print("TAP version 13", flush=True)
     total = ktap.Tally()
@@ -200,7 +246,7 @@ def run(options: argparse.Namespace, work: Path, rust_modules) -> int:
 
     def job(pair) -> ktap.Tally:
         machine, suite = pair
-        return run_one(options, work, machine, suite, rust_modules(options, machine.arch), live)
+        return run_one(options, work, machine, suite, rust_modules(options, machine), live)
 
     with ThreadPoolExecutor(max_workers=max(1, options.jobs)) as pool:
         # Those that may last longest start first.

@@ -112,6 +112,11 @@ impl IoMapping {
         self.done != 0
     }
 
+    /// How many extents are remembered; 0 if there are too many of them.
+    pub fn extents(&self) -> usize {
+        self.store.extents().len()
+    }
+
     /// Whether the device may read.
     #[inline]
     pub fn readable(&self) -> bool {

@@ -22,6 +22,7 @@ use kernel::{
     types::NotThreadSafe, //
 };
 use vfio_bindings as vb;
+use vfio_logic::iommufd::Ownership;
 
 impl<S> PciCoreDevice<S> {
     /// Puts the device into the set of those that are hot reset with it; alone if `alone`.
@@ -158,11 +159,31 @@ impl<S> LockedSet<'_, S> {
         unsafe { vb::vfio_device_set_open_count(self.set) }
     }
 
-    /// Whether a function is behind a device of the set.
+    /// The device of the set that a function is behind, if there is one.
     #[inline]
-    pub fn contains(&self, pdev: &pci::Device) -> bool {
+    pub fn find(&self, pdev: &pci::Device) -> Option<&PciCoreDevice<S>> {
         // SAFETY: The lock is held; the function is valid and only compared.
-        unsafe { !vb::vfio_find_device_in_devset(self.set, &raw mut (*raw(pdev)).dev).is_null() }
+        let found =
+            unsafe { vb::vfio_find_device_in_devset(self.set, &raw mut (*raw(pdev)).dev) };
+        // SAFETY: As in `Devices::next`.
+        (!found.is_null()).then(|| unsafe { PciCoreDevice::from_vfio_raw(found) })
+    }
+
+    /// What the user of the iommufd that `user` is bound to has to do with `device`; both have to be in
+    /// this set.
+    #[inline]
+    pub fn ownership(&self, user: &PciCoreDevice<S>, device: &PciCoreDevice<S>) -> Ownership {
+        if !self.is_set_of(user) || !self.is_set_of(device) {
+            return Ownership::None;
+        }
+        #[cfg(CONFIG_IOMMUFD)]
+        // SAFETY: The lock is held, so `user` stays bound, and keeps the iommufd.
+        return Ownership::from_answer(unsafe {
+            let ctx = vb::vfio_iommufd_device_ictx(user.vfio().as_raw());
+            vb::vfio_iommufd_get_dev_id(device.vfio().as_raw(), ctx)
+        });
+        #[cfg(not(CONFIG_IOMMUFD))]
+        Ownership::None
     }
 }
 

@@ -26,7 +26,8 @@ use kernel::{
 use msi::Msi;
 use vfio_kapi::{
     eventfd::EventFd,
-    pci::intx as pin, //
+    pci::intx as pin,
+    refusal::Explain, //
 };
 use vfio_logic::irq::{
     self as rules,
@@ -149,7 +150,9 @@ pub(crate) fn set_irqs(
         has_req: !notices.slot(Notice::Req).is_empty(),
     };
     match (
-        rules::decide(&now, flags, index, start, count, data)?,
+        rules::decide(&now, flags, index, start, count, data).explain(fmt!(
+            "SET_IRQS {flags:#x} of {count} from {start} on of index {index}"
+        ))?,
         &mut *delivery,
     ) {
         (Request::Nothing, _) => {}

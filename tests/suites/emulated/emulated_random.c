@@ -4,7 +4,7 @@
  * (vfio_test_emulated.ko) on one type1 container, from a seed; groups with an
  * IOMMU join and leave.
  *
- * usage: type1_emulated <group> <device> <steps> <seed> [<group>...]
+ * usage: emulated_random <group> <device> <steps> <seed> [<group>...]
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,23 +18,47 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "type1.h"
+#include "../type1/type1.h"
+#include "module/vfio_test_emulated.h"
 
 #define PAGE 4096ull
 #define MEM (8ull << 20)
 
-struct command {
-	uint64_t iova;
-	uint32_t cmd, count, prot;
-	int32_t ret;
-	uint8_t data[64];
+struct dirty {
+	struct vfio_iommu_type1_dirty_bitmap d;
+	struct vfio_iommu_type1_dirty_bitmap_get g;
 };
+
+/* The number of pages of the mapping at each page, 0 where none begins. */
+static unsigned int mapped[64];
+
+/*
+ * Each mapping by itself: the C module overwrites what is behind the bitmap of
+ * one that is not at a multiple of 64 pages from the start of the range.
+ */
+static void each_dirty(int container, int i)
+{
+	for (unsigned int page = 0; page < 64; page++) {
+		uint64_t bits = 0;
+		struct dirty dirty = {
+			.d = { sizeof(dirty), VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP },
+			.g = { page * PAGE, mapped[page] * PAGE,
+			       { PAGE, sizeof(bits), (void *)&bits } },
+		};
+		int ret;
+
+		if (!mapped[page])
+			continue;
+		ret = ioctl(container, VFIO_IOMMU_DIRTY_PAGES, &dirty);
+		printf("%d dirty %x+%x = %d %d bits %lx\n", i, page, mapped[page],
+		       ret, ret ? errno : 0, bits);
+	}
+}
 
 int main(int argc, char **argv)
 {
 	int container, group, device, more[8], nmore = argc - 5, i, ret;
 	long steps = atol(argv[3]);
-	static uint64_t bits[16];
 	uint64_t big[32];
 	char path[64];
 	char *mem;
@@ -66,12 +90,9 @@ int main(int argc, char **argv)
 	for (i = 0; i < steps; i++) {
 		struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map) };
 		struct vfio_iommu_type1_dma_unmap unmap = { .argsz = sizeof(unmap) };
-		struct { struct vfio_iommu_type1_dirty_bitmap d;
-			 struct vfio_iommu_type1_dirty_bitmap_get g; } dirty = {
-			.d.argsz = sizeof(dirty),
-			.g.bitmap = { 4096, sizeof(bits), (void *)bits },
-		};
-		struct command c = { 0 };
+		struct dirty dirty = { .d.argsz = sizeof(dirty) };
+		struct test_emulated c = { 0 };
+		uint64_t asked;
 		int n;
 
 		switch (below(20)) {
@@ -81,6 +102,8 @@ int main(int argc, char **argv)
 			map.size = (below(16) + 1) * PAGE;
 			map.vaddr = (uint64_t)mem + below(MEM / PAGE + 8) * PAGE;
 			ret = ioctl(container, VFIO_IOMMU_MAP_DMA, &map);
+			if (!ret)
+				mapped[map.iova / PAGE] = map.size / PAGE;
 			printf("%d map %x %llx %llx = %d %d lck %ld\n", i, map.flags,
 			       map.iova, map.size, ret, ret ? errno : 0, locked_kib());
 			break;
@@ -91,7 +114,12 @@ int main(int argc, char **argv)
 				unmap.iova = unmap.size = 0;
 				unmap.flags = 2;
 			}
+			asked = unmap.size;
 			ret = ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap);
+			for (unsigned int page = 0; !ret && page < 64; page++)
+				if (unmap.flags || (page * PAGE >= unmap.iova &&
+						    page * PAGE - unmap.iova < asked))
+					mapped[page] = 0;
 			printf("%d unmap %llx = %d %d %llx lck %ld\n", i, unmap.iova,
 			       ret, ret ? errno : 0, unmap.size, locked_kib());
 			break;
@@ -111,12 +139,13 @@ int main(int argc, char **argv)
 			break;
 		case 8:
 			dirty.d.flags = 1 << below(3);
-			dirty.g.iova = 0;
-			dirty.g.size = 128 * PAGE;
-			memset(bits, 0, sizeof(bits));
+			if (dirty.d.flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP) {
+				each_dirty(container, i);
+				break;
+			}
 			ret = ioctl(container, VFIO_IOMMU_DIRTY_PAGES, &dirty);
-			printf("%d dirty %x = %d %d bits %lx %lx\n", i, dirty.d.flags, ret,
-			       ret ? errno : 0, bits[0], bits[1]);
+			printf("%d dirty %x = %d %d\n", i, dirty.d.flags, ret,
+			       ret ? errno : 0);
 			break;
 		case 9:
 			memset(big, 0, sizeof(big));
@@ -126,18 +155,20 @@ int main(int argc, char **argv)
 			       ioctl(container, VFIO_CHECK_EXTENSION, 10));
 			break;
 		default:
-			c.cmd = below(5);
+			c.command = below(5);
+			if (c.command == TEST_POKE)
+				c.command = TEST_NOTIFIED;
 			c.iova = below(72) * PAGE;
 			c.count = below(4) + 1;
 			c.prot = below(3) + 1;
-			if (c.cmd == 2 || c.cmd == 3) {
+			if (c.command == TEST_READ || c.command == TEST_WRITE) {
 				c.iova += below(PAGE);
 				c.count = below(64) + 1;
 				memset(c.data, i, sizeof(c.data));
 			}
 			ret = write(device, &c, sizeof(c));
-			printf("%d command %u %lx %u %x = %d %d data %x lck %ld\n", i,
-			       c.cmd, c.iova, c.count, c.prot, ret, c.ret,
+			printf("%d command %u %llx %u %x = %d %d data %x lck %ld\n", i,
+			       c.command, c.iova, c.count, c.prot, ret, c.ret,
 			       hash(c.data, sizeof(c.data)), locked_kib());
 			break;
 		}

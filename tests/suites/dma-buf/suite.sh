@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0
+# Dma-bufs of BARs, with an importer of our own (module/vfio_test_importer.c), on the C modules and on the selected ones:
+# the answers have to be the same.
+
+OUT=/tmp/transcripts
+DEVICES="edu igb nvme"
+mkdir -p $OUT
+
+# one_set SET [MODULE=rust|c]...: everything on these modules.
+one_set() {
+	set_name=$1
+	shift
+	vfio_load "$@" && insmod /vm/test-modules/vfio_test_importer.ko || return 1
+	for dev in $DEVICES; do
+		bind $dev || return 1
+		for section in rules revoke waits leave race; do
+			timeout -s KILL 60 dma_buf $section "$(bdf $dev)" >$OUT/"$set_name".$dev-$section 2>&1 ||
+				echo "exit status $?" >>$OUT/"$set_name".$dev-$section
+		done
+		unbind $dev
+	done
+	rmmod vfio_test_importer && vfio_unload
+}
+
+# same NAME: what the selected modules answered is what the C modules answer.
+same() {
+	diff -U 2 $OUT/c."$1" $OUT/ours."$1" | sed 1,2d
+	cmp -s $OUT/c."$1" $OUT/ours."$1" && ! grep -E '^(FATAL|exit status)' $OUT/ours."$1"
+}
+
+ktap_begin
+t run-c one_set c vfio=c vfio_iommu_type1=c vfio-pci-core=c vfio-pci=c
+t run-ours one_set ours
+for file in $OUT/c.*; do
+	t "${file#"$OUT"/c.}" same "${file#"$OUT"/c.}"
+done
+echo "# $(cat $OUT/ours.* | wc -l) answers compared"
+ktap_end
