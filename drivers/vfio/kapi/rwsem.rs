@@ -14,7 +14,6 @@ use core::{
 };
 use kernel::{
     bindings,
-    error::to_result,
     prelude::*,
     str::CStr,
     sync::LockClassKey,
@@ -76,7 +75,9 @@ impl<T> RwSem<T> {
     #[inline]
     pub fn read_killable(&self) -> Result<RwSemReadGuard<'_, T>> {
         // SAFETY: As in `read`.
-        to_result(unsafe { bindings::down_read_killable(self.sem.get()) })?;
+        if unsafe { bindings::down_read_killable(self.sem.get()) } != 0 {
+            return Err(EINTR);
+        }
         Ok(RwSemReadGuard {
             lock: self,
             _not_send: NotThreadSafe,

@@ -4,6 +4,7 @@
 
 use crate::abi;
 use kernel::{
+    fmt,
     mm::{
         Mm,
         MmWithUser, //
@@ -195,6 +196,17 @@ const _: () = assert!(
     size_of::<Dma>() + size_of::<u64>() + size_of::<kernel::bindings::rb_node>()
         <= vfio_logic::extent::NODE_BYTES as usize
 );
+
+/// What user space asked for: the name of the call, the first address and the size. For messages; it costs
+/// nothing until there is one.
+pub(crate) struct Asked(pub(crate) &'static str, pub(crate) u64, pub(crate) u64);
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(call, iova, size) = self;
+        f.write_fmt(fmt!("{call} of {size:#x} bytes at {iova:#x}"))
+    }
+}
 
 /// Whether the IOMMU's large pages may be used.
 pub(crate) fn use_huge_pages() -> bool {

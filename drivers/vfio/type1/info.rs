@@ -27,6 +27,7 @@ impl Container {
     /// # Errors
     ///
     /// `EFAULT` for an argument that is not there, `EINVAL` if it is too small, `ENOMEM`.
+    #[inline(never)]
     pub(crate) fn get_info(&self, arg: UserArg) -> Result {
         let mut info: vfio_iommu_type1_info = arg.read_argsz(MINSZ)?;
         let room = info.argsz as usize;

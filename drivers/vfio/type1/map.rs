@@ -10,12 +10,12 @@ use crate::{
     dma::{
         account,
         use_huge_pages,
+        Asked,
         Dma,
         Owner, //
     },
 };
 use kernel::{
-    fmt,
     prelude::*,
     rbtree::RBTreeNode, //
 };
@@ -31,25 +31,7 @@ use vfio_logic::{
     iova, //
 };
 
-/// A request, for messages.
-struct What {
-    iova: u64,
-    size: u64,
-}
-
-fn what(iova: u64, size: u64) -> What {
-    What { iova, size }
-}
-
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_fmt(fmt!(
-            "MAP_DMA of {:#x} bytes at {:#x}",
-            self.size,
-            self.iova
-        ))
-    }
-}
+const MAP: &str = "MAP_DMA";
 
 impl Container {
     /// Maps memory of the current process, or tells where the memory of a mapping is now.
@@ -60,10 +42,11 @@ impl Container {
     /// addresses that cannot be mapped; `EOVERFLOW` if a range wraps; `EEXIST` if something is mapped
     /// there already; `ENOSPC` if there are too many mappings; `ENOMEM` over the limit of locked
     /// memory or without memory; `EINTR` when killed; others from the IOMMU driver.
+    #[inline(never)]
     pub(crate) fn map_dma(&self, arg: UserArg) -> Result {
         let map: vfio_iommu_type1_dma_map = arg.read_argsz(size_of::<vfio_iommu_type1_dma_map>())?;
         let request = MapRequest::parse(map.flags, map.vaddr, map.iova, map.size)
-            .explain(what(map.iova, map.size))?;
+            .explain(Asked(MAP, map.iova, map.size))?;
 
         // The domains stay until the end.
         let space = self.space.read_killable()?;
@@ -82,7 +65,7 @@ impl Container {
         let mut state = self.state.lock();
         request
             .check_alignment(state.page_sizes)
-            .explain(what(request.range.start, request.size))?;
+            .explain(Asked(MAP, request.range.start, request.size))?;
         loop {
             // Whether a mapping that is on its way will stay, or is gone, shows later.
             if !state.is_busy(&request.range) && !state.is_filling(&request.range) {
@@ -90,7 +73,7 @@ impl Container {
                     return Err(refuse!(
                         EEXIST,
                         "{}: it overlaps the mapping at {other:#x}",
-                        what(request.range.start, request.size)
+                        Asked(MAP, request.range.start, request.size)
                     ));
                 }
                 if state.available > 0 {
@@ -100,7 +83,7 @@ impl Container {
                     return Err(refuse!(
                         ENOSPC,
                         "{}: the container has as many mappings as dma_entry_limit allows",
-                        what(request.range.start, request.size)
+                        Asked(MAP, request.range.start, request.size)
                     ));
                 }
             }
@@ -110,7 +93,7 @@ impl Container {
             return Err(refuse!(
                 EINVAL,
                 "{}: the IOMMU cannot map all of it, or parts are reserved",
-                what(request.range.start, request.size)
+                Asked(MAP, request.range.start, request.size)
             ));
         }
 
@@ -178,11 +161,12 @@ impl Container {
     }
 
     /// Gives a mapping whose address in the process is invalid a new one, in the current process.
+    #[inline(never)]
     fn update_vaddr(&self, request: &MapRequest) -> Result {
         let mut state = self.state.lock();
         request
             .check_alignment(state.page_sizes)
-            .explain(what(request.range.start, request.size))?;
+            .explain(Asked(MAP, request.range.start, request.size))?;
         while state.is_busy(&request.range) || state.is_filling(&request.range) {
             state = self.wait_or_leave(state)?;
         }
@@ -192,7 +176,7 @@ impl Container {
             return Err(refuse!(
                 EINVAL,
                 "{}: no mapping of just this range waits for a new address",
-                what(request.range.start, request.size)
+                Asked(MAP, request.range.start, request.size)
             ));
         }
         dma.change_owner()?;

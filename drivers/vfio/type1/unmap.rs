@@ -8,7 +8,10 @@ use crate::{
         Container,
         State, //
     },
-    dma::Dma,
+    dma::{
+        Asked,
+        Dma, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -41,10 +44,10 @@ use vfio_logic::{
 const NOTIFY_RETRIES: u32 = 10;
 
 /// What is to be unmapped.
-struct Wanted {
+struct Wanted<'a> {
     flags: UnmapFlags,
     range: IovaRange,
-    bitmap: Option<vfio_bitmap>,
+    bitmap: Option<&'a vfio_bitmap>,
 }
 
 /// What was unmapped.
@@ -61,6 +64,7 @@ impl Container {
     /// `EFAULT` for an argument that is not there; `EINVAL` for flags, alignment, or a range that
     /// would leave a part of a mapping; `EOVERFLOW` if the range wraps; `EBUSY` if addresses are to be
     /// made invalid but there are emulated devices; `EINTR` when killed.
+    #[inline(never)]
     pub(crate) fn unmap_dma(&self, devices: &DeviceList, arg: UserArg) -> Result {
         let mut unmap: DmaUnmap = arg.read_argsz(size_of::<DmaUnmap>())?;
         let flags = UnmapFlags::parse(unmap.flags).explain("UNMAP_DMA")?;
@@ -74,7 +78,7 @@ impl Container {
         unmap.size = if flags.vaddr {
             self.invalidate_vaddr(flags, unmap.iova, unmap.size)?
         } else {
-            self.unmap(&space, devices, flags, unmap.iova, unmap.size, bitmap)?
+            self.unmap(&space, devices, flags, unmap.iova, unmap.size, bitmap.as_ref())?
         };
         drop(space);
         arg.write(&unmap)
@@ -87,13 +91,13 @@ impl Container {
         flags: UnmapFlags,
         iova: u64,
         size: u64,
-        bitmap: Option<vfio_bitmap>,
+        bitmap: Option<&vfio_bitmap>,
     ) -> Result<u64> {
         let mut state = self.state.lock();
         let range = flags
             .range(iova, size, state.page_sizes)
-            .explain(fmt!("UNMAP_DMA of {size:#x} bytes at {iova:#x}"))?;
-        if let Some(bitmap) = &bitmap {
+            .explain(Asked("UNMAP_DMA", iova, size))?;
+        if let Some(bitmap) = bitmap {
             state.check_tracking(bitmap)?;
         }
 
@@ -127,7 +131,7 @@ impl Container {
         &'a self,
         mut state: MutexGuard<'a, State>,
         devices: &DeviceList,
-        wanted: &Wanted,
+        wanted: &Wanted<'_>,
         slot: &BusySlot,
         taken: &mut RBTree<u64, Dma>,
     ) -> (MutexGuard<'a, State>, Result) {
@@ -153,7 +157,7 @@ impl Container {
                 }
             }
             let exact = self.v2 && !flags.all;
-            match state.take(range, self.v2, exact, slot, taken, bitmap.as_ref()) {
+            match state.take(range, self.v2, exact, slot, taken, *bitmap) {
                 Ok(None) => return (state, Ok(())),
                 Err(e) => return (state, Err(e)),
                 Ok(Some((iova, size))) => {
@@ -175,6 +179,7 @@ impl Container {
     }
 
     /// Marks the addresses in the process of all mappings in a range as invalid; all or none.
+    #[inline(never)]
     fn invalidate_vaddr(&self, flags: UnmapFlags, iova: u64, size: u64) -> Result<u64> {
         let mut state = self.state.lock();
         if state.has_emulated() {
@@ -185,7 +190,7 @@ impl Container {
         }
         let range = flags
             .range(iova, size, state.page_sizes)
-            .explain(fmt!("UNMAP_DMA of {size:#x} bytes at {iova:#x}"))?;
+            .explain(Asked("UNMAP_DMA", iova, size))?;
         while state.is_busy(&range) || state.is_filling(&range) {
             state = self.wait_or_leave(state)?;
         }
