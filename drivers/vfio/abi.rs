@@ -329,10 +329,7 @@ pub(crate) unsafe extern "C" fn vfio_file_is_group(file: *mut bindings::file) ->
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_file_is_valid(file: *mut bindings::file) -> bool {
     // SAFETY: The file is valid.
-    unsafe {
-        group_of(file).is_some()
-            || device_file::of(File::from_raw_file(file)).is_some()
-    }
+    unsafe { group_of(file).is_some() || device_file::of(File::from_raw_file(file)).is_some() }
 }
 
 /// Whether the file is that of the device's group.

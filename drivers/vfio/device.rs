@@ -143,10 +143,7 @@ pub(crate) fn release(mut device: OwnedDevice) {
 pub(crate) fn register(mut device: UnregisteredDevice, kind: GroupKind) -> Result {
     let parent: ARef<Device> = device.parent().into();
     if !device.has_iommufd_ops() {
-        dev_warn!(
-            parent,
-            "vfio: the driver lacks operations for iommufd\n"
-        );
+        dev_warn!(parent, "vfio: the driver lacks operations for iommufd\n");
         return Err(EINVAL);
     }
     // Whether it may be used without its group and without IOMMU; the group has its own idea of that.

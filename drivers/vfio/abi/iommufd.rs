@@ -122,9 +122,7 @@ unsafe extern "C" fn vfio_iommufd_physical_pasid_attach_ioas(
     pt_id: *mut u32,
 ) -> ffi::c_int {
     // SAFETY: By the contract of the C function.
-    from_result(|| {
-        unsafe { Physical::from_raw(vdev).attach_pasid(pasid, &mut *pt_id) }.map(|()| 0)
-    })
+    from_result(|| unsafe { Physical::from_raw(vdev).attach_pasid(pasid, &mut *pt_id) }.map(|()| 0))
 }
 
 /// Detaches them.

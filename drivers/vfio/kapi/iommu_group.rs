@@ -212,7 +212,11 @@ pub enum IommuCap {
 /// Whether an IOMMU is behind a device.
 pub fn has_iommu(dev: &Device) -> bool {
     // SAFETY: The device is valid, and transparent over the C structure.
-    unsafe { !(*core::ptr::from_ref(dev).cast::<bindings::device>()).iommu.is_null() }
+    unsafe {
+        !(*core::ptr::from_ref(dev).cast::<bindings::device>())
+            .iommu
+            .is_null()
+    }
 }
 
 /// Whether the IOMMU in front of `dev` has `cap`.

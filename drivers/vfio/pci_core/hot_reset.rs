@@ -107,7 +107,8 @@ pub(crate) fn info(dev: &Device, arg: UserArg) -> Result {
         let set = dev.lock_set()?;
         let by_node = dev.vfio().is_opened_by_node();
         if by_node {
-            flags = uapi::VFIO_PCI_HOT_RESET_FLAG_DEV_ID | uapi::VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED;
+            flags =
+                uapi::VFIO_PCI_HOT_RESET_FLAG_DEV_ID | uapi::VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED;
         }
         reset::for_each(dev.pdev(), scope, &mut |pdev| {
             if number >= total {

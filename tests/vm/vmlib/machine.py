@@ -35,7 +35,9 @@ class Machine:
     modules: tuple[str, ...] = ()  # extra stock modules in the initramfs, loaded by nobody but the suites
     early: tuple[str, ...] = ()  # stock modules loaded before anything else
     memory: str = "4G"
-    kernel: str = "stock"  # or "debug", or "iommufd": the stock kernel with iommufd; modules of ours are built for each
+    # or "iommufd": the stock kernel with iommufd, or "debug"; modules of ours are built for each
+    kernel: str = "stock"
+    slowness: float = 1  # a suite may take so many times as long as it says
 
     def device(self, name: str) -> Device:
         return next(d for d in self.devices if d.name == name)
@@ -131,9 +133,9 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "diag", "pci", "dma-buf", "emulated")
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "dma-buf", "emulated")
             + ("tables", "abi", "variants", "errors", "kselftest"),
-            long_suites=("kselftest-long", "pci-long", "emulated-long", "type1-long"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "emulated-long", "type1-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -184,6 +186,23 @@ MACHINES = {
             ),
             suites=("noiommu-kinds",),
             memory="512M",
+        ),
+        Machine(
+            name="q35-debug",
+            about="q35-vtd with the debug kernel: KASAN, lockdep, kmemleak, iommufd, no-IOMMU, debugfs",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            # With five levels of page tables KASAN stops the kernel before it starts.
+            args=("-cpu", "max,la57=off", "-M", "q35,kernel-irqchip=split", "-smp", "2")
+            + ("-device", "intel-iommu,intremap=on,caching-mode=on"),
+            cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
+            " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
+            devices=PC_DEVICES,
+            suites=("smoke", "lifecycle-short", "core", "pci", "iommufd", "kselftest"),
+            long_suites=("errors", "lifecycle", "pci-long", "kselftest-long"),
+            modules=HOST_DRIVERS,
+            kernel="debug",
+            slowness=4,
         ),
         kvm_machine("q35-kvm", "PC with VT-d; KVM runs in it", "intremap=on,caching-mode=on"),
         kvm_machine(

@@ -57,7 +57,24 @@ SUITES = {
         ),
         Suite("mix", "each module alone in Rust, and each alone in C", 900, both=True),
         Suite("lifecycle", "load, bind, open, unbind, unload in every order, 100 times", 2400, cmdline=SLUB),
+        Suite(
+            "lifecycle-short",
+            "the same, each order once",
+            600,
+            script="lifecycle",
+            environment=(("LIFECYCLE_ROUNDS", "9"),),
+            cmdline=SLUB,
+        ),
         Suite("core", "threads race for groups, containers and devices; modules come and go", 300, both=True, cmdline=SLUB),
+        Suite("races", "calls stopped half-way, descriptors passed on and killed, drivers that go", 600, cmdline=SLUB),
+        Suite(
+            "races-long",
+            "the same longer, on a device that is reset as well, and on the C modules",
+            3000,
+            script="races",
+            environment=(("RACES_LONG", "1"),),
+            cmdline=SLUB,
+        ),
         Suite("diag", "debugfs, messages at refusals, who holds a device", 600, both=True, cmdline=SLUB),
         Suite("pci", "several threads do all that a user can do to a device, at random", 600, cmdline=SLUB),
         Suite(
@@ -174,14 +191,15 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
         environment={"MACHINE": machine.name, "SUITE": suite.name, **dict(suite.environment)},
     )
     printer = Printer(live)
+    timeout = options.timeout or suite.timeout * machine.slowness
     if not live:
-        print(f"# {name}: running, at most {options.timeout or suite.timeout:.0f} s", flush=True)
+        print(f"# {name}: running, at most {timeout:.0f} s", flush=True)
     printer.line(f"# {name}: {suite.about}; modules: " + " ".join(f"{n}={w}" for n, w in selection.items()))
     outcome = qemu.boot(
         machine,
         folder,
         work / "disk",
-        timeout=options.timeout or suite.timeout,
+        timeout=timeout,
         cmdline=f"{suite.cmdline} {options.cmdline}",
         args=tuple(options.qemu_arg),
         on_line=lambda line: line.startswith("VM-") or printer.line("    " + line),
@@ -197,7 +215,7 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
             printer.line(f"    #   {line}")
 
     bad = kernellog.problems(outcome.kernel_log or outcome.console, suite.allowed)
-    verdict(not bad, "kernel log is clean", bad[:40])
+    verdict(not bad, "kernel log is clean", kernellog.excerpt(outcome.kernel_log or outcome.console, bad))
     if outcome.timed_out:
         why = [f"killed after {outcome.seconds:.0f} s", *outcome.console.splitlines()[-40:]]
     elif outcome.status is None:
@@ -250,7 +268,7 @@ def run(options: argparse.Namespace, work: Path, rust_modules) -> int:
 
     with ThreadPoolExecutor(max_workers=max(1, options.jobs)) as pool:
         # Those that may last longest start first.
-        jobs.sort(key=lambda pair: -pair[1].timeout)
+        jobs.sort(key=lambda pair: -pair[1].timeout * pair[0].slowness)
         for tally in pool.map(job, jobs):
             total.add(tally)
     for name in total.failures:

@@ -163,8 +163,7 @@ impl<S> LockedSet<'_, S> {
     #[inline]
     pub fn find(&self, pdev: &pci::Device) -> Option<&PciCoreDevice<S>> {
         // SAFETY: The lock is held; the function is valid and only compared.
-        let found =
-            unsafe { vb::vfio_find_device_in_devset(self.set, &raw mut (*raw(pdev)).dev) };
+        let found = unsafe { vb::vfio_find_device_in_devset(self.set, &raw mut (*raw(pdev)).dev) };
         // SAFETY: As in `Devices::next`.
         (!found.is_null()).then(|| unsafe { PciCoreDevice::from_vfio_raw(found) })
     }
