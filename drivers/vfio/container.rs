@@ -14,8 +14,7 @@ use kernel::{
         File,
         LocalFile, //
     },
-    new_mutex,
-    new_spinlock,
+    new_mutex, new_spinlock,
     prelude::*,
     seq_file::SeqFile,
     seq_print,

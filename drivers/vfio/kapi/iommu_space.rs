@@ -82,7 +82,6 @@ impl IoSpace {
             .ok_or(EINVAL)?
             .set_msi_base(base)
     }
-
 }
 
 impl Default for IoSpace {

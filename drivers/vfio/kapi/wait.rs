@@ -52,11 +52,7 @@ impl KillableCondVar {
         // SAFETY: The entry is initialized before it is queued. It is taken out before it goes.
         unsafe {
             bindings::init_wait(entry.get());
-            bindings::prepare_to_wait(
-                self.head.get(),
-                entry.get(),
-                bindings::TASK_KILLABLE as i32,
-            );
+            bindings::prepare_to_wait(self.head.get(), entry.get(), bindings::TASK_KILLABLE as i32);
         }
         drop(guard);
         // SAFETY: No lock of ours is held. A fatal signal that came before the state was set keeps the

@@ -7,8 +7,8 @@ use kernel::prelude::*;
 use vfio_kapi::{
     uaccess::UserArg,
     uapi::{
-        Uapi,
         vfio_iommu_type1_info,
+        Uapi,
         VFIO_IOMMU_INFO_CAPS,
         VFIO_IOMMU_INFO_PGSIZES, //
     },

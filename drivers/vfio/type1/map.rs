@@ -63,9 +63,11 @@ impl Container {
     /// may lock more memory than the limit.
     fn reserve(&self, request: &MapRequest) -> Result<Option<bool>> {
         let mut state = self.state.lock();
-        request
-            .check_alignment(state.page_sizes)
-            .explain(Asked(MAP, request.range.start, request.size))?;
+        request.check_alignment(state.page_sizes).explain(Asked(
+            MAP,
+            request.range.start,
+            request.size,
+        ))?;
         loop {
             // Whether a mapping that is on its way will stay, or is gone, shows later.
             if !state.is_busy(&request.range) && !state.is_filling(&request.range) {
@@ -164,9 +166,11 @@ impl Container {
     #[inline(never)]
     fn update_vaddr(&self, request: &MapRequest) -> Result {
         let mut state = self.state.lock();
-        request
-            .check_alignment(state.page_sizes)
-            .explain(Asked(MAP, request.range.start, request.size))?;
+        request.check_alignment(state.page_sizes).explain(Asked(
+            MAP,
+            request.range.start,
+            request.size,
+        ))?;
         while state.is_busy(&request.range) || state.is_filling(&request.range) {
             state = self.wait_or_leave(state)?;
         }

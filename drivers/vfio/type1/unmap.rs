@@ -78,7 +78,14 @@ impl Container {
         unmap.size = if flags.vaddr {
             self.invalidate_vaddr(flags, unmap.iova, unmap.size)?
         } else {
-            self.unmap(&space, devices, flags, unmap.iova, unmap.size, bitmap.as_ref())?
+            self.unmap(
+                &space,
+                devices,
+                flags,
+                unmap.iova,
+                unmap.size,
+                bitmap.as_ref(),
+            )?
         };
         drop(space);
         arg.write(&unmap)
@@ -94,9 +101,10 @@ impl Container {
         bitmap: Option<&vfio_bitmap>,
     ) -> Result<u64> {
         let mut state = self.state.lock();
-        let range = flags
-            .range(iova, size, state.page_sizes)
-            .explain(Asked("UNMAP_DMA", iova, size))?;
+        let range =
+            flags
+                .range(iova, size, state.page_sizes)
+                .explain(Asked("UNMAP_DMA", iova, size))?;
         if let Some(bitmap) = bitmap {
             state.check_tracking(bitmap)?;
         }
@@ -188,9 +196,10 @@ impl Container {
                 "UNMAP_DMA: there are emulated devices, so addresses cannot be taken away"
             ));
         }
-        let range = flags
-            .range(iova, size, state.page_sizes)
-            .explain(Asked("UNMAP_DMA", iova, size))?;
+        let range =
+            flags
+                .range(iova, size, state.page_sizes)
+                .explain(Asked("UNMAP_DMA", iova, size))?;
         while state.is_busy(&range) || state.is_filling(&range) {
             state = self.wait_or_leave(state)?;
         }
@@ -275,11 +284,7 @@ impl State {
         taken: &mut RBTree<u64, Dma>,
         bitmap: Option<&vfio_bitmap>,
     ) -> Result<Option<(u64, u64)>> {
-        let scope = match bitmap {
-            Some(_) => Some(self.tracking_scope()),
-            None => None,
-        };
-        let report = bitmap.zip(scope);
+        let report = bitmap.map(|bitmap| (bitmap, self.tracking_scope()));
 
         // Mostly it is one mapping.
         if let Some(mut entry) = self.dmas.find_mut(&range.start) {

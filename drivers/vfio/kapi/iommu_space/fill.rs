@@ -278,9 +278,9 @@ impl IoSpace {
         mapping.store = Store::Empty;
 
         let mut batch = self.spare.take()?;
-        let result = batch.reserve(mapping.pages).and_then(|()| {
-            self.fill_batches(mapping, mm, vaddr, huge, &mut account, &mut batch)
-        });
+        let result = batch
+            .reserve(mapping.pages)
+            .and_then(|()| self.fill_batches(mapping, mm, vaddr, huge, &mut account, &mut batch));
         if result.is_err() {
             for run in batch.runs.iter().filter(|run| run.is_pinned()) {
                 // SAFETY: What is pending is pinned and belongs to the batch. It is not mapped.

@@ -26,7 +26,7 @@ pub(super) enum Store {
 
 /// Pages that are mapped at consecutive I/O addresses.
 ///
-/// Give it to [`IoSpace::unmap`] in the end: dropped before, its pages stay pinned forever.
+/// Give it to [`IoSpace::unmap`](super::IoSpace::unmap) in the end: dropped before, its pages stay pinned forever.
 ///
 /// # Invariants
 ///
@@ -168,4 +168,3 @@ impl Drop for IoMapping {
         }
     }
 }
-
