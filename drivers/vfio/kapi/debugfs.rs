@@ -199,7 +199,9 @@ impl Found {
             // SAFETY: The parent is the top, or a folder that there is a reference to.
             let dentry = unsafe { vb::vfio_helper_debugfs_lookup(name.as_char_ptr(), parent) };
             // An error if the kernel has no debugfs.
-            let dentry = from_err_ptr(dentry).ok().filter(|dentry| !dentry.is_null())?;
+            let dentry = from_err_ptr(dentry)
+                .ok()
+                .filter(|dentry| !dentry.is_null())?;
             // INVARIANT: The function returned a reference.
             found = Some(Self(dentry));
         }

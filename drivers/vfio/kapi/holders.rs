@@ -4,8 +4,7 @@
 
 use crate::task::Process;
 use kernel::{
-    fmt,
-    new_mutex,
+    fmt, new_mutex,
     prelude::*,
     rbtree::RBTree,
     str::CString,
