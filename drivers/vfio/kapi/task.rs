@@ -60,7 +60,7 @@ impl fmt::Display for Process {
 }
 
 /// Whether the task that is running has memory of user space; a thread of the kernel has none.
-pub(crate) fn has_mm() -> bool {
+pub fn has_mm() -> bool {
     // SAFETY: The running task is valid, and nobody but itself changes the field.
     unsafe { !(*kernel::current!().as_ptr()).mm.is_null() }
 }
