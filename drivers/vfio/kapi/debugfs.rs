@@ -145,7 +145,8 @@ impl<T: Send + Sync + 'static> Folder<T> {
     }
 
     /// The folder for C, which may put files into it; null or an error if there is none.
-    pub fn as_raw(&self) -> *mut bindings::dentry {
+    #[cfg(CONFIG_VFIO_DEBUGFS)]
+    pub(crate) fn as_raw(&self) -> *mut bindings::dentry {
         self.dentry
     }
 }
