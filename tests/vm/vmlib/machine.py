@@ -37,6 +37,7 @@ class Machine:
     memory: str = "4G"
     # or "iommufd": the stock kernel with iommufd, or "debug"; modules of ours are built for each
     kernel: str = "stock"
+    environment: tuple[tuple[str, str], ...] = ()  # what the suites and tests/vm/guest/init are told
     slowness: float = 1  # a suite may take so many times as long as it says
 
     def device(self, name: str) -> Device:
@@ -198,9 +199,11 @@ MACHINES = {
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
-            suites=("smoke", "lifecycle-short", "core", "pci", "iommufd", "kselftest"),
-            long_suites=("errors", "lifecycle", "pci-long", "kselftest-long"),
+            suites=("smoke", "lifecycle", "core", "pci", "iommufd", "kselftest"),
+            long_suites=("errors", "pci-long", "kselftest-long"),
             modules=HOST_DRIVERS,
+            # Each order of loading and unloading once; longer races, because little happens in a second.
+            environment=(("LIFECYCLE_ROUNDS", "9"), ("CORE_SECONDS", "60"), ("HUNG_SECONDS", "160")),
             kernel="debug",
             slowness=4,
         ),

@@ -57,14 +57,6 @@ SUITES = {
         ),
         Suite("mix", "each module alone in Rust, and each alone in C", 900, both=True),
         Suite("lifecycle", "load, bind, open, unbind, unload in every order, 100 times", 2400, cmdline=SLUB),
-        Suite(
-            "lifecycle-short",
-            "the same, each order once",
-            600,
-            script="lifecycle",
-            environment=(("LIFECYCLE_ROUNDS", "9"),),
-            cmdline=SLUB,
-        ),
         Suite("core", "threads race for groups, containers and devices; modules come and go", 300, both=True, cmdline=SLUB),
         Suite("races", "calls stopped half-way, descriptors passed on and killed, drivers that go", 600, cmdline=SLUB),
         Suite(
@@ -188,7 +180,12 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
         selection=selection,
         rust=rust,
         files=files,
-        environment={"MACHINE": machine.name, "SUITE": suite.name, **dict(suite.environment)},
+        environment={
+            "MACHINE": machine.name,
+            "SUITE": suite.name,
+            **dict(machine.environment),
+            **dict(suite.environment),
+        },
     )
     printer = Printer(live)
     timeout = options.timeout or suite.timeout * machine.slowness
