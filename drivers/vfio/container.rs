@@ -60,7 +60,10 @@ use vfio_kapi::{
 };
 use vfio_logic::group as rules;
 
-use crate::noiommu::NoIommu;
+use crate::{
+    group::NodeName,
+    noiommu::NoIommu, //
+};
 
 const GET_API_VERSION: u32 = uapi::ioctl(0);
 const SET_IOMMU: u32 = uapi::ioctl(2);
@@ -244,9 +247,11 @@ impl Container {
     /// uses DMA; `ENOMEM`, or those of the backend.
     pub(crate) fn attach(&self, group: &ARef<IommuGroup>, kind: GroupKind) -> Result {
         let mut state = self.state.write();
-        self.view(&state)
-            .add(kind == GroupKind::NoIommu)
-            .explain(fmt!("group {} for container {}", group.id(), self.id))?;
+        self.view(&state).add(kind == GroupKind::NoIommu).explain(fmt!(
+            "group {} for container {}",
+            NodeName(kind, group),
+            self.id
+        ))?;
         state.groups.reserve(1, GFP_KERNEL_ACCOUNT)?;
         let ownership = match kind {
             GroupKind::Iommu => Some(DmaOwnership::claim(group)?),
@@ -301,11 +306,7 @@ impl Container {
         };
         seq_print!(out, "\tgroups:");
         for member in &state.groups {
-            let prefix = match member.kind {
-                GroupKind::NoIommu => "noiommu-",
-                GroupKind::Iommu | GroupKind::Emulated => "",
-            };
-            seq_print!(out, " {prefix}{}", member.group.id());
+            seq_print!(out, " {}", NodeName(member.kind, &member.group));
         }
         match self.backend() {
             Some(backend) => seq_print!(

@@ -8,6 +8,7 @@
 
 use kernel::{
     device::Device,
+    fmt,
     new_mutex,
     prelude::*,
     str::{
@@ -343,6 +344,19 @@ impl Group {
     }
 }
 
+/// Displays as the name of the node of a group in `/dev/vfio`.
+pub(crate) struct NodeName<'a>(pub(crate) GroupKind, pub(crate) &'a IommuGroup);
+
+impl fmt::Display for NodeName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = match self.0 {
+            GroupKind::NoIommu => "noiommu-",
+            GroupKind::Iommu | GroupKind::Emulated => "",
+        };
+        f.write_fmt(fmt!("{prefix}{}", self.1.id()))
+    }
+}
+
 /// All groups, at this moment.
 ///
 /// # Errors
@@ -360,11 +374,7 @@ pub(crate) fn all() -> Result<KVec<Arc<Group>>> {
 impl Groups {
     fn create(&mut self, iommu_group: &ARef<IommuGroup>, kind: GroupKind) -> Result<Arc<Group>> {
         let numbers = self.numbers.as_ref().ok_or(ENODEV)?;
-        let prefix = match kind {
-            GroupKind::NoIommu => "noiommu-",
-            GroupKind::Iommu | GroupKind::Emulated => "",
-        };
-        let name = CString::try_from_fmt(fmt!("{}{}", prefix, iommu_group.id()))?;
+        let name = CString::try_from_fmt(fmt!("{}", NodeName(kind, iommu_group)))?;
         let group = Arc::pin_init(
             pin_init!(Group {
                 kind,
