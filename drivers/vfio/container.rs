@@ -247,11 +247,13 @@ impl Container {
     /// uses DMA; `ENOMEM`, or those of the backend.
     pub(crate) fn attach(&self, group: &ARef<IommuGroup>, kind: GroupKind) -> Result {
         let mut state = self.state.write();
-        self.view(&state).add(kind == GroupKind::NoIommu).explain(fmt!(
-            "group {} for container {}",
-            NodeName(kind, group),
-            self.id
-        ))?;
+        self.view(&state)
+            .add(kind == GroupKind::NoIommu)
+            .explain(fmt!(
+                "group {} for container {}",
+                NodeName(kind, group),
+                self.id
+            ))?;
         state.groups.reserve(1, GFP_KERNEL_ACCOUNT)?;
         let ownership = match kind {
             GroupKind::Iommu => Some(DmaOwnership::claim(group)?),
