@@ -8,8 +8,7 @@
 
 use kernel::{
     device::Device,
-    fmt,
-    new_mutex,
+    fmt, new_mutex,
     prelude::*,
     str::{
         CStr,

@@ -4,8 +4,7 @@
 
 use crate::task::Process;
 use kernel::{
-    fmt,
-    new_mutex,
+    fmt, new_mutex,
     prelude::*,
     rbtree::RBTree,
     str::CString,
@@ -59,7 +58,7 @@ impl Holders {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub fn enter(self: &Arc<Self>) -> Result<Holder> {
+    pub(crate) fn enter(self: &Arc<Self>) -> Result<Holder> {
         let process = Process::current();
         let mut list = self.list.lock();
         let key = list.next;
