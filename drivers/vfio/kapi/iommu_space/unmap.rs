@@ -182,7 +182,7 @@ impl IoSpace {
     /// # Safety
     ///
     /// If `complete`, no domain may translate to the pages any more.
-    #[inline]
+    #[inline(always)]
     unsafe fn finish(mapping: &mut IoMapping, complete: bool) {
         match &mapping.store {
             // SAFETY: By the contract of this function. The extent is forgotten below.
