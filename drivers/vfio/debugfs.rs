@@ -49,10 +49,11 @@ pub(crate) struct Root(());
 
 impl Root {
     pub(crate) fn new() -> Result<Self> {
-        let root = Folder::new(c"vfio", ())?;
+        let root = Arc::new(Folder::new(c"vfio", ())?, GFP_KERNEL)?;
+        // Nothing fails from here on: whoever has opened one of them keeps the module.
         root.file::<Groups>(c"groups");
         root.file::<Containers>(c"containers");
-        *ROOT.get().lock() = Some(Arc::new(root, GFP_KERNEL)?);
+        *ROOT.get().lock() = Some(root);
         Ok(Self(()))
     }
 }
@@ -91,8 +92,8 @@ impl DebugFile for Users {
     type OwnerModule = crate::LocalModule;
 
     fn show(device: &Registered<Group>, out: &SeqFile) -> Result {
-        if !device.holders().is_empty() {
-            seq_print!(out, "{}\n", &**device.holders());
+        if let Some(names) = device.holders().names()? {
+            seq_print!(out, "{}\n", &*names);
         }
         Ok(())
     }

@@ -188,6 +188,10 @@ impl Group {
     fn get_device_fd(&self, file: &File, arg: UserArg) -> Result<isize> {
         let mut name = UserString::read(arg, PAGE_SIZE)?;
         let device = self.device(&mut name).map_err(|err| {
+            if err != ENODEV {
+                // That of the driver, which has its own message.
+                return err;
+            }
             refuse!(
                 err,
                 "GET_DEVICE_FD of group {}: no device has that name",

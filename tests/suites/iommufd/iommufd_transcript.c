@@ -7,31 +7,13 @@
  *
  * usage: iommufd_transcript node|bind|attach|group|compat|reset|token BDF [BDF2]
  */
+#include "../transcript.h"
 #include "iommufd_user.h"
 
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <linux/capability.h>
 
 static const char *bdf, *bdf2;
-static void *volatile BAD = (void *)8;
-
-static long say(long ret, const char *format, ...)
-{
-	int error = ret < 0 ? errno : 0;
-	va_list args;
-
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf(" = %ld %s\n", ret, error_name(error));
-	return ret;
-}
-
-#define ASK(call, ...) ({ errno = 0; say((call), __VA_ARGS__); })
-/* A refusal must leave no change, so that the second answer is the same. */
-#define TWICE(call, ...) ({ ASK(call, __VA_ARGS__); ASK(call, __VA_ARGS__); })
 
 /* 1 stands for any descriptor. */
 static long opened(int fd)
@@ -56,15 +38,6 @@ static void *before_hole(const void *data, size_t size)
 
 	munmap(pages + PAGE, PAGE);
 	return memcpy(pages + PAGE - size, data, size);
-}
-
-static void without_capabilities(void)
-{
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = {};
-
-	if (syscall(SYS_capset, &head, data))
-		fail("capset");
 }
 
 static int node(void)
@@ -616,7 +589,7 @@ static void tokens(void)
 /* Without capabilities: the permissions of the files are all that is asked for. */
 static void plain_user(void)
 {
-	without_capabilities();
+	drop_capabilities();
 	binds();
 	attaches();
 }

@@ -38,6 +38,7 @@ one_set() {
 	unbind twin-b
 	rmmod e1000
 	functions "$1"
+	emulated "$1"
 	for dev in igb nvme edu twin-a; do
 		unbind $dev
 	done
@@ -52,6 +53,13 @@ functions() {
 	transcript "$1" token token igb "$vf"
 	unbind "$vf"
 	echo 0 >"$PCI/$(bdf igb)/sriov_numvfs"
+}
+
+# Devices whose drivers access memory in their place.
+emulated() {
+	insmod /vm/test-modules/vfio_test_emulated.ko || return
+	timeout -s KILL 100 iommufd_emulated >$OUT/"$1".emulated 2>&1 || echo "exit status $?" >>$OUT/"$1".emulated
+	rmmod vfio_test_emulated
 }
 
 same() {

@@ -35,7 +35,8 @@ class Machine:
     modules: tuple[str, ...] = ()  # extra stock modules in the initramfs, loaded by nobody but the suites
     early: tuple[str, ...] = ()  # stock modules loaded before anything else
     memory: str = "4G"
-    kernel: str = "stock"  # or "debug", or "iommufd": the stock kernel with iommufd; modules of ours are built for each
+    # or "iommufd": the stock kernel with iommufd, or "debug"; modules of ours are built for each
+    kernel: str = "stock"
     environment: tuple[tuple[str, str], ...] = ()  # what the suites and tests/vm/guest/init are told
     slowness: float = 1  # a suite may take so many times as long as it says
 
@@ -133,9 +134,9 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "diag", "pci", "dma-buf", "emulated")
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "dma-buf", "emulated")
             + ("tables", "abi", "variants", "errors", "kselftest"),
-            long_suites=("kselftest-long", "pci-long", "emulated-long", "type1-long"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "emulated-long", "type1-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -198,7 +199,7 @@ MACHINES = {
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
-            suites=("smoke", "lifecycle", "core", "pci", "kselftest"),
+            suites=("smoke", "lifecycle", "core", "pci", "iommufd", "kselftest"),
             long_suites=("errors", "pci-long", "kselftest-long"),
             modules=HOST_DRIVERS,
             # Each order of loading and unloading once; longer races, because little happens in a second.

@@ -58,6 +58,15 @@ SUITES = {
         Suite("mix", "each module alone in Rust, and each alone in C", 900, both=True),
         Suite("lifecycle", "load, bind, open, unbind, unload in every order, 100 times", 2400, cmdline=SLUB),
         Suite("core", "threads race for groups, containers and devices; modules come and go", 300, both=True, cmdline=SLUB),
+        Suite("races", "calls stopped half-way, descriptors passed on and killed, drivers that go", 600, cmdline=SLUB),
+        Suite(
+            "races-long",
+            "the same longer, on a device that is reset as well, and on the C modules",
+            3000,
+            script="races",
+            environment=(("RACES_LONG", "1"),),
+            cmdline=SLUB,
+        ),
         Suite("diag", "debugfs, messages at refusals, who holds a device", 600, both=True, cmdline=SLUB),
         Suite("pci", "several threads do all that a user can do to a device, at random", 600, cmdline=SLUB),
         Suite(
