@@ -200,7 +200,7 @@ MACHINES = {
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
             suites=("smoke", "lifecycle", "core", "pci", "iommufd", "kselftest"),
-            long_suites=("errors", "pci-long", "kselftest-long"),
+            long_suites=("kselftest", "errors", "pci-long"),
             modules=HOST_DRIVERS,
             # Each order of loading and unloading once; longer races, because little happens in a second.
             environment=(("LIFECYCLE_ROUNDS", "9"), ("CORE_SECONDS", "60"), ("HUNG_SECONDS", "160")),
