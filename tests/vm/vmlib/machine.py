@@ -95,6 +95,7 @@ PC_DEVICES = (
     Device("twin-b", "0000:07:02.0", "8086:100e", ("-device", "e1000,bus=pci,addr=0x2"), "e1000"),
     # The edu on the root bus cannot be reset; this one can, by its port.
     Device("edu-port", "0000:08:00.0", "1234:11e8", behind_port(7, "edu", "eduport")),
+    Device("xhci", "0000:09:00.0", "1b36:000d", behind_port(8, "qemu-xhci", "xhci")),
 )
 
 HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk")
@@ -134,9 +135,9 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "dma-buf", "emulated")
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
             + ("tables", "abi", "variants", "errors", "kselftest"),
-            long_suites=("kselftest-long", "races-long", "pci-long", "emulated-long", "type1-long"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "emulated-long", "type1-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
