@@ -200,8 +200,8 @@ MACHINES = {
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
-            suites=("smoke", "lifecycle", "core", "pci", "iommufd", "kselftest"),
-            long_suites=("errors", "pci-long", "kselftest-long"),
+            suites=("smoke", "lifecycle", "core", "pci"),
+            long_suites=("kselftest", "iommufd", "errors", "pci-long"),
             modules=HOST_DRIVERS,
             # Each order of loading and unloading once; longer races, because little happens in a second.
             environment=(("LIFECYCLE_ROUNDS", "9"), ("CORE_SECONDS", "60"), ("HUNG_SECONDS", "160")),
