@@ -200,7 +200,7 @@ MACHINES = {
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
-            suites=("smoke", "lifecycle", "core", "pci"),
+            suites=("smoke", "lifecycle", "core", "diag", "pci"),
             long_suites=("kselftest", "iommufd", "errors", "pci-long"),
             modules=HOST_DRIVERS,
             # Each order of loading and unloading once; longer races, because little happens in a second.
