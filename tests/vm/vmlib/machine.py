@@ -101,8 +101,8 @@ PC_DEVICES = (
 HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk")
 
 
-def kvm_machine(name: str, about: str, iommu: str) -> Machine:
-    """A PC whose stock kernel runs KVM: QEMU's own emulation has AMD's virtualisation."""
+def kvm_machine(name: str, about: str, iommu: str, kernel: str = "stock", suite: str = "kvm") -> Machine:
+    """A PC that runs KVM: QEMU's own emulation has AMD's virtualisation."""
     return Machine(
         name=name,
         about=about,
@@ -111,9 +111,10 @@ def kvm_machine(name: str, about: str, iommu: str) -> Machine:
         args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2", "-device", f"intel-iommu,{iommu}"),
         cmdline="console=ttyS0 intel_iommu=on no_timer_check tsc=reliable",
         devices=tuple(d for d in PC_DEVICES if d.name in ("edu", "igb")),
-        suites=("kvm",),
+        suites=(suite,),
         modules=(*HOST_DRIVERS, "kvm_amd"),
         memory="1G",
+        kernel=kernel,
     )
 
 
@@ -167,6 +168,20 @@ MACHINES = {
             memory="512M",
         ),
         Machine(
+            name="q35-noiommu-iommufd",
+            about="PC without an IOMMU, the stock kernel with iommufd as a module",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35", "-smp", "2"),
+            cmdline="console=ttyS0 no_timer_check tsc=reliable",
+            devices=PC_DEVICES,
+            suites=("iommufd-noiommu",),
+            long_suites=("noiommu",),
+            modules=HOST_DRIVERS,
+            memory="512M",
+            kernel="iommufd",
+        ),
+        Machine(
             name="q35-mixed",
             about="PC, VT-d that does not cover a second PCI host bridge",
             arch="amd64",
@@ -213,6 +228,13 @@ MACHINES = {
             "q35-kvm-snoop",
             "the same; its VT-d makes all DMA coherent",
             "intremap=on,caching-mode=on,snoop-control=on",
+        ),
+        kvm_machine(
+            "q35-kvm-iommufd",
+            "q35-kvm with iommufd as a module",
+            "intremap=on,caching-mode=on",
+            kernel="iommufd",
+            suite="kvm-nodes",
         ),
     )
 }

@@ -115,6 +115,14 @@ SUITES = {
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, allowed=EDU_FAULTS, cmdline=SLUB),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
         Suite(
+            "kvm-nodes",
+            "the same for devices that are used by their own nodes and iommufd",
+            300,
+            script="kvm",
+            environment=(("KVM_NODES", "1"),),
+            cmdline=SLUB,
+        ),
+        Suite(
             "kselftest-iommufd",
             "the kernel's selftests, the modes of iommufd",
             1800,
@@ -123,6 +131,14 @@ SUITES = {
             allowed=IGB_FAULTS,
         ),
         Suite("iommufd", "device nodes and iommufd: answers the same as those of the C modules; races", 1800, cmdline=SLUB),
+        Suite(
+            "iommufd-noiommu",
+            "the same without an IOMMU",
+            900,
+            script="iommufd",
+            environment=(("IOMMUFD_NOIOMMU", "1"),),
+            cmdline=SLUB,
+        ),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
