@@ -31,6 +31,9 @@ help:
 	@echo '                           MODULES=-vfio: all but that one in Rust'
 	@echo '     JOBS=<n>              machines side by side (2);  V=1: the kernel console as well'
 	@echo 'make test-long           the same with the long suites'
+	@echo 'make bench               C and ours measured in the same boot: instructions, memory, threads'
+	@echo '     PROFILE=1             by function as well;  ONLY=operations: one of the boots (tests/bench/run lists them);'
+	@echo '                           KEEP=1: into Documentation/performance'
 	@echo 'make machines            list machines and suites'
 	@echo 'make check               rustfmt, clippy, unsafe gate, host tests, rustdoc, exported symbols'
 	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=amd64] [KDIR=<prepared kernel tree>]; DEBUG=1: for the debug'
@@ -79,6 +82,13 @@ test test-long: $(NEEDED)
 tables:
 	@scripts/setup root kernel tests
 	@scripts/make-tables
+
+# PROFILE=1: by function as well. ONLY=<boot>: one of the boots. KEEP=1: as the numbers of the release.
+.PHONY: bench
+bench: modules
+	@scripts/setup root kernel tests
+	@scripts/bench $(if $(PROFILE),--profile build/profile.so) $(foreach o,$(subst $(comma), ,$(ONLY)),--only $(o)) \
+		$(if $(KEEP),--out Documentation/performance)
 
 .PHONY: machines
 machines:

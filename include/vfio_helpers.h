@@ -6,6 +6,7 @@
 #ifndef _VFIO_HELPERS_H
 #define _VFIO_HELPERS_H
 
+#include <linux/aperture.h>
 #include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/idr.h>
@@ -20,6 +21,8 @@
 #include <linux/workqueue.h>
 
 bool vfio_helper_access_ok(unsigned long addr, unsigned long size);
+int vfio_helper_aperture_remove_conflicting_pci_devices(struct pci_dev *pdev,
+							const char *name);
 unsigned long vfio_helper_array_index_nospec(unsigned long index,
 					     unsigned long size);
 void vfio_helper_cond_resched(void);

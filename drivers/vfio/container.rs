@@ -14,7 +14,7 @@ use kernel::{
         File,
         LocalFile, //
     },
-    new_mutex,
+    new_mutex, new_spinlock,
     prelude::*,
     seq_file::SeqFile,
     seq_print,
@@ -26,7 +26,8 @@ use kernel::{
         },
         Arc,
         ArcBorrow,
-        Mutex, //
+        Mutex,
+        SpinLock, //
     },
 };
 use vfio_kapi::{
@@ -59,7 +60,10 @@ use vfio_kapi::{
 };
 use vfio_logic::group as rules;
 
-use crate::noiommu::NoIommu;
+use crate::{
+    group::NodeName,
+    noiommu::NoIommu, //
+};
 
 const GET_API_VERSION: u32 = uapi::ioctl(0);
 const SET_IOMMU: u32 = uapi::ioctl(2);
@@ -167,11 +171,13 @@ pub(crate) struct Container {
     opener: Process,
     #[pin]
     state: RwSem<State>,
+    /// Changed only with the state held for writing. It has a lock of its own because each ioctl looks.
+    #[pin]
+    backend: SpinLock<Option<Arc<OpenBackend>>>,
 }
 
 struct State {
     groups: KVec<Member>,
-    backend: Option<Arc<OpenBackend>>,
 }
 
 /// A group in a container.
@@ -184,17 +190,6 @@ struct Member {
 }
 
 impl State {
-    fn view(&self) -> rules::Container {
-        rules::Container {
-            groups: self.groups.len(),
-            backend: self.backend.is_some(),
-            noiommu: self
-                .groups
-                .first()
-                .is_some_and(|first| first.kind == GroupKind::NoIommu),
-        }
-    }
-
     /// Attaches all groups, or none.
     fn attach_all(&mut self, backend: &Arc<OpenBackend>) -> Result {
         for at in 0..self.groups.len() {
@@ -224,13 +219,24 @@ impl Container {
                 state <- new_rwsem!(
                     State {
                         groups: KVec::new(),
-                        backend: None,
                     },
                     "vfio::Container::state"
                 ),
+                backend <- new_spinlock!(None, "vfio::Container::backend"),
             }),
             GFP_KERNEL_ACCOUNT,
         )
+    }
+
+    fn view(&self, state: &State) -> rules::Container {
+        rules::Container {
+            groups: state.groups.len(),
+            backend: self.backend.lock().is_some(),
+            noiommu: state
+                .groups
+                .first()
+                .is_some_and(|first| first.kind == GroupKind::NoIommu),
+        }
     }
 
     /// Adds a group, which is in no container.
@@ -241,18 +247,20 @@ impl Container {
     /// uses DMA; `ENOMEM`, or those of the backend.
     pub(crate) fn attach(&self, group: &ARef<IommuGroup>, kind: GroupKind) -> Result {
         let mut state = self.state.write();
-        state.view().add(kind == GroupKind::NoIommu).explain(fmt!(
-            "group {} for container {}",
-            group.id(),
-            self.id
-        ))?;
+        self.view(&state)
+            .add(kind == GroupKind::NoIommu)
+            .explain(fmt!(
+                "group {} for container {}",
+                NodeName(kind, group),
+                self.id
+            ))?;
         state.groups.reserve(1, GFP_KERNEL_ACCOUNT)?;
         let ownership = match kind {
             GroupKind::Iommu => Some(DmaOwnership::claim(group)?),
             GroupKind::Emulated | GroupKind::NoIommu => None,
         };
-        let attachment = match &state.backend {
-            Some(backend) => Some(Attachment::new(backend, group, kind)?),
+        let attachment = match self.backend() {
+            Some(backend) => Some(Attachment::new(&backend, group, kind)?),
             None => None,
         };
         state.groups.push(
@@ -279,7 +287,7 @@ impl Container {
         };
         drop(state.groups.remove(at).ok());
         if state.groups.is_empty() {
-            let backend = state.backend.take();
+            let backend = self.backend.lock().take();
             // Unmapping everything may take long.
             drop(state);
             drop(backend);
@@ -300,13 +308,9 @@ impl Container {
         };
         seq_print!(out, "\tgroups:");
         for member in &state.groups {
-            let prefix = match member.kind {
-                GroupKind::NoIommu => "noiommu-",
-                GroupKind::Iommu | GroupKind::Emulated => "",
-            };
-            seq_print!(out, " {prefix}{}", member.group.id());
+            seq_print!(out, " {}", NodeName(member.kind, &member.group));
         }
-        match &state.backend {
+        match self.backend() {
             Some(backend) => seq_print!(
                 out,
                 "\n\tbackend: {}, type {}\n",
@@ -319,7 +323,7 @@ impl Container {
 
     /// The backend, once user space chose it.
     fn backend(&self) -> Option<Arc<OpenBackend>> {
-        self.state.read().backend.clone()
+        self.backend.lock().clone()
     }
 
     /// Where the devices of a member do DMA, once user space chose a backend.
@@ -333,13 +337,10 @@ impl Container {
     }
 
     fn check_extension(&self, extension: usize) -> Result<isize> {
-        let (backend, view) = {
-            let state = self.state.read();
-            (state.backend.clone(), state.view())
-        };
-        if let Some(backend) = backend {
+        if let Some(backend) = self.backend() {
             return backend.ioctl(uapi::CHECK_EXTENSION, extension);
         }
+        let view = self.view(&self.state.read());
         let mut answer = 0;
         for backend in BACKENDS.get().lock().iter().rev() {
             if !view.suits(backend.noiommu) {
@@ -358,7 +359,7 @@ impl Container {
 
     fn set_iommu(&self, kind: usize) -> Result<isize> {
         let mut state = self.state.write();
-        let view = state.view();
+        let view = self.view(&state);
         view.set_backend()
             .explain(fmt!("SET_IOMMU of container {}", self.id))?;
         let mut result = Err(ENODEV);
@@ -387,7 +388,7 @@ impl Container {
                 Err(err) => result = Err(err),
             }
         }
-        state.backend = Some(result.inspect_err(|err| {
+        let backend = result.inspect_err(|err| {
             if found {
                 ratelimited!(pr_warn!(
                     "container {} of {} cannot use IOMMU type {kind}: error {}\n",
@@ -402,7 +403,9 @@ impl Container {
                     self.opener
                 ));
             }
-        })?);
+        })?;
+        // There was none, so nothing is dropped under the lock.
+        *self.backend.lock() = Some(backend);
         Ok(0)
     }
 }

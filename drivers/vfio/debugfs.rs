@@ -49,10 +49,11 @@ pub(crate) struct Root(());
 
 impl Root {
     pub(crate) fn new() -> Result<Self> {
-        let root = Folder::new(c"vfio", ())?;
+        let root = Arc::new(Folder::new(c"vfio", ())?, GFP_KERNEL)?;
+        // Nothing fails from here on: whoever has opened one of them keeps the module.
         root.file::<Groups>(c"groups");
         root.file::<Containers>(c"containers");
-        *ROOT.get().lock() = Some(Arc::new(root, GFP_KERNEL)?);
+        *ROOT.get().lock() = Some(root);
         Ok(Self(()))
     }
 }
@@ -91,8 +92,8 @@ impl DebugFile for Users {
     type OwnerModule = crate::LocalModule;
 
     fn show(device: &Registered<Group>, out: &SeqFile) -> Result {
-        if !device.holders().is_empty() {
-            seq_print!(out, "{}\n", &**device.holders());
+        if let Some(names) = device.holders().names()? {
+            seq_print!(out, "{}\n", &*names);
         }
         Ok(())
     }
@@ -163,12 +164,17 @@ fn show_group(group: &Group, out: &SeqFile) {
         seq_print!(out, "\tviable: no, the last device is going\n");
         return;
     };
+    let view = group.view(&state);
     let opener = state.opener;
     let users = state.users;
     let container = state.container.as_ref().map(|container| container.id);
     drop(state);
 
-    if container.is_some() || !iommu_group.dma_owner_claimed() {
+    // Who has it by an iommufd claims its DMA too, unless another driver is in the way.
+    let mut blocked = false;
+    group.for_each_blocker(&iommu_group, |_| blocked = true);
+    let by_iommufd = (view.attached || view.bound > 0) && !blocked;
+    if container.is_some() || by_iommufd || !iommu_group.dma_owner_claimed() {
         seq_print!(out, "\tviable: yes\n");
     } else {
         seq_print!(out, "\tviable: no");
@@ -187,6 +193,11 @@ fn show_group(group: &Group, out: &SeqFile) {
     }
     if let Some(container) = container {
         seq_print!(out, "\tcontainer: {container}\n\topen devices: {users}\n");
+    } else if view.attached {
+        seq_print!(out, "\tcontainer: an iommufd\n");
+    }
+    if view.bound > 0 {
+        seq_print!(out, "\tdevices bound to an iommufd: {}\n", view.bound);
     }
 }
 

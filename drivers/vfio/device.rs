@@ -160,7 +160,7 @@ pub(crate) fn register(mut device: UnregisteredDevice, kind: GroupKind) -> Resul
     };
     let group = Group::join(&parent, kind)?;
     let undo = ScopeGuard::new_with_data(group.clone(), |group| group.leave(&parent));
-    let noiommu = group.kind == GroupKind::NoIommu || device.has_no_iommu();
+    let noiommu = noiommu::is_for(&group, &device);
     if noiommu && cfg!(CONFIG_IOMMUFD_NOIOMMU) {
         taint::by_user();
         dev_warn!(parent, "Adding kernel taint for vfio-noiommu cdev\n");
@@ -189,17 +189,17 @@ pub(crate) fn register(mut device: UnregisteredDevice, kind: GroupKind) -> Resul
 /// Says who keeps a device that is being unregistered.
 fn log_holders(device: &Draining<Group>, waited: u32) {
     let parent = device.device().parent();
-    if device.holders().is_empty() {
-        dev_warn!(
-            parent,
-            "Device is still in use after {waited} s, by no open file: another driver keeps it\n"
-        );
-    } else {
-        dev_warn!(
+    match device.holders().names() {
+        Ok(Some(names)) => dev_warn!(
             parent,
             "Device is still in use after {waited} s, opened by {}\n",
-            device.holders()
-        );
+            &*names
+        ),
+        Ok(None) => dev_warn!(
+            parent,
+            "Device is still in use after {waited} s, by no open file: another driver keeps it\n"
+        ),
+        Err(_) => dev_warn!(parent, "Device is still in use after {waited} s\n"),
     }
 }
 
@@ -230,6 +230,6 @@ pub(crate) fn unregister(registration: Registration<Group>) {
             }
         }
     }
-    let parent: kernel::sync::aref::ARef<Device> = device.device().parent().into();
+    let parent: ARef<Device> = device.device().parent().into();
     device.finish().leave(&parent);
 }

@@ -24,7 +24,6 @@ use vfio_kapi::{
         FileOps,
         NewFile, //
     },
-    group_kind::GroupKind,
     info_cap::OwnedInfoCaps,
     task,
     uaccess::UserArg,
@@ -35,7 +34,8 @@ use vfio_kapi::{
 use crate::{
     device_cdev,
     feature,
-    group::Group, //
+    group::Group,
+    noiommu, //
 };
 
 const GET_REGION_INFO: u32 = uapi::ioctl(8);
@@ -91,8 +91,7 @@ impl FileOps for DeviceFile {
     type Node = Registered<Group>;
 
     fn open(device: &Registered<Group>) -> Result<Pin<KBox<OpenFile>>> {
-        let noiommu = device.group().kind == GroupKind::NoIommu || device.has_no_iommu();
-        if noiommu && !task::has_raw_io() {
+        if noiommu::is_for(device.group(), device) && !task::has_raw_io() {
             return Err(EPERM);
         }
         OpenFile::by_node(device)

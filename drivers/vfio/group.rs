@@ -8,7 +8,7 @@
 
 use kernel::{
     device::Device,
-    new_mutex,
+    fmt, new_mutex,
     prelude::*,
     str::{
         CStr,
@@ -46,6 +46,7 @@ use vfio_kapi::{
     kvm::KvmLink,
     module_static::ModuleStatic,
     ratelimited,
+    refusal::Explain,
     taint,
     task::{
         self,
@@ -130,7 +131,7 @@ pub(crate) struct State {
     pub(crate) iommufd: Option<IommufdCtx>,
     /// Who has it open.
     pub(crate) opener: Option<Process>,
-    /// How many of its devices use the container.
+    /// How many files of its devices use the container.
     pub(crate) users: usize,
     /// How many of its devices are open past the group.
     bound: usize,
@@ -226,6 +227,9 @@ impl Group {
         }
         // Under the lock: the name has to be free before somebody makes the group anew.
         drop(groups.list.remove(at).ok());
+        drop(groups);
+        // Not under the lock: an ioctl of the container that waits for memory of its user, who may
+        // be the one who provides it, holds this up. That is not to stop other groups.
         let mut state = self.state.lock();
         state.detach_container();
         state.iommu_group = None;
@@ -340,6 +344,19 @@ impl Group {
     }
 }
 
+/// Displays as the name of the node of a group in `/dev/vfio`.
+pub(crate) struct NodeName<'a>(pub(crate) GroupKind, pub(crate) &'a IommuGroup);
+
+impl fmt::Display for NodeName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = match self.0 {
+            GroupKind::NoIommu => "noiommu-",
+            GroupKind::Iommu | GroupKind::Emulated => "",
+        };
+        f.write_fmt(fmt!("{prefix}{}", self.1.id()))
+    }
+}
+
 /// All groups, at this moment.
 ///
 /// # Errors
@@ -357,11 +374,7 @@ pub(crate) fn all() -> Result<KVec<Arc<Group>>> {
 impl Groups {
     fn create(&mut self, iommu_group: &ARef<IommuGroup>, kind: GroupKind) -> Result<Arc<Group>> {
         let numbers = self.numbers.as_ref().ok_or(ENODEV)?;
-        let prefix = match kind {
-            GroupKind::NoIommu => "noiommu-",
-            GroupKind::Iommu | GroupKind::Emulated => "",
-        };
-        let name = CString::try_from_fmt(fmt!("{}{}", prefix, iommu_group.id()))?;
+        let name = CString::try_from_fmt(fmt!("{}", NodeName(kind, iommu_group)))?;
         let group = Arc::pin_init(
             pin_init!(Group {
                 kind,
@@ -403,19 +416,14 @@ impl Groups {
 }
 
 impl DeviceGroup for Group {
-    fn check_use(&self) -> Result {
-        Ok(self.view(&self.state.lock()).open_device()?)
-    }
-
     fn begin_use(&self) -> Result<Dma> {
         let mut state = self.state.lock();
-        let view = self.view(&state);
+        self.view(&state).open_device()?;
         if let Some(iommufd) = &state.iommufd {
-            if self.kind != GroupKind::NoIommu {
-                return Ok(Dma::Iommufd(iommufd.clone()));
-            }
-            view.permit_direct(task::has_raw_io, || iommufd.compat_ioas().is_ok())?;
-            return Ok(Dma::Direct);
+            return Ok(match self.kind {
+                GroupKind::NoIommu => Dma::Direct(iommufd.clone()),
+                GroupKind::Iommu | GroupKind::Emulated => Dma::Iommufd(iommufd.clone()),
+            });
         }
         let users = state.users.checked_add(1).ok_or(EBUSY)?;
         let group = state.iommu_group.as_ref().ok_or(ENODEV)?;
@@ -424,22 +432,39 @@ impl DeviceGroup for Group {
             .as_ref()
             .and_then(|container| container.translation(group))
             .ok_or(EINVAL)?;
-        view.permit(task::has_raw_io)?;
         // The group stays in the container from here on.
         state.users = users;
         Ok(Dma::Container(translation))
     }
 
-    fn end_use(&self, dma: &Dma) {
-        if let Dma::Container(_) = dma {
+    fn end_use(&self, container: bool) {
+        if container {
             let mut state = self.state.lock();
             state.users = state.users.saturating_sub(1);
         }
     }
 
+    fn permit(&self, dma: &Dma) -> Result {
+        // Nothing of the state, which may be locked for long, matters for this.
+        let group = rules::Group {
+            noiommu: self.kind == GroupKind::NoIommu,
+            ..rules::Group::default()
+        };
+        match dma {
+            Dma::Container(_) => group.permit(task::has_raw_io),
+            Dma::Direct(iommufd) => {
+                group.permit_direct(task::has_raw_io, || iommufd.compat_ioas().is_ok())
+            }
+            Dma::Iommufd(_) => Ok(()),
+        }
+        .explain(self.what("GET_DEVICE_FD"))
+    }
+
     fn block(&self) -> Result {
         let mut state = self.state.lock();
-        self.view(&state).bind()?;
+        self.view(&state)
+            .bind()
+            .explain(self.what("BIND_IOMMUFD of a device"))?;
         state.bound = state.bound.checked_add(1).ok_or(EBUSY)?;
         Ok(())
     }

@@ -113,7 +113,8 @@ impl fmt::Display for What<'_> {
 }
 
 impl Group {
-    fn what(&self, ioctl: &'static str) -> What<'_> {
+    /// What is asked of it, for messages.
+    pub(crate) fn what(&self, ioctl: &'static str) -> impl fmt::Display + '_ {
         What(self, ioctl)
     }
 
@@ -188,6 +189,10 @@ impl Group {
     fn get_device_fd(&self, file: &File, arg: UserArg) -> Result<isize> {
         let mut name = UserString::read(arg, PAGE_SIZE)?;
         let device = self.device(&mut name).map_err(|err| {
+            if err != ENODEV {
+                // That of the driver, which has its own message.
+                return err;
+            }
             refuse!(
                 err,
                 "GET_DEVICE_FD of group {}: no device has that name",

@@ -17,10 +17,14 @@ use vfio_kapi::{
     iommu_group::IommuGroup,
     task,
     uaccess::UserArg,
-    uapi, //
+    uapi,
+    vfio_device::VfioDevice, //
 };
 
-use crate::abi::vfio_enable_unsafe_noiommu_mode;
+use crate::{
+    abi::vfio_enable_unsafe_noiommu_mode,
+    group::Group, //
+};
 
 const NOIOMMU_IOMMU: usize = uapi::VFIO_NOIOMMU_IOMMU as usize;
 
@@ -28,6 +32,11 @@ const NOIOMMU_IOMMU: usize = uapi::VFIO_NOIOMMU_IOMMU as usize;
 /// that have the backend, keep what they have.
 pub(crate) fn is_enabled() -> bool {
     vfio_enable_unsafe_noiommu_mode.get()
+}
+
+/// Whether nothing is between memory and a device of `group`, be it used by its group or past it.
+pub(crate) fn is_for(group: &Group, device: &VfioDevice) -> bool {
+    group.kind == GroupKind::NoIommu || device.has_no_iommu()
 }
 
 /// What a container has of the backend: nothing.

@@ -13,7 +13,8 @@
 //! 6. the devices of a group; the link of a group with KVM
 //!
 //! Drivers open and close devices under 1 only. Backends are called under 3 to 5 to attach and
-//! detach groups, and without a lock for all else.
+//! detach groups, and without a lock for all else. That may last for as long as a user likes, so 3
+//! is not waited for with 1 or 2 held.
 
 #![crate_name = "vfio"]
 #![deny(unsafe_code)]

@@ -50,7 +50,9 @@ static inline const char *group_path(const char *device)
 	if (len < 0)
 		fail("the group of %s", device);
 	target[len] = 0;
-	snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(target, '/') + 1);
+	snprintf(path, sizeof(path), "/dev/vfio/noiommu-%s", strrchr(target, '/') + 1);
+	if (access(path, F_OK))
+		snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(target, '/') + 1);
 	return path;
 }
 

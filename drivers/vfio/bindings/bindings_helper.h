@@ -4,7 +4,6 @@
  * those that the kernel's own bindings leave out, and our helpers.
  */
 #include <linux/anon_inodes.h>
-#include <linux/aperture.h>
 #include <linux/cdev.h>
 #include <linux/dma-buf-mapping.h>
 #include <linux/eventfd.h>

@@ -14,6 +14,7 @@
 use core::marker::PhantomData;
 use kernel::{
     bindings,
+    error::from_err_ptr,
     ffi,
     module::{
         this_module,
@@ -144,7 +145,8 @@ impl<T: Send + Sync + 'static> Folder<T> {
     }
 
     /// The folder for C, which may put files into it; null or an error if there is none.
-    pub fn as_raw(&self) -> *mut bindings::dentry {
+    #[cfg(CONFIG_VFIO_DEBUGFS)]
+    pub(crate) fn as_raw(&self) -> *mut bindings::dentry {
         self.dentry
     }
 }
@@ -196,9 +198,10 @@ impl Found {
                 .map_or(core::ptr::null_mut(), |found| found.0);
             // SAFETY: The parent is the top, or a folder that there is a reference to.
             let dentry = unsafe { vb::vfio_helper_debugfs_lookup(name.as_char_ptr(), parent) };
-            if dentry.is_null() {
-                return None;
-            }
+            // An error if the kernel has no debugfs.
+            let dentry = from_err_ptr(dentry)
+                .ok()
+                .filter(|dentry| !dentry.is_null())?;
             // INVARIANT: The function returned a reference.
             found = Some(Self(dentry));
         }

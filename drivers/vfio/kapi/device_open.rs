@@ -2,8 +2,8 @@
 
 //! An open VFIO device: the calls into its driver that are allowed then.
 //!
-//! The set's lock is held while the first user opens a device and while the last one closes it; the
-//! group's own lock is taken inside, by [`DeviceGroup`].
+//! The set's lock is held while the first user opens a device and while the last one closes it. The
+//! group's own lock, which user space can keep busy, is taken before and after, by [`DeviceGroup`].
 //!
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h), `struct vfio_device_ops`,
 //! `struct vfio_migration_ops`, `struct vfio_log_ops`
@@ -53,28 +53,29 @@ pub enum Dma {
     /// Through what is attached to the device in an iommufd.
     Iommufd(IommufdCtx),
     /// Right to memory, though its group has an iommufd for a container.
-    Direct,
+    Direct(IommufdCtx),
 }
 
 /// A group, as the devices in it use it.
 pub trait DeviceGroup: Send + Sync + 'static {
-    /// Whether devices of the group can be opened through it, by the first user or another.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if there is nothing yet that their DMA could go through.
-    fn check_use(&self) -> Result;
-
-    /// The first user opens a device of the group through it: where does its DMA go? It must stay so
-    /// until [`Self::end_use`].
+    /// Somebody is about to open a device of the group through it: where does its DMA go? It must stay so
+    /// until [`Self::end_use`]. Called without locks, as this may sleep for as long as a user likes.
     ///
     /// # Errors
     ///
     /// `EINVAL` if it goes nowhere yet; the device is not opened then.
     fn begin_use(&self) -> Result<Dma>;
 
-    /// The last user closed a device whose DMA went there.
-    fn end_use(&self, dma: &Dma);
+    /// Who began a use, of a container if `container`, is done. Called without locks, too.
+    fn end_use(&self, container: bool);
+
+    /// Whether the current task may be the first to open a device whose DMA goes there. Called with the
+    /// lock of the device's set.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if it may not.
+    fn permit(&self, dma: &Dma) -> Result;
 
     /// A device of the group is used past it. Nobody may open the group until [`Self::unblock`].
     ///
@@ -116,10 +117,46 @@ impl<G: DeviceGroup> Drop for Blocked<G> {
     }
 }
 
+/// A use of a group, which ends when dropped.
+///
+/// # Invariants
+///
+/// Owns one of the calls of [`DeviceGroup::begin_use`].
+struct GroupUse<G: DeviceGroup> {
+    group: Arc<G>,
+    container: bool,
+}
+
+impl<G: DeviceGroup> GroupUse<G> {
+    /// Begins one; answers where DMA goes meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`DeviceGroup::begin_use`].
+    fn begin(group: &Arc<G>) -> Result<(Self, Dma)> {
+        let dma = group.begin_use()?;
+        // INVARIANT: That call is ours.
+        let group_use = Self {
+            group: group.clone(),
+            container: matches!(dma, Dma::Container(_)),
+        };
+        Ok((group_use, dma))
+    }
+}
+
+impl<G: DeviceGroup> Drop for GroupUse<G> {
+    fn drop(&mut self) {
+        self.group.end_use(self.container);
+    }
+}
+
 /// What has to be as it is while a device is open.
 enum Keeper<G: DeviceGroup> {
-    /// It was opened by its group, which stays open.
-    Group { _file: ARef<File> },
+    /// It was opened by its group, which stays open and where it is.
+    Group {
+        _group_use: GroupUse<G>,
+        _file: ARef<File>,
+    },
     /// It was opened by its own node, and so its group cannot be opened.
     Node { _blocked: Blocked<G> },
 }
@@ -142,14 +179,16 @@ impl<G: DeviceGroup> Opened<G> {
     ///
     /// `ENODEV` if the driver is going, else those of the group and of the driver.
     pub fn by_group(device: Registered<G>, group_file: ARef<File>) -> Result<Self> {
+        // Before the lock, and so undone after it is released.
+        let (group_use, dma) = GroupUse::begin(device.group())?;
         // SAFETY: A registered device is in a set, until it is freed.
         let set = unsafe { device.lock_set() };
-        device.group().check_use()?;
         // SAFETY: The set's lock is held.
         unsafe {
             count_open(&device, || {
                 with_kvm(&device, device.group().kvm(), || {
-                    open_driver(&device, || device.group().begin_use(), true).map(|_| ())
+                    device.group().permit(&dma)?;
+                    open_driver(&device, dma, true).map(|_| ())
                 })
             })?;
         }
@@ -157,7 +196,10 @@ impl<G: DeviceGroup> Opened<G> {
         // INVARIANT: Counted above.
         Ok(Self {
             device,
-            keeper: Keeper::Group { _file: group_file },
+            keeper: Keeper::Group {
+                _group_use: group_use,
+                _file: group_file,
+            },
         })
     }
 
@@ -187,7 +229,7 @@ impl<G: DeviceGroup> Opened<G> {
             let mut id = 0;
             count_open(&device, || {
                 with_kvm(&device, kvm, || {
-                    id = open_driver(&device, || Ok(Dma::Iommufd(ctx)), false)?;
+                    id = open_driver(&device, Dma::Iommufd(ctx), false)?;
                     Ok(())
                 })
             })?;
@@ -265,16 +307,16 @@ unsafe fn with_kvm<G>(
     }
 }
 
-/// Opens a device for its first user: `dma` answers where its DMA is to go. A device that is opened by its
-/// group (`by_group`) uses the address space for containers, if that is an iommufd. Answers with the
-/// number that the device has in the iommufd. Undoes all of it on errors.
+/// Opens a device for its first user: `dma` is where its DMA is to go. A device that is opened by its group
+/// (`by_group`) uses the address space for containers, if that is an iommufd. Answers with the number
+/// that the device has in the iommufd. Undoes all of it on errors.
 ///
 /// # Safety
 ///
 /// The set's lock must be held, and the device must have no other users.
 unsafe fn open_driver<G: DeviceGroup>(
     device: &Registered<G>,
-    dma: impl FnOnce() -> Result<Dma>,
+    dma: Dma,
     by_group: bool,
 ) -> Result<u32> {
     let raw = device.as_raw();
@@ -284,14 +326,12 @@ unsafe fn open_driver<G: DeviceGroup>(
     if !unsafe { bindings::try_module_get(owner) } {
         return Err(ENODEV);
     }
-    let opened = dma().and_then(|dma| {
-        // SAFETY: The set's lock is held; all that is done is undone once.
-        unsafe {
-            let id = connect(device, &dma).inspect_err(|_| device.group().end_use(&dma))?;
-            drop(device.set_dma(Some(dma)));
-            call_open(device, by_group).inspect_err(|_| disconnect(device))?;
-            Ok(id)
-        }
+    // SAFETY: The set's lock is held; the device has no users, so it is not connected.
+    let opened = unsafe { connect(device, &dma) }.and_then(|id| {
+        drop(device.set_dma(Some(dma)));
+        // SAFETY: As above; it was connected just now, and is disconnected once.
+        unsafe { call_open(device, by_group).inspect_err(|_| disconnect(device)) }?;
+        Ok(id)
     });
     if opened.is_err() {
         // SAFETY: Taken above.
@@ -317,7 +357,7 @@ unsafe fn connect<G: DeviceGroup>(device: &Registered<G>, dma: &Dma) -> Result<u
             // SAFETY: All are valid, and the lock is held.
             to_result(unsafe { bind(raw, ctx.as_raw(), &mut id) })?;
         }
-        Dma::Direct => (),
+        Dma::Direct(_) => (),
     }
     Ok(id)
 }
@@ -344,7 +384,6 @@ unsafe fn disconnect<G: DeviceGroup>(device: &Registered<G>) {
             }
         }
     }
-    device.group().end_use(&dma);
 }
 
 /// Has the driver open a device that is connected.

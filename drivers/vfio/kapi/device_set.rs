@@ -60,6 +60,9 @@ impl DeviceSet {
 }
 
 /// All sets, by their ids.
+///
+/// The lock protects the tree and how many devices each set counts. It is not held while waiting for
+/// the lock of a set, which somebody may have for as long as a reset takes: the other sets go on.
 #[pin_data]
 pub struct DeviceSets {
     #[pin]
@@ -90,22 +93,25 @@ impl DeviceSets {
         if id == 0 || unsafe { !(*device).dev_set.is_null() } {
             return Err(EINVAL);
         }
-        let mut sets = self.sets.lock();
-        let set = match sets.get(&id) {
-            Some(set) => set.inner.get(),
-            None => {
-                let set = DeviceSet::new(id)?;
-                let raw = set.inner.get();
-                sets.try_create_and_insert(id, set, GFP_KERNEL)?;
-                raw
-            }
+        let set = {
+            let mut sets = self.sets.lock();
+            let set = match sets.get(&id) {
+                Some(set) => set.inner.get(),
+                None => {
+                    let set = DeviceSet::new(id)?;
+                    let raw = set.inner.get();
+                    sets.try_create_and_insert(id, set, GFP_KERNEL)?;
+                    raw
+                }
+            };
+            // SAFETY: Sets stay while they are in the tree, whose lock protects the count.
+            unsafe { (*set).device_count += 1 };
+            set
         };
-        // SAFETY: Sets stay while they are in the tree, whose lock is held; the set's lock protects
-        // the list.
+        // SAFETY: A set stays while it counts devices; its lock protects the list.
         unsafe {
-            (*set).device_count += 1;
-            let _lock = Mutex::<()>::from_raw(&raw mut (*set).lock);
-            let _guard = _lock.lock();
+            let lock = Mutex::<()>::from_raw(&raw mut (*set).lock);
+            let _guard = lock.lock();
             (*device).dev_set = set;
             bindings::list_add_tail(&raw mut (*device).dev_set_list, &raw mut (*set).device_list);
         }
@@ -120,15 +126,17 @@ impl DeviceSets {
             return;
         };
         let set = set.as_ptr();
-        let mut sets = self.sets.lock();
-        // SAFETY: As above; the locks protect the list and the count.
-        let unused = unsafe {
-            {
-                let lock = Mutex::<()>::from_raw(&raw mut (*set).lock);
-                let _guard = lock.lock();
-                vb::vfio_helper_list_del(&raw mut (*device).dev_set_list);
-            }
+        // SAFETY: As above; the set's lock protects the list.
+        unsafe {
+            let lock = Mutex::<()>::from_raw(&raw mut (*set).lock);
+            let _guard = lock.lock();
+            vb::vfio_helper_list_del(&raw mut (*device).dev_set_list);
             (*device).dev_set = core::ptr::null_mut();
+        }
+        let mut sets = self.sets.lock();
+        // SAFETY: The device counts until here; the lock protects the count. Nobody holds the lock of a
+        // set that counts no devices.
+        let unused = unsafe {
             (*set).device_count -= 1;
             ((*set).device_count == 0).then(|| (*set).set_id.addr())
         };

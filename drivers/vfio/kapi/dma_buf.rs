@@ -79,29 +79,35 @@ impl<O: Send + Sync + Unpin + 'static> Operations<O> {
     }
 }
 
+/// Some ranges of the memory of a device, and what keeps them.
+pub struct DeviceMemory<O> {
+    ranges: Ranges,
+    owner: O,
+}
+
 /// The memory of a buffer.
 ///
 /// # Invariants
 ///
-/// `provider` is valid while the device is bound to its driver, and `size` is the sum of the ranges.
-pub struct DeviceMemory {
+/// `provider` and the ranges are valid while the owner exists that they came with, and `size` is the sum
+/// of the ranges.
+struct Ranges {
     ranges: KVec<PhysRange>,
     provider: NonNull<bindings::p2pdma_provider>,
     size: usize,
 }
 
 // SAFETY: The provider is constant.
-unsafe impl Send for DeviceMemory {}
+unsafe impl Send for Ranges {}
 // SAFETY: As above.
-unsafe impl Sync for DeviceMemory {}
+unsafe impl Sync for Ranges {}
 
-impl DeviceMemory {
-    /// Some ranges of the memory of a device.
+impl<O> DeviceMemory<O> {
+    /// Some ranges of the memory of a device that stays bound to its driver as long as `owner` exists.
     ///
     /// # Safety
     ///
-    /// The ranges must be of the device's memory, and `provider` valid for as long as the device is bound
-    /// to its driver.
+    /// The ranges must be of the device's memory, and they and `provider` valid as long as `owner` exists.
     ///
     /// # Errors
     ///
@@ -109,6 +115,7 @@ impl DeviceMemory {
     pub unsafe fn from_raw(
         ranges: KVec<PhysRange>,
         provider: *mut bindings::p2pdma_provider,
+        owner: O,
     ) -> Result<Self> {
         let provider = NonNull::new(provider).ok_or(EINVAL)?;
         let size = ranges
@@ -116,11 +123,13 @@ impl DeviceMemory {
             .try_fold(0usize, |sum, range| sum.checked_add(range.len))
             .filter(|size| *size != 0)
             .ok_or(EINVAL)?;
-        Ok(Self {
+        // INVARIANT: By the contract of this function.
+        let ranges = Ranges {
             ranges,
             provider,
             size,
-        })
+        };
+        Ok(Self { ranges, owner })
     }
 }
 
@@ -157,18 +166,21 @@ impl<O: Send + Sync + Unpin + 'static> DmaBufs<O> {
         )
     }
 
-    /// Makes a buffer, revoked at first. `owner` must keep the device bound to its driver; it is
-    /// dropped with the last user of the buffer, or by [`Self::clear`].
+    /// Makes a buffer, revoked at first. The owner of the memory is dropped with the last user of the
+    /// buffer, or by [`Self::clear`].
     ///
     /// # Errors
     ///
     /// `ENOMEM`; that of `dma_buf_export()`.
     pub fn export<M: kernel::ModuleMetadata>(
         self: &Arc<Self>,
-        memory: DeviceMemory,
+        memory: DeviceMemory<O>,
         open_flags: u32,
-        owner: O,
     ) -> Result<DmaBuf> {
+        let DeviceMemory {
+            ranges: memory,
+            owner,
+        } = memory;
         let size = memory.size;
         let buf = Arc::pin_init(
             pin_init!(Buf {
@@ -264,7 +276,7 @@ impl Drop for DmaBuf {
 /// What is behind a dma-buf.
 #[pin_data]
 struct Buf<O: 'static> {
-    memory: DeviceMemory,
+    memory: Ranges,
     /// The list that this is in.
     bufs: Arc<DmaBufs<O>>,
     /// Nobody may map it. Changed with the reservation lock held.
@@ -275,7 +287,7 @@ struct Buf<O: 'static> {
     /// `mappings` became zero.
     #[pin]
     unmapped: CondVar,
-    /// What keeps the device; `None` once the buffer is revoked for good.
+    /// What keeps the memory; `None` once the buffer is revoked for good.
     #[pin]
     owner: Mutex<Option<O>>,
 }
@@ -401,7 +413,7 @@ unsafe extern "C" fn map<O: Send + Sync + Unpin + 'static>(
         return ENODEV.to_ptr();
     }
     let memory = &buf.memory;
-    // SAFETY: The attachment is valid. The buffer is not revoked, so the device is bound, and the
+    // SAFETY: The attachment is valid. The buffer is not revoked, so its owner is there, and the
     // provider and the ranges are valid; they are not written to.
     let table = unsafe {
         vb::dma_buf_phys_vec_to_sgt(
@@ -429,8 +441,8 @@ unsafe extern "C" fn unmap<O: Send + Sync + Unpin + 'static>(
 ) {
     // SAFETY: As in `map`.
     let buf = unsafe { Buf::<O>::of((*attachment).dmabuf) };
-    // SAFETY: The table is what `map` gave for the attachment, and the device is there until it is
-    // freed, as that is waited for.
+    // SAFETY: The table is what `map` gave for the attachment, and the owner is there until it is
+    // freed, as `set_revoked` waits for that.
     unsafe { vb::dma_buf_free_sgt(attachment, table, dir) };
     let mut mappings = buf.mappings.lock();
     *mappings = mappings.saturating_sub(1);

@@ -159,7 +159,7 @@ impl<T: FileOps> FileOperations<T> {
     /// # Errors
     ///
     /// `ENFILE` or `ENOMEM`; `data` is dropped.
-    pub fn open_anon(&'static self, name: &'static CStr, data: T::Ptr) -> Result<NewFile> {
+    pub(crate) fn open_anon(&'static self, name: &'static CStr, data: T::Ptr) -> Result<NewFile> {
         if self.opens != Opens::Anon {
             return Err(EINVAL);
         }

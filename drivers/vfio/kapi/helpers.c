@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/aperture.h>
 #include <linux/debugfs.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/io.h>
@@ -15,6 +16,12 @@
 bool vfio_helper_access_ok(unsigned long addr, unsigned long size)
 {
 	return access_ok((void __user *)addr, size);
+}
+
+int vfio_helper_aperture_remove_conflicting_pci_devices(struct pci_dev *pdev,
+							const char *name)
+{
+	return aperture_remove_conflicting_pci_devices(pdev, name);
 }
 
 unsigned long vfio_helper_array_index_nospec(unsigned long index,

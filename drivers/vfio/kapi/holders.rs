@@ -7,6 +7,7 @@ use kernel::{
     fmt, new_mutex,
     prelude::*,
     rbtree::RBTree,
+    str::CString,
     sync::{
         Arc,
         Mutex, //
@@ -16,7 +17,7 @@ use kernel::{
 /// How many are named; more are counted.
 const NAMED: usize = 16;
 
-/// Those who hold a thing open. Displays as a list of their names.
+/// Those who hold a thing open.
 #[pin_data]
 pub struct Holders {
     #[pin]
@@ -57,7 +58,7 @@ impl Holders {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub fn enter(self: &Arc<Self>) -> Result<Holder> {
+    pub(crate) fn enter(self: &Arc<Self>) -> Result<Holder> {
         let process = Process::current();
         let mut list = self.list.lock();
         let key = list.next;
@@ -71,20 +72,30 @@ impl Holders {
         })
     }
 
-    /// Whether there is nobody.
-    pub fn is_empty(&self) -> bool {
-        self.list.lock().count == 0
+    /// The names of those who hold it; `None` if nobody does. May sleep.
+    ///
+    /// A text of its own, and no [`fmt::Display`]: the kernel formats its messages with interrupts
+    /// off, where the lock of the list cannot be taken.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn names(&self) -> Result<Option<CString>> {
+        let list = self.list.lock();
+        if list.count == 0 {
+            return Ok(None);
+        }
+        CString::try_from_fmt(fmt!("{}", *list)).map(Some)
     }
 }
 
-impl fmt::Display for Holders {
+impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = self.list.lock();
-        for (at, process) in list.entries.values().take(NAMED).enumerate() {
+        for (at, process) in self.entries.values().take(NAMED).enumerate() {
             let comma = if at == 0 { "" } else { ", " };
             f.write_fmt(fmt!("{comma}{process}"))?;
         }
-        match list.count.checked_sub(NAMED) {
+        match self.count.checked_sub(NAMED) {
             None | Some(0) => Ok(()),
             Some(more) => f.write_fmt(fmt!(", and {more} more")),
         }

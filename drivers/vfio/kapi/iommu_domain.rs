@@ -13,6 +13,7 @@ use kernel::{
         to_result, //
     },
     ffi::c_void,
+    page::PAGE_SHIFT,
     prelude::*,
     sync::aref::ARef,
 };
@@ -262,23 +263,12 @@ impl PagingDomain {
 
     /// Removes all translations of `bytes` bytes from `iova` on; returns how many bytes from the
     /// start are now without translation. Less than asked for only if there was a hole.
+    #[inline]
     pub(crate) fn unmap(&self, iova: u64, bytes: u64) -> u64 {
-        let mut done: u64 = 0;
-        while done < bytes {
-            // SAFETY: The domain is valid. The sums are in the range, which does not wrap.
-            let step = unsafe {
-                bindings::iommu_unmap(
-                    self.as_raw(),
-                    (iova + done) as usize,
-                    (bytes - done) as usize,
-                )
-            };
-            if step == 0 {
-                break;
-            }
-            done = done.saturating_add(step as u64);
-        }
-        done.min(bytes)
+        // SAFETY: The domain is valid.
+        repeat(iova, bytes, |iova, bytes| unsafe {
+            bindings::iommu_unmap(self.as_raw(), iova, bytes)
+        })
     }
 
     /// Where `iova` translates to; zero if nowhere, or to address zero.
@@ -286,6 +276,21 @@ impl PagingDomain {
         // SAFETY: The domain is valid.
         unsafe { bindings::iommu_iova_to_phys(self.as_raw(), iova) }
     }
+}
+
+/// Calls `unmap`, which may do less than it is told to, until all `bytes` bytes from `iova` on, which do not
+/// wrap, are unmapped or it does nothing; returns how many are.
+#[inline]
+fn repeat(iova: u64, bytes: u64, mut unmap: impl FnMut(usize, usize) -> usize) -> u64 {
+    let mut done = 0;
+    while done < bytes {
+        let step = unmap((iova + done) as usize, (bytes - done) as usize) as u64;
+        if step == 0 {
+            break;
+        }
+        done = done.saturating_add(step);
+    }
+    done.min(bytes)
 }
 
 impl Drop for PagingDomain {
@@ -325,24 +330,19 @@ impl<'a> UnmapGather<'a> {
     }
 
     /// As [`PagingDomain::unmap`], but devices may use the old translations until [`Self::sync`].
+    #[inline]
     pub(crate) fn unmap(&mut self, iova: u64, bytes: u64) -> u64 {
-        let mut done: u64 = 0;
-        while done < bytes {
-            // SAFETY: The domain is valid and `raw` initialized. The range does not wrap.
-            let step = unsafe {
-                bindings::iommu_unmap_fast(
-                    self.domain.as_raw(),
-                    (iova + done) as usize,
-                    (bytes - done) as usize,
-                    &raw mut self.raw,
-                )
-            };
-            if step == 0 {
-                break;
-            }
-            done = done.saturating_add(step as u64);
-        }
-        done.min(bytes)
+        // SAFETY: The domain is valid and `raw` initialized.
+        repeat(iova, bytes, |iova, bytes| unsafe {
+            bindings::iommu_unmap_fast(self.domain.as_raw(), iova, bytes, &raw mut self.raw)
+        })
+    }
+
+    /// Does it for the pages numbered from `first` on up to `end`; tells whether all had translations.
+    #[inline]
+    pub(crate) fn unmap_pages(&mut self, first: u64, end: u64) -> bool {
+        let bytes = (end - first) << PAGE_SHIFT;
+        self.unmap(first << PAGE_SHIFT, bytes) == bytes
     }
 
     /// Flushes. Afterwards no device uses what was unmapped.

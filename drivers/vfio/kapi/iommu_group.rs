@@ -51,9 +51,8 @@ impl IommuGroup {
 
     /// The group that a device is in, if it is in one.
     pub fn of(dev: &Device) -> Option<ARef<Self>> {
-        // SAFETY: The device is valid, and transparent over the C structure.
-        let group =
-            unsafe { bindings::iommu_group_get(core::ptr::from_ref(dev).cast_mut().cast()) };
+        // SAFETY: The device is valid.
+        let group = unsafe { bindings::iommu_group_get(dev_raw(dev)) };
         // SAFETY: The function returned a reference, if any, which passes to the result.
         Some(unsafe { ARef::from_raw(NonNull::new(group)?.cast()) })
     }
@@ -211,12 +210,8 @@ pub enum IommuCap {
 
 /// Whether an IOMMU is behind a device.
 pub fn has_iommu(dev: &Device) -> bool {
-    // SAFETY: The device is valid, and transparent over the C structure.
-    unsafe {
-        !(*core::ptr::from_ref(dev).cast::<bindings::device>())
-            .iommu
-            .is_null()
-    }
+    // SAFETY: The device is valid.
+    unsafe { !(*dev_raw(dev)).iommu.is_null() }
 }
 
 /// Whether the IOMMU in front of `dev` has `cap`.

@@ -74,8 +74,8 @@ unsafe extern "C" fn read(
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP` if the kernel has no such bitmaps, `EFAULT` if the bitmap cannot be written, `ENOMEM`, or
-/// those of the driver.
+/// `EOPNOTSUPP` if the kernel has no such bitmaps, `EINVAL` if the size of the pages is no power of two,
+/// `EFAULT` if the bitmap cannot be written, `ENOMEM`, or those of the driver.
 #[inline]
 pub fn report(log: &DmaLog<'_>, range: Range) -> Result {
     #[cfg(not(CONFIG_IOMMUFD_DRIVER))]
@@ -85,7 +85,11 @@ pub fn report(log: &DmaLog<'_>, range: Range) -> Result {
     }
     #[cfg(CONFIG_IOMMUFD_DRIVER)]
     {
-        // SAFETY: Any numbers may be passed; the address is only used as one of user space.
+        // The kernel takes the number of its lowest bit, which zero has not.
+        if !range.page_size.is_power_of_two() {
+            return Err(EINVAL);
+        }
+        // SAFETY: Any range may be passed; the address is only used as one of user space.
         let bitmap = from_err_ptr(unsafe {
             vb::iova_bitmap_alloc(
                 range.iova,

@@ -13,37 +13,56 @@ use kernel::{
     error::to_result,
     fmt,
     irq::IrqReturn,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
-/// An interrupt, by the number Linux gave it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Line(u32);
+use crate::pci::msi::Allocation;
+
+/// An interrupt, by the number Linux gave it. If it is one of vectors that were allocated, they are
+/// not freed before this is dropped.
+#[derive(Clone)]
+pub struct Line {
+    irq: u32,
+    _vectors: Option<Arc<Allocation>>,
+}
 
 impl Line {
-    pub(crate) fn new(irq: u32) -> Self {
-        Self(irq)
+    /// One that is always there.
+    pub(crate) fn fixed(irq: u32) -> Self {
+        Self {
+            irq,
+            _vectors: None,
+        }
+    }
+
+    /// One of vectors.
+    pub(crate) fn of(vectors: &Arc<Allocation>, irq: u32) -> Self {
+        Self {
+            irq,
+            _vectors: Some(vectors.clone()),
+        }
     }
 
     /// The number.
     #[inline]
-    pub fn get(self) -> u32 {
-        self.0
+    pub fn get(&self) -> u32 {
+        self.irq
     }
 
     /// Stops the interrupt at its controller, without waiting for handlers. Any context.
     #[inline]
-    pub fn disable_nosync(self) {
+    pub fn disable_nosync(&self) {
         // SAFETY: May be called with any number.
-        unsafe { bindings::disable_irq_nosync(self.0) };
+        unsafe { bindings::disable_irq_nosync(self.irq) };
     }
 
     /// Takes back one [`Self::disable_nosync`]. The kernel warns if there was none. Any context in
     /// which the interrupt's bus lock need not sleep, which is so for INTx.
     #[inline]
-    pub fn enable(self) {
+    pub fn enable(&self) {
         // SAFETY: May be called with any number.
-        unsafe { bindings::enable_irq(self.0) };
+        unsafe { bindings::enable_irq(self.irq) };
     }
 }
 
@@ -117,6 +136,7 @@ impl Write for Name {
 pub struct Irq<H: Handler> {
     handler: H,
     name: Name,
+    // Dropped after the handler was removed.
     line: Line,
     sharing: Sharing,
     // The kernel has pointers to the object and the name, and uses them on other processors.
@@ -149,7 +169,7 @@ impl<H: Handler> Irq<H> {
                 _: {
                     let this = this.as_ptr();
                     // SAFETY: The fields before are initialized, and the object is pinned.
-                    unsafe { Self::install(*line, *sharing, this)? };
+                    unsafe { Self::install(line, *sharing, this)? };
                 },
             }? Error),
             GFP_KERNEL_ACCOUNT,
@@ -161,7 +181,7 @@ impl<H: Handler> Irq<H> {
     /// # Safety
     ///
     /// All fields of `this` must be initialized, and stay so and where they are until `free_irq`.
-    unsafe fn install(line: Line, sharing: Sharing, this: *mut Self) -> Result {
+    unsafe fn install(line: &Line, sharing: Sharing, this: *mut Self) -> Result {
         let flags = match sharing {
             Sharing::Shared => bindings::IRQF_SHARED,
             Sharing::ExclusiveMasked { enabled: false } => bindings::IRQF_NO_AUTOEN,
@@ -172,7 +192,7 @@ impl<H: Handler> Irq<H> {
         // by the contract of this function; `callback` takes a pointer to `this`.
         let ret = to_result(unsafe {
             bindings::request_irq(
-                line.0,
+                line.irq,
                 Some(Self::callback),
                 // CAST: Lossless, no platform has a shorter `unsigned long`.
                 flags as c_ulong,
@@ -186,13 +206,13 @@ impl<H: Handler> Irq<H> {
         ret
     }
 
-    fn set_unlazy(line: Line, sharing: Sharing, on: bool) {
+    fn set_unlazy(line: &Line, sharing: Sharing, on: bool) {
         if let Sharing::ExclusiveMasked { .. } = sharing {
             // CAST: Lossless, no platform has a shorter `unsigned long`.
             let flag = bindings::IRQ_DISABLE_UNLAZY as c_ulong;
             let (clear, set) = if on { (0, flag) } else { (flag, 0) };
             // SAFETY: May be called with any number.
-            unsafe { bindings::irq_modify_status(line.0, clear, set) };
+            unsafe { bindings::irq_modify_status(line.irq, clear, set) };
         }
     }
 
@@ -211,7 +231,7 @@ impl<H: Handler> PinnedDrop for Irq<H> {
     fn drop(self: Pin<&mut Self>) {
         let this = core::ptr::from_ref(&*self);
         // SAFETY: By the type invariant the handler is installed with this argument.
-        unsafe { bindings::free_irq(self.line.0, this.cast_mut().cast()) };
-        Self::set_unlazy(self.line, self.sharing, false);
+        unsafe { bindings::free_irq(self.line.irq, this.cast_mut().cast()) };
+        Self::set_unlazy(&self.line, self.sharing, false);
     }
 }

@@ -25,6 +25,8 @@ pub struct Producer {
     producer: Pin<KBox<Opaque<vb::irq_bypass_producer>>>,
     // The token must not become that of another eventfd while it is registered.
     _eventfd: Arc<EventFd>,
+    // Nor the interrupt become another one.
+    _line: Line,
 }
 
 impl Producer {
@@ -53,6 +55,7 @@ impl Producer {
         Ok(Self {
             producer,
             _eventfd: eventfd,
+            _line: line,
         })
     }
 }

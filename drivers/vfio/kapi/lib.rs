@@ -65,3 +65,4 @@ pub mod vfio_file;
 pub mod virqfd;
 pub mod virqfds;
 pub mod vma;
+pub mod wait;

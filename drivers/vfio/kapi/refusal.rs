@@ -20,6 +20,8 @@ use vfio_bindings as vb;
 use vfio_logic::errno::Errno;
 
 /// Says that the current process is refused something, and why. The error passes through.
+#[cold]
+#[inline(never)]
 pub fn refused(err: Error, why: fmt::Arguments<'_>) -> Error {
     let process = Process::current();
     let errno = err.to_errno();
@@ -47,6 +49,16 @@ macro_rules! refuse {
     };
 }
 
+/// Out of the way of what is not refused.
+#[cold]
+#[inline(never)]
+fn explained(errno: Errno, what: &dyn fmt::Display) -> Error {
+    match errno.why() {
+        Some(why) => refused(errno.into(), fmt!("{what}: {why}")),
+        None => errno.into(),
+    }
+}
+
 /// What a rule answers, and why.
 pub trait Explain<T> {
     /// Says why the rule refuses `what`, if it does.
@@ -58,10 +70,8 @@ pub trait Explain<T> {
 }
 
 impl<T> Explain<T> for vfio_logic::errno::Result<T> {
+    #[inline]
     fn explain(self, what: impl fmt::Display) -> Result<T> {
-        self.map_err(|errno: Errno| match errno.why() {
-            Some(why) => refused(errno.into(), fmt!("{what}: {why}")),
-            None => errno.into(),
-        })
+        self.map_err(|errno| explained(errno, &what))
     }
 }

@@ -67,6 +67,23 @@ impl<T> RwSem<T> {
         }
     }
 
+    /// Waits until there is no writer.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the current task is being killed.
+    #[inline]
+    pub fn read_killable(&self) -> Result<RwSemReadGuard<'_, T>> {
+        // SAFETY: As in `read`.
+        if unsafe { bindings::down_read_killable(self.sem.get()) } != 0 {
+            return Err(EINTR);
+        }
+        Ok(RwSemReadGuard {
+            lock: self,
+            _not_send: NotThreadSafe,
+        })
+    }
+
     /// Takes the semaphore for reading if there is no writer right now.
     #[inline]
     pub fn try_read(&self) -> Option<RwSemReadGuard<'_, T>> {

@@ -90,7 +90,14 @@ impl UserArg {
     pub fn read_prefix<T: Uapi>(self, len: usize) -> Result<T> {
         let mut value = T::zeroed();
         let bytes = value.as_bytes_mut().get_mut(..len).ok_or(EINVAL)?;
-        self.reader(len).read_slice(bytes)?;
+        // SAFETY: `bytes` is valid for writes of its length. As that is known to be in one object, there
+        // is nothing to check at runtime, as `copy_from_user` does.
+        let left = unsafe {
+            bindings::_copy_from_user(bytes.as_mut_ptr().cast(), self.0.as_const_ptr(), len)
+        };
+        if left != 0 {
+            return Err(EFAULT);
+        }
         Ok(value)
     }
 
@@ -162,8 +169,24 @@ impl UserArg {
     #[inline]
     pub fn write_prefix<T: Uapi>(self, value: &T, len: usize) -> Result {
         let bytes = value.as_bytes();
-        let bytes = bytes.get(..len).unwrap_or(bytes);
-        self.writer(bytes.len()).write_slice(bytes)
+        self.write_bytes(bytes.get(..len).unwrap_or(bytes))
+    }
+
+    /// Writes `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory cannot be written.
+    #[inline]
+    pub fn write_bytes(self, bytes: &[u8]) -> Result {
+        // SAFETY: `bytes` is valid for reads of its length; for the rest as in `read_prefix`.
+        let left = unsafe {
+            bindings::_copy_to_user(self.0.as_mut_ptr(), bytes.as_ptr().cast(), bytes.len())
+        };
+        if left != 0 {
+            return Err(EFAULT);
+        }
+        Ok(())
     }
 }
 

@@ -149,7 +149,7 @@ impl VfioDevice {
 
     /// Makes unregistration wait until the result is dropped; `None` if it has begun.
     #[inline]
-    pub fn stay_registered(&self) -> Option<StaysRegistered> {
+    pub(crate) fn stay_registered(&self) -> Option<StaysRegistered> {
         // SAFETY: The device is valid.
         let stays = unsafe { vb::vfio_device_try_get_registration(self.as_raw()) };
         // INVARIANT: The count was just taken. It keeps the device allocated.

@@ -82,6 +82,7 @@ impl MapRequest {
     ///
     /// `EINVAL` for flags that are unknown or do not go together and for an empty range, `EOVERFLOW`
     /// if a range wraps.
+    #[inline]
     pub fn parse(flags: u32, vaddr: u64, iova: u64, size: u64) -> Result<Self> {
         if flags & !(MAP_READ | MAP_WRITE | MAP_VADDR) != 0 {
             return Err(errno::EINVAL.because("unknown flags"));
@@ -113,6 +114,7 @@ impl MapRequest {
     /// # Errors
     ///
     /// `EINVAL` if an address or the size is not a multiple.
+    #[inline]
     pub fn check_alignment(&self, pgsizes: u64) -> Result {
         if aligned(self.size | self.range.start | self.vaddr, pgsizes) {
             Ok(())
@@ -140,6 +142,7 @@ impl UnmapFlags {
     /// # Errors
     ///
     /// `EINVAL` if they are unknown or do not go together.
+    #[inline]
     pub fn parse(flags: u32) -> Result<Self> {
         if flags & !(UNMAP_GET_DIRTY_BITMAP | UNMAP_ALL | UNMAP_VADDR) != 0 {
             return Err(errno::EINVAL.because("unknown flags"));
@@ -161,6 +164,7 @@ impl UnmapFlags {
     ///
     /// `EINVAL` if it is empty or not aligned, or given for a request for everything; `EOVERFLOW` if
     /// it wraps.
+    #[inline]
     pub fn range(&self, iova: u64, size: u64, pgsizes: u64) -> Result<IovaRange> {
         if !aligned(iova, pgsizes) {
             return Err(

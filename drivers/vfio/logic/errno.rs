@@ -6,8 +6,8 @@
 
 /// An errno, as a positive number, and which rule it stands for if that says more.
 ///
-/// Two are equal if user space cannot tell them apart. The rules name it themselves because they are compiled without the kernel; in the modules it
-/// turns into a [`kernel::error::Error`] by `?`.
+/// Two are equal if user space cannot tell them apart. The rules name it themselves because they are
+/// compiled without the kernel; in the modules it turns into a [`kernel::error::Error`] by `?`.
 #[derive(Clone, Copy, Debug)]
 pub struct Errno(i32, Option<&'static str>);
 

@@ -25,6 +25,7 @@ impl IovaRange {
     };
 
     /// The range of `size` bytes from `start`; `None` if it is empty or wraps.
+    #[inline]
     pub const fn new(start: u64, size: u64) -> Option<Self> {
         if size == 0 {
             return None;

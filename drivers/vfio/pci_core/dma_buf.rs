@@ -81,9 +81,8 @@ pub(crate) fn feature(dev: &Device, flags: u32, arg: UserArg, len: usize) -> Res
     )?;
     let memory = driver.find(head.region_index, ranges)?;
 
-    let owner = dev.vfio().stay_registered().ok_or(ENODEV)?;
     let bufs = &dev.state().get_ref().dma_bufs;
-    let buf = bufs.export::<crate::Module>(memory, head.open_flags, owner)?;
+    let buf = bufs.export::<crate::Module>(memory, head.open_flags)?;
     // It can be used from here on, if the memory is accessible.
     drop(memory::lock(dev));
     buf.into_fd(head.open_flags)

@@ -21,21 +21,23 @@ use crate::{
     unmap, //
 };
 use kernel::{
-    new_condvar, new_mutex,
+    new_mutex,
     page::PAGE_MASK,
     prelude::*,
     rbtree::RBTree,
     sync::{
         aref::ARef,
-        CondVar,
-        Mutex, //
+        Mutex,
+        MutexGuard, //
     },
 };
 use vfio_kapi::{
     iommu_group::IommuGroup,
     iommu_space::IoSpace,
+    new_killable_condvar,
     new_rwsem,
-    rwsem::RwSem, //
+    rwsem::RwSem,
+    wait::KillableCondVar, //
 };
 use vfio_logic::{
     dma::page_shift,
@@ -56,7 +58,7 @@ pub(crate) struct Container {
     pub(crate) state: Mutex<State>,
     /// Something was mapped or unmapped.
     #[pin]
-    pub(crate) changed: CondVar,
+    changed: KillableCondVar,
 }
 
 /// A group in the container.
@@ -79,14 +81,22 @@ pub(crate) struct State {
     pub(crate) available: u32,
     /// The page sizes of all domains.
     pub(crate) page_sizes: u64,
+    /// All domains enforce cache coherency.
+    pub(crate) coherent: bool,
     /// There is a domain, so that pages are pinned when they are mapped.
     pub(crate) physical: bool,
     /// How many mappings are `filling`.
     pub(crate) filling: usize,
     /// What is being unmapped.
     busy: [Option<Busy>; BUSY_SLOTS],
+    /// How many there are in [`Self::busy`].
+    busy_count: usize,
     /// The next [`Busy::ticket`].
     next_ticket: u64,
+    /// How many wait for [`Container::changed`].
+    waiting: usize,
+    /// How many pages drivers have pinned.
+    pub(crate) pinned: usize,
     /// How many mappings have no valid address in the process.
     pub(crate) vaddr_invalid: usize,
     /// Dirty pages are tracked.
@@ -116,16 +126,20 @@ impl Container {
                     usable: KVec::new(),
                     available: abi::vfio_type1_dma_entry_limit.get(),
                     page_sizes: PAGE_MASK as u64,
+                    coherent: true,
                     physical: false,
                     filling: 0,
                     busy: [None; BUSY_SLOTS],
+                    busy_count: 0,
                     next_ticket: 0,
+                    waiting: 0,
+                    pinned: 0,
                     vaddr_invalid: 0,
                     tracking: false,
                 },
                 "vfio_type1_state"
             ),
-            changed <- new_condvar!("vfio_type1_changed"),
+            changed <- new_killable_condvar!("vfio_type1_changed"),
         }? Error)
     }
 
@@ -137,6 +151,40 @@ impl Container {
         unmap::remove_all(&space, &mut state);
     }
 
+    /// Waits until something was mapped or unmapped.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the current task is being killed.
+    pub(crate) fn wait<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+    ) -> (MutexGuard<'a, State>, Result) {
+        state.waiting += 1;
+        let (mut state, result) = self.changed.wait(state);
+        state.waiting -= 1;
+        (state, result)
+    }
+
+    /// As [`Self::wait`], where nothing has to be undone.
+    pub(crate) fn wait_or_leave<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+    ) -> Result<MutexGuard<'a, State>> {
+        let (state, result) = self.wait(state);
+        result.map(|()| state)
+    }
+
+    /// Lets go of the state, in which something was mapped or unmapped.
+    pub(crate) fn unlock_changed(&self, state: MutexGuard<'_, State>) {
+        // Who waits began to with the lock held.
+        let waiting = state.waiting != 0;
+        drop(state);
+        if waiting {
+            self.changed.notify_all();
+        }
+    }
+
     /// Whether there are emulated groups.
     pub(crate) fn has_emulated(&self) -> bool {
         self.state.lock().has_emulated()
@@ -144,11 +192,7 @@ impl Container {
 
     /// Whether all domains enforce cache coherency.
     pub(crate) fn is_coherent(&self) -> bool {
-        self.space
-            .read()
-            .domains()
-            .iter()
-            .all(|domain| domain.is_coherent())
+        self.state.lock().coherent
     }
 }
 
@@ -235,15 +279,20 @@ impl State {
 
     /// Whether mappings in `range` are being unmapped by another thread.
     pub(crate) fn is_busy(&self, range: &IovaRange) -> bool {
-        self.busy
-            .iter()
-            .flatten()
-            .any(|busy| busy.range.overlaps(range))
+        self.busy_count != 0
+            && self
+                .busy
+                .iter()
+                .flatten()
+                .any(|busy| busy.range.overlaps(range))
     }
 
     /// Whether somebody who came before is unmapping in the range of `slot`. Who came later waits
     /// for us, so that no unmap waits forever while others go on.
     pub(crate) fn has_predecessor(&self, slot: &BusySlot) -> bool {
+        if self.busy_count < 2 {
+            return false;
+        }
         let Some(Some(own)) = self.busy.get(slot.0) else {
             return false;
         };
@@ -259,6 +308,7 @@ impl State {
         let ticket = self.next_ticket;
         *self.busy.get_mut(index)? = Some(Busy { range, ticket });
         self.next_ticket = ticket.wrapping_add(1);
+        self.busy_count += 1;
         Some(BusySlot(index))
     }
 
@@ -273,6 +323,7 @@ impl State {
     pub(crate) fn clear_busy(&mut self, slot: BusySlot) {
         if let Some(busy) = self.busy.get_mut(slot.0) {
             *busy = None;
+            self.busy_count -= 1;
         }
     }
 }

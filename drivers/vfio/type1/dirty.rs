@@ -73,6 +73,7 @@ impl Container {
     /// # Errors
     ///
     /// `EINVAL` if there is not enough of it or it does not suit the range, `EFAULT`.
+    #[inline(never)]
     pub(crate) fn read_bitmap(arg: UserArg, unmap: &DmaUnmap) -> Result<vfio_bitmap> {
         let head = size_of::<DmaUnmap>();
         if (unmap.argsz as usize) < head + size_of::<vfio_bitmap>() {
@@ -89,6 +90,7 @@ impl Container {
     ///
     /// `EACCES` in a version 1 container; `EFAULT`; `EINVAL` for flags, sizes and alignment, for a range
     /// that would cut a mapping, and if nothing is tracked; `EOVERFLOW` if the range wraps; `ENOMEM`.
+    #[inline(never)]
     pub(crate) fn dirty_pages(&self, arg: UserArg) -> Result {
         if !self.v2 {
             return Err(EACCES);
@@ -120,7 +122,7 @@ impl Container {
         let mut state = self.state.lock();
         // Before anything is looked at: groups may come and go meanwhile, and page sizes with them.
         while state.is_busy(&range) || state.is_filling(&range) {
-            self.changed.wait(&mut state);
+            state = self.wait_or_leave(state)?;
         }
         // If it is the one of the bitmap it is not zero.
         let page = smallest_page(state.page_sizes);

@@ -4,6 +4,7 @@
 
 use crate::abi;
 use kernel::{
+    fmt,
     mm::{
         Mm,
         MmWithUser, //
@@ -62,23 +63,18 @@ impl Owner {
         self.mm.as_raw() == other.mm.as_raw() && self.task.as_ptr() == other.task.as_ptr()
     }
 
+    /// Whether the limit does not count.
+    pub(crate) fn is_privileged(&self) -> bool {
+        self.privileged
+    }
+
     /// Counts `pages` as locked; `mm` is the address space of this owner.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if that is over the limit, `EINTR` if the current task is being killed.
+    /// As for [`account`].
     pub(crate) fn account(&self, mm: &MmWithUser, pages: u64) -> Result {
-        let result = locked_vm::account(mm, &self.task, pages as usize, self.privileged);
-        if result == Err(ENOMEM) {
-            ratelimited!(pr_warn!(
-                "RLIMIT_MEMLOCK ({}) exceeded by {}: {} bytes are locked, {} more were to be\n",
-                locked_vm::limit(),
-                Process::current(),
-                locked_vm::locked(mm) << PAGE_SHIFT,
-                pages << PAGE_SHIFT
-            ));
-        }
-        result
+        account(mm, &self.task, pages, self.privileged)
     }
 
     /// Takes `pages` back. Nothing to do if the process is gone.
@@ -90,6 +86,25 @@ impl Owner {
             locked_vm::unaccount(&mm, &self.task, pages as usize);
         }
     }
+}
+
+/// Counts `pages` as locked in `mm`, within the limit of `task` unless that does not count.
+///
+/// # Errors
+///
+/// `ENOMEM` if that is over the limit, `EINTR` if the current task is being killed.
+pub(crate) fn account(mm: &MmWithUser, task: &Task, pages: u64, privileged: bool) -> Result {
+    let result = locked_vm::account(mm, task, pages as usize, privileged);
+    if result == Err(ENOMEM) {
+        ratelimited!(pr_warn!(
+            "RLIMIT_MEMLOCK ({}) exceeded by {}: {} bytes are locked, {} more were to be\n",
+            locked_vm::limit(),
+            Process::current(),
+            locked_vm::locked(mm) << PAGE_SHIFT,
+            pages << PAGE_SHIFT
+        ));
+    }
+    result
 }
 
 /// A page that a driver has pinned.
@@ -181,6 +196,17 @@ const _: () = assert!(
     size_of::<Dma>() + size_of::<u64>() + size_of::<kernel::bindings::rb_node>()
         <= vfio_logic::extent::NODE_BYTES as usize
 );
+
+/// What user space asked for: the name of the call, the first address and the size. For messages; it costs
+/// nothing until there is one.
+pub(crate) struct Asked(pub(crate) &'static str, pub(crate) u64, pub(crate) u64);
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(call, iova, size) = self;
+        f.write_fmt(fmt!("{call} of {size:#x} bytes at {iova:#x}"))
+    }
+}
 
 /// Whether the IOMMU's large pages may be used.
 pub(crate) fn use_huge_pages() -> bool {

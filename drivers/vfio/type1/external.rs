@@ -56,7 +56,7 @@ impl Container {
     /// `EACCES` in a version 1 container, `EOVERFLOW` if the range wraps, `EBUSY` while the memory of a
     /// mapping is elsewhere, `EINVAL` if there is nobody to be told of unmaps or nothing is mapped,
     /// `EPERM` if it is not mapped for this access, `ENODEV` if the process is gone, `ENOMEM`,
-    /// `EFAULT`. No page is pinned then.
+    /// `EFAULT`, `EINTR`. No page is pinned then.
     pub(crate) fn pin_external(
         &self,
         devices: &DeviceList,
@@ -72,7 +72,7 @@ impl Container {
 
         let mut state = self.state.lock();
         while state.is_filling(&range) {
-            self.changed.wait(&mut state);
+            state = self.wait_or_leave(state)?;
         }
         if kernel::warn_on!(state.vaddr_invalid != 0) {
             return Err(EBUSY);
@@ -112,7 +112,7 @@ impl Container {
     /// # Errors
     ///
     /// `EBUSY` while the memory of a mapping is elsewhere, `EINVAL` if nothing is mapped, `EPERM` if it
-    /// is not mapped for this access or the process is gone, `EFAULT`.
+    /// is not mapped for this access or the process is gone, `EFAULT`, `EINTR`.
     pub(crate) fn read_write(&self, iova: u64, mut data: DmaData<'_>) -> Result {
         let mut state = self.state.lock();
         if kernel::warn_on!(state.vaddr_invalid != 0) {
@@ -130,7 +130,7 @@ impl Container {
                 last: at,
             };
             while state.is_filling(&here) {
-                self.changed.wait(&mut state);
+                state = self.wait_or_leave(state)?;
             }
             let tracking = state.tracking_scope();
             let (start, dma) = state.dma_at(at).ok_or(EINVAL)?;
@@ -195,6 +195,7 @@ impl State {
         dma.locked += accountable;
         dma.pins.insert(node);
         dma.mark_dirty(offset, PAGE_BYTES, &tracking);
+        self.pinned += 1;
         Ok(())
     }
 
@@ -217,6 +218,7 @@ impl State {
                     let locked = dma.locked.saturating_sub(1);
                     dma.shrink_locked(locked);
                 }
+                self.pinned -= 1;
             }
         }
         true

@@ -71,8 +71,7 @@ impl Container {
         if !emulated {
             let usable = self.attach_domain(&mut space, &mut state, group)?;
             state.usable = usable;
-            state.physical = true;
-            state.update_page_sizes(&space);
+            state.update_domains(&space);
         }
         // An emulated device has nothing but pinned pages to dirty.
         let group = Group {
@@ -188,8 +187,7 @@ impl Container {
                     }
                 }
                 space.remove(index);
-                state.physical = !space.domains().is_empty();
-                state.update_page_sizes(&space);
+                state.update_domains(&space);
             }
             if let Ok(usable) = state.refresh_usable(&space) {
                 state.usable = usable;
@@ -203,7 +201,10 @@ impl Container {
 }
 
 impl State {
-    fn update_page_sizes(&mut self, space: &IoSpace) {
+    /// Takes note of what the domains are like.
+    fn update_domains(&mut self, space: &IoSpace) {
+        self.physical = !space.domains().is_empty();
+        self.coherent = space.domains().iter().all(PagingDomain::is_coherent);
         let all = space
             .domains()
             .iter()

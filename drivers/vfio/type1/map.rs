@@ -8,13 +8,14 @@ use crate::{
         State, //
     },
     dma::{
+        account,
         use_huge_pages,
+        Asked,
         Dma,
         Owner, //
     },
 };
 use kernel::{
-    fmt,
     prelude::*,
     rbtree::RBTreeNode, //
 };
@@ -30,25 +31,7 @@ use vfio_logic::{
     iova, //
 };
 
-/// A request, for messages.
-struct What {
-    iova: u64,
-    size: u64,
-}
-
-fn what(iova: u64, size: u64) -> What {
-    What { iova, size }
-}
-
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_fmt(fmt!(
-            "MAP_DMA of {:#x} bytes at {:#x}",
-            self.size,
-            self.iova
-        ))
-    }
-}
+const MAP: &str = "MAP_DMA";
 
 impl Container {
     /// Maps memory of the current process, or tells where the memory of a mapping is now.
@@ -59,28 +42,32 @@ impl Container {
     /// addresses that cannot be mapped; `EOVERFLOW` if a range wraps; `EEXIST` if something is mapped
     /// there already; `ENOSPC` if there are too many mappings; `ENOMEM` over the limit of locked
     /// memory or without memory; `EINTR` when killed; others from the IOMMU driver.
+    #[inline(never)]
     pub(crate) fn map_dma(&self, arg: UserArg) -> Result {
         let map: vfio_iommu_type1_dma_map = arg.read_argsz(size_of::<vfio_iommu_type1_dma_map>())?;
         let request = MapRequest::parse(map.flags, map.vaddr, map.iova, map.size)
-            .explain(what(map.iova, map.size))?;
+            .explain(Asked(MAP, map.iova, map.size))?;
 
         // The domains stay until the end.
-        let space = self.space.read();
+        let space = self.space.read_killable()?;
         if request.update_vaddr {
             return self.update_vaddr(&request);
         }
         match self.reserve(&request)? {
-            Some(owner) => self.fill(&space, &request, &owner),
+            Some(privileged) => self.fill(&space, &request, privileged),
             None => Ok(()),
         }
     }
 
-    /// Puts the mapping into the tree. Returns its owner if its pages are to be pinned and mapped.
-    fn reserve(&self, request: &MapRequest) -> Result<Option<Owner>> {
+    /// Puts the mapping into the tree. If its pages are to be pinned and mapped, returns whether its owner
+    /// may lock more memory than the limit.
+    fn reserve(&self, request: &MapRequest) -> Result<Option<bool>> {
         let mut state = self.state.lock();
-        request
-            .check_alignment(state.page_sizes)
-            .explain(what(request.range.start, request.size))?;
+        request.check_alignment(state.page_sizes).explain(Asked(
+            MAP,
+            request.range.start,
+            request.size,
+        ))?;
         loop {
             // Whether a mapping that is on its way will stay, or is gone, shows later.
             if !state.is_busy(&request.range) && !state.is_filling(&request.range) {
@@ -88,7 +75,7 @@ impl Container {
                     return Err(refuse!(
                         EEXIST,
                         "{}: it overlaps the mapping at {other:#x}",
-                        what(request.range.start, request.size)
+                        Asked(MAP, request.range.start, request.size)
                     ));
                 }
                 if state.available > 0 {
@@ -98,24 +85,25 @@ impl Container {
                     return Err(refuse!(
                         ENOSPC,
                         "{}: the container has as many mappings as dma_entry_limit allows",
-                        what(request.range.start, request.size)
+                        Asked(MAP, request.range.start, request.size)
                     ));
                 }
             }
-            self.changed.wait(&mut state);
+            state = self.wait_or_leave(state)?;
         }
         if !iova::is_usable(&state.usable, &request.range) {
             return Err(refuse!(
                 EINVAL,
                 "{}: the IOMMU cannot map all of it, or parts are reserved",
-                what(request.range.start, request.size)
+                Asked(MAP, request.range.start, request.size)
             ));
         }
 
         let task = current!();
         let mm = task.mm().ok_or(ENODEV)?;
         let owner = Owner::current(mm);
-        let mut dma = Dma::new(request, owner.clone(), state.physical);
+        let privileged = owner.is_privileged();
+        let mut dma = Dma::new(request, owner, state.physical);
         if !state.physical && state.tracking {
             dma.start_tracking(state.page_shift())?;
         }
@@ -127,17 +115,18 @@ impl Container {
             return Ok(None);
         }
         state.filling += 1;
-        Ok(Some(owner))
+        Ok(Some(privileged))
     }
 
     /// Pins and maps the pages of a mapping that was reserved, without the lock.
-    fn fill(&self, space: &IoSpace, request: &MapRequest, owner: &Owner) -> Result {
+    fn fill(&self, space: &IoSpace, request: &MapRequest, privileged: bool) -> Result {
         let task = current!();
+        let leader = task.group_leader();
         let mut io = Dma::empty_io(request);
         let mut locked = 0;
         let result = match task.mm() {
             Some(mm) => space.fill(&mut io, mm, request.vaddr, use_huge_pages(), |_, pages| {
-                owner.account(mm, pages)?;
+                account(mm, leader, pages, privileged)?;
                 locked += pages;
                 Ok(())
             }),
@@ -169,19 +158,21 @@ impl Container {
             state.forget(request.range.start);
         }
         state.filling -= 1;
-        drop(state);
-        self.changed.notify_all();
+        self.unlock_changed(state);
         result
     }
 
     /// Gives a mapping whose address in the process is invalid a new one, in the current process.
+    #[inline(never)]
     fn update_vaddr(&self, request: &MapRequest) -> Result {
         let mut state = self.state.lock();
-        request
-            .check_alignment(state.page_sizes)
-            .explain(what(request.range.start, request.size))?;
+        request.check_alignment(state.page_sizes).explain(Asked(
+            MAP,
+            request.range.start,
+            request.size,
+        ))?;
         while state.is_busy(&request.range) || state.is_filling(&request.range) {
-            self.changed.wait(&mut state);
+            state = self.wait_or_leave(state)?;
         }
         let start = state.first_overlap(&request.range).ok_or(ENOENT)?;
         let dma = state.dmas.get_mut(&start).ok_or(ENOENT)?;
@@ -189,7 +180,7 @@ impl Container {
             return Err(refuse!(
                 EINVAL,
                 "{}: no mapping of just this range waits for a new address",
-                what(request.range.start, request.size)
+                Asked(MAP, request.range.start, request.size)
             ));
         }
         dma.change_owner()?;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # Asks the C modules and the selected ones the same things, right and wrong, and compares the answers.
-# (tests/suites/errors/vfio_transcript.c; differences that are wanted: differences.sed, and Documentation/differences.rst.)
+# (vfio_transcript.c; vfio_core_errors.c, whose cases are one result each; differences that are wanted: differences.sed, and Documentation/differences.rst.)
 
 OUT=/tmp/transcripts
 mkdir -p $OUT
@@ -24,6 +24,7 @@ one_set() {
 	for dev in edu igb e1000e nvme virtio-net ivshmem; do
 		bind $dev || return 1
 	done
+	vfio_core_errors all $OUT/$1.core "$(bdf edu)" "$(bdf igb)"
 	# The second run on the same modules would show what the first one left behind.
 	for run in 1 2; do
 		transcript "$1" $run container container edu igb
@@ -54,6 +55,10 @@ one_set() {
 		unbind $dev
 	done
 	viability "$1"
+	bind edu && bind igb && rmmod vfio_iommu_type1 || return 1
+	vfio_core_errors bare $OUT/$1.core "$(bdf edu)" "$(bdf igb)"
+	unbind edu
+	unbind igb
 }
 
 # Two devices in one group: neither, one, both bound; one driven by a host driver.

@@ -12,15 +12,17 @@
 #include <sys/wait.h>
 #include <linux/iommufd.h>
 
-/* The name of the device's node below /dev/vfio/devices; "none" if there is none right now. */
-static inline const char *node_name(const char *bdf)
+/* The name of the device's node below /dev/vfio/devices; "none" if there is none right now. For a PCI function, or a
+ * platform device, whose name has no colon.
+ */
+static inline const char *node_name(const char *device)
 {
 	static __thread char name[64];
 	struct dirent *entry;
 	char path[PATH_MAX];
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", bdf);
+	snprintf(path, sizeof(path), "/sys/bus/%s/devices/%s/vfio-dev", strchr(device, ':') ? "pci" : "platform", device);
 	strcpy(name, "none");
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir)))

@@ -85,7 +85,7 @@ def shell(options: argparse.Namespace, work: Path) -> int:
         machine,
         work,
         work / "disk",
-        timeout=options.timeout or 300,
+        timeout=options.timeout or 300 * machine.slowness,
         cmdline=options.cmdline,
         args=tuple(options.qemu_arg),
         on_line=out,
@@ -101,7 +101,7 @@ def shell(options: argparse.Namespace, work: Path) -> int:
     elif not outcome.kernel_log:
         print("# the guest did not reach its end; its console:")
         print(outcome.console)
-    for line in bad:
+    for line in kernellog.excerpt(outcome.kernel_log or outcome.console, bad):
         print(f"# KERNEL: {line}")
     ended = "timed out" if outcome.timed_out else f"exit status {outcome.status}"
     print(f"# {machine.name}: {ended} after {outcome.seconds:.0f} s")

@@ -149,7 +149,7 @@ def build(
     for path in sorted(programs.iterdir()) if programs.is_dir() else []:
         if path.is_file():
             cpio.file(f"vm/bin/{path.name}", path)
-    for path in sorted(programs.glob("modules/*.ko")):
+    for path in sorted(paths.test_modules(machine.arch, machine.kernel).glob("*.ko")):
         cpio.file(f"vm/test-modules/{path.name}", path)
     sample = paths.PROJECT / "build" / machine.arch / "vfio-edu"
     if sample.exists():

@@ -4,22 +4,53 @@
 import re
 
 BAD = re.compile(
-    r"WARNING:|\bBUG: |kernel BUG|\bOops\b|Call Trace|general protection|refcount_t:|KASAN|UBSAN|kmemleak|"
+    r"WARNING:|\bBUG: |kernel BUG|\bOops\b|Call Trace|general protection|refcount_t:|KASAN|UBSAN|kmemleak|ODEBUG|"
     r"Kernel panic|possible (recursive|circular) locking|scheduling while atomic|sleeping function called|"
+    r"locking correctness validator|non-static key|suspicious RCU usage|Detected page leak|"
     r"blocked for more than|soft lockup|rcu.*(stall|detected)|list_(add|del) corruption|corrupted list|"
     r"Object .*overwritten|Redzone|Right Redzone|Poison overwritten|use-after-free|Bad page|panicked|"
     r"unregister_netdevice: waiting|DMAR: \[|DMAR: DRHD: handling fault|Trying to free|double free"
 )
 
-# Lines that match BAD and are wanted, or are none of VFIO's doing.
-HARMLESS = re.compile(r"kmemleak: (Kernel memory leak detector|Automatic)|rcu.*stall.*suppress")
+# Lines that match BAD and are wanted, or are none of VFIO's doing. What kmemleak found is judged by itself (leaks).
+HARMLESS = re.compile(
+    r"kmemleak: (Kernel memory leak detector|Automatic|\d+ new suspected memory leaks)|rcu.*stall.*suppress|stall warnings timeout|"
+    r"kasan: KernelAddressSanitizer initialized|kasan_multi_shot|use-after-free debug is enabled"
+)
+
+# What the guest's first process puts behind the kernel log (tests/vm/guest/init): the leaks that kmemleak suspects.
+LEAKS = "=== kmemleak ==="
+
+# A function of the VFIO modules; or of a module that is no longer there, which has an address and no name.
+OURS = re.compile(r"\[vfio|\b0xffffffff[a-f][0-9a-f]{7}\b")
+
+
+def leaks(log: str) -> list[str]:
+    """The reports of kmemleak on memory that a VFIO module, or one that has been removed, allocated."""
+    reports = re.split(r"^(?=unreferenced object)", log.partition(LEAKS)[2], flags=re.MULTILINE)[1:]
+    return [line for report in reports if OURS.search(report) for line in report.rstrip().splitlines()]
 
 
 def problems(log: str, allowed: str = "") -> list[str]:
-    """The bad lines of `log`, without those that match the suite's own `allowed` expression."""
+    """The bad lines of `log`, without those that match the suite's own `allowed` expression; leaks at the end."""
     allow = re.compile(allowed) if allowed else None
-    return [
+    bad = [
         line
-        for line in log.splitlines()
+        for line in log.partition(LEAKS)[0].splitlines()
         if BAD.search(line) and not HARMLESS.search(line) and not (allow and allow.search(line))
     ]
+    return bad + leaks(log)
+
+
+def excerpt(log: str, bad: list[str], most: int = 160) -> list[str]:
+    """The bad lines with what follows each in the log, the report that it belongs to; then the leaks."""
+    wanted, rest = set(bad), 0
+    lines = []
+    for line in log.partition(LEAKS)[0].splitlines():
+        if line in wanted:
+            rest = 30
+        if rest > 0:
+            lines.append(line)
+            rest -= 1
+    lines += leaks(log)
+    return lines[:most] + (["..."] if len(lines) > most else [])

@@ -35,7 +35,10 @@ class Machine:
     modules: tuple[str, ...] = ()  # extra stock modules in the initramfs, loaded by nobody but the suites
     early: tuple[str, ...] = ()  # stock modules loaded before anything else
     memory: str = "4G"
-    kernel: str = "stock"  # or "debug", or "iommufd": the stock kernel with iommufd; modules of ours are built for each
+    # or "iommufd": the stock kernel with iommufd, or "debug"; modules of ours are built for each
+    kernel: str = "stock"
+    environment: tuple[tuple[str, str], ...] = ()  # what the suites and tests/vm/guest/init are told
+    slowness: float = 1  # a suite may take so many times as long as it says
 
     def device(self, name: str) -> Device:
         return next(d for d in self.devices if d.name == name)
@@ -98,8 +101,8 @@ PC_DEVICES = (
 HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk")
 
 
-def kvm_machine(name: str, about: str, iommu: str) -> Machine:
-    """A PC whose stock kernel runs KVM: QEMU's own emulation has AMD's virtualisation."""
+def kvm_machine(name: str, about: str, iommu: str, kernel: str = "stock", suite: str = "kvm") -> Machine:
+    """A PC that runs KVM: QEMU's own emulation has AMD's virtualisation."""
     return Machine(
         name=name,
         about=about,
@@ -108,9 +111,10 @@ def kvm_machine(name: str, about: str, iommu: str) -> Machine:
         args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2", "-device", f"intel-iommu,{iommu}"),
         cmdline="console=ttyS0 intel_iommu=on no_timer_check tsc=reliable",
         devices=tuple(d for d in PC_DEVICES if d.name in ("edu", "igb")),
-        suites=("kvm",),
+        suites=(suite,),
         modules=(*HOST_DRIVERS, "kvm_amd"),
         memory="1G",
+        kernel=kernel,
     )
 
 
@@ -132,9 +136,9 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "diag", "pci", "config", "dma-buf", "emulated")
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
             + ("igd", "tables", "abi", "variants", "errors", "kselftest"),
-            long_suites=("kselftest-long", "pci-long", "config-long", "emulated-long", "type1-long"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "emulated-long", "type1-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -189,6 +193,20 @@ MACHINES = {
             memory="512M",
         ),
         Machine(
+            name="q35-noiommu-iommufd",
+            about="PC without an IOMMU, the stock kernel with iommufd as a module",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35", "-smp", "2"),
+            cmdline="console=ttyS0 no_timer_check tsc=reliable",
+            devices=PC_DEVICES,
+            suites=("iommufd-noiommu",),
+            long_suites=("noiommu",),
+            modules=HOST_DRIVERS,
+            memory="512M",
+            kernel="iommufd",
+        ),
+        Machine(
             name="q35-mixed",
             about="PC, VT-d that does not cover a second PCI host bridge",
             arch="amd64",
@@ -211,11 +229,37 @@ MACHINES = {
             suites=("noiommu-kinds",),
             memory="512M",
         ),
+        Machine(
+            name="q35-debug",
+            about="q35-vtd with the debug kernel: KASAN, lockdep, kmemleak, iommufd, no-IOMMU, debugfs",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            # With five levels of page tables KASAN stops the kernel before it starts.
+            args=("-cpu", "max,la57=off", "-M", "q35,kernel-irqchip=split", "-smp", "2")
+            + ("-device", "intel-iommu,intremap=on,caching-mode=on"),
+            cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
+            " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
+            devices=PC_DEVICES,
+            suites=("smoke", "lifecycle", "core", "diag", "pci"),
+            long_suites=("kselftest", "iommufd", "errors", "pci-long"),
+            modules=HOST_DRIVERS,
+            # Each order of loading and unloading once; longer races, because little happens in a second.
+            environment=(("LIFECYCLE_ROUNDS", "9"), ("CORE_SECONDS", "60"), ("HUNG_SECONDS", "160")),
+            kernel="debug",
+            slowness=4,
+        ),
         kvm_machine("q35-kvm", "PC with VT-d; KVM runs in it", "intremap=on,caching-mode=on"),
         kvm_machine(
             "q35-kvm-snoop",
             "the same; its VT-d makes all DMA coherent",
             "intremap=on,caching-mode=on,snoop-control=on",
+        ),
+        kvm_machine(
+            "q35-kvm-iommufd",
+            "q35-kvm with iommufd as a module",
+            "intremap=on,caching-mode=on",
+            kernel="iommufd",
+            suite="kvm-nodes",
         ),
     )
 }

@@ -30,5 +30,10 @@ def test_programs(arch: str) -> Path:
     return Path(os.environ.get("VFIO_TESTBIN") or PROJECT / "build" / arch / "tests")
 
 
+def test_modules(arch: str, which: str) -> Path:
+    """The modules of suites that are built for that kernel."""
+    return test_programs(arch) / "modules" if which == "stock" else our_modules(arch, which) / "test-modules"
+
+
 def missing(name: str) -> str:
     raise SystemExit(f"{name} is not set: start me with `make test` or through scripts/in-root")

@@ -58,6 +58,15 @@ SUITES = {
         Suite("mix", "each module alone in Rust, and each alone in C", 900, both=True),
         Suite("lifecycle", "load, bind, open, unbind, unload in every order, 100 times", 2400, cmdline=SLUB),
         Suite("core", "threads race for groups, containers and devices; modules come and go", 300, both=True, cmdline=SLUB),
+        Suite("races", "calls stopped half-way, descriptors passed on and killed, drivers that go", 600, cmdline=SLUB),
+        Suite(
+            "races-long",
+            "the same longer, on a device that is reset as well, and on the C modules",
+            3000,
+            script="races",
+            environment=(("RACES_LONG", "1"),),
+            cmdline=SLUB,
+        ),
         Suite("diag", "debugfs, messages at refusals, who holds a device", 600, both=True, cmdline=SLUB),
         Suite("pci", "several threads do all that a user can do to a device, at random", 600, cmdline=SLUB),
         Suite(
@@ -114,6 +123,14 @@ SUITES = {
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, allowed=EDU_FAULTS, cmdline=SLUB),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
         Suite(
+            "kvm-nodes",
+            "the same for devices that are used by their own nodes and iommufd",
+            300,
+            script="kvm",
+            environment=(("KVM_NODES", "1"),),
+            cmdline=SLUB,
+        ),
+        Suite(
             "kselftest-iommufd",
             "the kernel's selftests, the modes of iommufd",
             1800,
@@ -122,6 +139,14 @@ SUITES = {
             allowed=IGB_FAULTS,
         ),
         Suite("iommufd", "device nodes and iommufd: answers the same as those of the C modules; races", 1800, cmdline=SLUB),
+        Suite(
+            "iommufd-noiommu",
+            "the same without an IOMMU",
+            900,
+            script="iommufd",
+            environment=(("IOMMUFD_NOIOMMU", "1"),),
+            cmdline=SLUB,
+        ),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
@@ -188,17 +213,23 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
         selection=selection,
         rust=rust,
         files=files,
-        environment={"MACHINE": machine.name, "SUITE": suite.name, **dict(suite.environment)},
+        environment={
+            "MACHINE": machine.name,
+            "SUITE": suite.name,
+            **dict(machine.environment),
+            **dict(suite.environment),
+        },
     )
     printer = Printer(live)
+    timeout = options.timeout or suite.timeout * machine.slowness
     if not live:
-        print(f"# {name}: running, at most {options.timeout or suite.timeout:.0f} s", flush=True)
+        print(f"# {name}: running, at most {timeout:.0f} s", flush=True)
     printer.line(f"# {name}: {suite.about}; modules: " + " ".join(f"{n}={w}" for n, w in selection.items()))
     outcome = qemu.boot(
         machine,
         folder,
         work / "disk",
-        timeout=options.timeout or suite.timeout,
+        timeout=timeout,
         cmdline=f"{suite.cmdline} {options.cmdline}",
         args=tuple(options.qemu_arg),
         on_line=lambda line: line.startswith("VM-") or printer.line("    " + line),
@@ -214,7 +245,7 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
             printer.line(f"    #   {line}")
 
     bad = kernellog.problems(outcome.kernel_log or outcome.console, suite.allowed)
-    verdict(not bad, "kernel log is clean", bad[:40])
+    verdict(not bad, "kernel log is clean", kernellog.excerpt(outcome.kernel_log or outcome.console, bad))
     if outcome.timed_out:
         why = [f"killed after {outcome.seconds:.0f} s", *outcome.console.splitlines()[-40:]]
     elif outcome.status is None:
@@ -267,7 +298,7 @@ def run(options: argparse.Namespace, work: Path, rust_modules) -> int:
 
     with ThreadPoolExecutor(max_workers=max(1, options.jobs)) as pool:
         # Those that may last longest start first.
-        jobs.sort(key=lambda pair: -pair[1].timeout)
+        jobs.sort(key=lambda pair: -pair[1].timeout * pair[0].slowness)
         for tally in pool.map(job, jobs):
             total.add(tally)
     for name in total.failures:

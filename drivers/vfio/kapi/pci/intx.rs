@@ -18,7 +18,7 @@ use kernel::{
 pub fn line(pdev: &pci::Device) -> Option<Line> {
     // SAFETY: The function is valid.
     let irq = unsafe { (*raw(pdev)).irq };
-    (irq != 0 && irq != bindings::IRQ_NOTCONNECTED).then(|| Line::new(irq))
+    (irq != 0 && irq != bindings::IRQ_NOTCONNECTED).then(|| Line::fixed(irq))
 }
 
 /// Allows or, by Interrupt Disable of the command register, forbids the function to assert the pin.

@@ -12,7 +12,10 @@ use kernel::{
     error::to_result,
     pci,
     prelude::*,
-    sync::aref::ARef, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
 };
 use vfio_bindings as vb;
 
@@ -25,14 +28,25 @@ pub enum Kind {
     MsiX,
 }
 
-/// The vectors of a function, all of one kind; freed when dropped, when no handler may be left.
+/// What has to be freed again.
 ///
 /// # Invariants
 ///
 /// The vectors are allocated, and there is only one such object for a function at a time (the PCI
 /// core does not allocate when there are some).
+pub(crate) struct Allocation(ARef<pci::Device>);
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        // SAFETY: The function is valid, and by the type invariant has vectors. Handlers keep their
+        // line, and so this; there are none.
+        unsafe { bindings::pci_free_irq_vectors(raw(&self.0)) };
+    }
+}
+
+/// The vectors of a function, all of one kind. Freed when this and all of their [`Line`]s are dropped.
 pub struct Vectors {
-    pdev: ARef<pci::Device>,
+    allocation: Arc<Allocation>,
     kind: Kind,
     len: u32,
 }
@@ -53,11 +67,16 @@ impl Vectors {
         let ret = unsafe { bindings::pci_alloc_irq_vectors(raw(pdev), 1, count, flag) };
         to_result(ret)?;
         // INVARIANT: Just allocated.
+        let allocation = Allocation(pdev.into());
         Ok(Self {
-            pdev: pdev.into(),
+            allocation: Arc::new(allocation, GFP_KERNEL_ACCOUNT)?,
             kind,
             len: u32::try_from(ret)?,
         })
+    }
+
+    fn pdev(&self) -> &pci::Device {
+        &self.allocation.0
     }
 
     /// The kind.
@@ -79,10 +98,10 @@ impl Vectors {
     /// `EINVAL` if it is not allocated.
     pub fn line(&self, index: u32) -> Result<Line> {
         // SAFETY: The function is valid.
-        let irq = unsafe { bindings::pci_irq_vector(raw(&self.pdev), index) };
+        let irq = unsafe { bindings::pci_irq_vector(raw(self.pdev()), index) };
         to_result(irq)?;
         match u32::try_from(irq) {
-            Ok(irq) if irq > 0 => Ok(Line::new(irq)),
+            Ok(irq) if irq > 0 => Ok(Line::of(&self.allocation, irq)),
             _ => Err(EINVAL),
         }
     }
@@ -90,7 +109,7 @@ impl Vectors {
     /// Whether [`Self::alloc_at`] can work.
     pub fn can_alloc_at(&self) -> bool {
         // SAFETY: The function is valid.
-        self.kind == Kind::MsiX && unsafe { bindings::pci_msix_can_alloc_dyn(raw(&self.pdev)) }
+        self.kind == Kind::MsiX && unsafe { bindings::pci_msix_can_alloc_dyn(raw(self.pdev())) }
     }
 
     /// Allocates one more vector. May sleep.
@@ -101,9 +120,9 @@ impl Vectors {
     pub fn alloc_at(&self, index: u32) -> Result<Line> {
         // SAFETY: The function is valid, and has vectors.
         let map =
-            unsafe { bindings::pci_msix_alloc_irq_at(raw(&self.pdev), index, core::ptr::null()) };
+            unsafe { bindings::pci_msix_alloc_irq_at(raw(self.pdev()), index, core::ptr::null()) };
         to_result(map.index)?;
-        Ok(Line::new(u32::try_from(map.virq)?))
+        Ok(Line::of(&self.allocation, u32::try_from(map.virq)?))
     }
 
     /// Writes the message of a vector to the function again, in case it lost it.
@@ -123,12 +142,5 @@ impl Vectors {
         // SAFETY: As above.
         unsafe { vb::pci_write_msi_msg(line.get(), &mut msg) };
         Ok(())
-    }
-}
-
-impl Drop for Vectors {
-    fn drop(&mut self) {
-        // SAFETY: The function is valid, and by the type invariant has vectors.
-        unsafe { bindings::pci_free_irq_vectors(raw(&self.pdev)) };
     }
 }

@@ -37,7 +37,7 @@ pub const LEGACY: u32 = vb::VGA_RSRC_LEGACY_IO | vb::VGA_RSRC_LEGACY_MEM;
 pub fn remove_firmware_framebuffers(pdev: &pci::Device, driver: &CStr) -> Result {
     // SAFETY: Both are valid for the call.
     to_result(unsafe {
-        vb::aperture_remove_conflicting_pci_devices(raw(pdev), driver.as_char_ptr())
+        vb::vfio_helper_aperture_remove_conflicting_pci_devices(raw(pdev), driver.as_char_ptr())
     })
 }
 

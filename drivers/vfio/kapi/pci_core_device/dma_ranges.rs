@@ -3,9 +3,12 @@
 //! Where ranges of the regions of a device are, as its driver tells.
 
 use super::PciCoreDevice;
-use crate::dma_buf::{
-    DeviceMemory,
-    PhysRange, //
+use crate::{
+    dma_buf::{
+        DeviceMemory,
+        PhysRange, //
+    },
+    vfio_device::StaysRegistered, //
 };
 use kernel::{
     alloc::flags::__GFP_NOWARN,
@@ -39,16 +42,17 @@ impl<'a, S> DmaRanges<'a, S> {
         Some(Self { dev, get })
     }
 
-    /// Where `ranges` of a region are.
+    /// Where `ranges` of a region are. The result keeps the device registered.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; that of the driver.
+    /// `ENOMEM`; that of the driver; `ENODEV` if the device is being unregistered.
+    #[inline]
     pub fn find(
         &self,
         region: u32,
         mut ranges: KVec<vb::vfio_region_dma_range>,
-    ) -> Result<DeviceMemory> {
+    ) -> Result<DeviceMemory<StaysRegistered>> {
         let mut found = KVec::with_capacity(ranges.len(), GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
         for _ in 0..ranges.len() {
             found.push(PhysRange { paddr: 0, len: 0 }, GFP_KERNEL)?;
@@ -65,7 +69,9 @@ impl<'a, S> DmaRanges<'a, S> {
                 ranges.len(),
             )
         })?;
-        // SAFETY: The driver has found them in the memory of its device, and the provider with them.
-        unsafe { DeviceMemory::from_raw(found, provider) }
+        let owner = self.dev.vfio().stay_registered().ok_or(ENODEV)?;
+        // SAFETY: The driver has found them in the memory of its device, and the provider with them,
+        // which are there as long as the device is registered, and so bound to it.
+        unsafe { DeviceMemory::from_raw(found, provider, owner) }
     }
 }

@@ -82,7 +82,7 @@ impl Shared {
     fn hardware(&self) -> Hardware<'_> {
         Hardware {
             dev: &self.dev,
-            line: self.line,
+            line: self.line.clone(),
         }
     }
 
@@ -178,7 +178,7 @@ impl Intx {
             Masking::Controller => Sharing::ExclusiveMasked { enabled: !masked },
         };
         let _irq = Irq::request(
-            line,
+            shared.line.clone(),
             sharing,
             fmt!("vfio-intx({})", dev.vfio().parent().name()),
             OnInterrupt(shared.clone()),

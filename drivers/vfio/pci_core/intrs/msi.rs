@@ -61,7 +61,6 @@ impl Active {
 
 /// Delivery by MSI or MSI-X. Must be ended by [`Self::disable`].
 pub(super) struct Msi {
-    // Dropped in this order: vectors are freed when they have no handler.
     active: KVVec<Option<Active>>,
     vectors: Vectors,
 }
@@ -126,7 +125,7 @@ impl Msi {
         let line = self.line(dev, index)?;
         let slot = self.slot(index)?;
         let eventfd = Arc::new(EventFd::from_fd(fd)?, GFP_KERNEL_ACCOUNT)?;
-        let irq = self.request(dev, index, line, eventfd.clone())?;
+        let irq = self.request(dev, index, line.clone(), eventfd.clone())?;
         let bypass = match Producer::register(eventfd.clone(), line) {
             Ok(producer) => Some(producer),
             Err(err) => {

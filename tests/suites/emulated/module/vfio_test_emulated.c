@@ -264,8 +264,16 @@ static ssize_t emu_write(struct vfio_device *vdev, const char __user *buf,
 	return copy_to_user((void __user *)buf, &c, sizeof(c)) ? -EFAULT : count;
 }
 
+/* Nothing where there is no iommufd. */
+#define IOMMUFD_OPS						\
+	.bind_iommufd = vfio_iommufd_emulated_bind,		\
+	.unbind_iommufd = vfio_iommufd_emulated_unbind,		\
+	.attach_ioas = vfio_iommufd_emulated_attach_ioas,	\
+	.detach_ioas = vfio_iommufd_emulated_detach_ioas
+
 static const struct vfio_device_ops emu_ops = {
 	.name = "vfio-test-emulated",
+	IOMMUFD_OPS,
 	.init = emu_init,
 	.open_device = emu_open,
 	.close_device = emu_close,
@@ -276,6 +284,7 @@ static const struct vfio_device_ops emu_ops = {
 
 static const struct vfio_device_ops emu_ops_without_unmap = {
 	.name = "vfio-test-emulated",
+	IOMMUFD_OPS,
 	.init = emu_init,
 	.open_device = emu_open,
 	.close_device = emu_close,

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mappings: which pages they own.
+
+use kernel::{
+    bindings,
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
+use vfio_logic::extent::Extent;
+
+/// The physical pages behind a mapping, as far as they are mapped.
+pub(super) enum Store {
+    /// None.
+    Empty,
+    /// One extent.
+    One(Extent),
+    /// All of them, in order.
+    Many(KVVec<Extent>),
+    /// Too many to be remembered: the I/O page tables know them.
+    Walk {
+        /// Whether every page is pinned; else those are that the kernel manages.
+        all_pinned: bool,
+    },
+}
+
+/// Pages that are mapped at consecutive I/O addresses.
+///
+/// Give it to [`IoSpace::unmap`](super::IoSpace::unmap) in the end: dropped before, its pages stay pinned forever.
+///
+/// # Invariants
+///
+/// The first `done` pages are mapped in the domains of the space numbered `space`, or those domains
+/// are gone. They are described by `store`, which owns a pin of each that it says is pinned.
+pub struct IoMapping {
+    pub(super) iova: u64,
+    pub(super) pages: u64,
+    pub(super) done: u64,
+    pub(super) space: u64,
+    pub(super) store: Store,
+    pub(super) read: bool,
+    pub(super) write: bool,
+}
+
+impl Store {
+    /// Adds the next pages; `budget` is how many extents there may be.
+    pub(super) fn push(&mut self, next: Extent, budget: u64) {
+        let grown = match self {
+            Store::Empty => {
+                *self = Store::One(next);
+                true
+            }
+            Store::One(extent) => {
+                extent.merge(&next) || {
+                    let first = *extent;
+                    match KVVec::with_capacity(4, GFP_KERNEL_ACCOUNT) {
+                        Ok(mut list) => {
+                            let pushed = list.push(first, GFP_KERNEL_ACCOUNT).is_ok()
+                                && list.push(next, GFP_KERNEL_ACCOUNT).is_ok();
+                            if pushed {
+                                *self = Store::Many(list);
+                            }
+                            pushed
+                        }
+                        Err(_) => false,
+                    }
+                }
+            }
+            Store::Many(list) => {
+                list.last_mut().is_some_and(|extent| extent.merge(&next))
+                    || ((list.len() as u64) < budget && list.push(next, GFP_KERNEL_ACCOUNT).is_ok())
+            }
+            Store::Walk { all_pinned } => {
+                *all_pinned &= next.is_pinned();
+                true
+            }
+        };
+        if !grown {
+            let all_pinned = next.is_pinned() && self.extents().iter().all(Extent::is_pinned);
+            *self = Store::Walk { all_pinned };
+        }
+    }
+
+    /// The extents, if they are remembered.
+    pub(super) fn extents(&self) -> &[Extent] {
+        match self {
+            Store::One(extent) => core::slice::from_ref(extent),
+            Store::Many(list) => list,
+            Store::Empty | Store::Walk { .. } => &[],
+        }
+    }
+}
+
+impl IoMapping {
+    /// Nothing yet, of what is to be `bytes` bytes, a multiple of the page size, at `iova`.
+    pub fn new(iova: u64, bytes: u64, read: bool, write: bool) -> Self {
+        // INVARIANT: Nothing is mapped.
+        Self {
+            iova,
+            pages: bytes >> PAGE_SHIFT,
+            done: 0,
+            space: 0,
+            store: Store::Empty,
+            read,
+            write,
+        }
+    }
+
+    /// Whether it has been filled.
+    #[inline]
+    pub fn is_mapped(&self) -> bool {
+        self.done != 0
+    }
+
+    /// How many extents are remembered; 0 if there are too many of them.
+    pub fn extents(&self) -> usize {
+        self.store.extents().len()
+    }
+
+    /// Whether the device may read.
+    #[inline]
+    pub fn readable(&self) -> bool {
+        self.read
+    }
+
+    /// Whether the device may write.
+    #[inline]
+    pub fn writable(&self) -> bool {
+        self.write
+    }
+
+    /// The first address.
+    #[inline]
+    pub fn iova(&self) -> u64 {
+        self.iova
+    }
+
+    /// The number of bytes that it is to map.
+    #[inline]
+    pub fn bytes(&self) -> u64 {
+        self.pages << PAGE_SHIFT
+    }
+
+    /// Forgets what was mapped: it is not any more, and the pins were given back.
+    pub(super) fn clear(&mut self) {
+        // INVARIANT: Nothing is mapped.
+        self.done = 0;
+        self.store = Store::Empty;
+        self.space = 0;
+    }
+
+    pub(super) fn prot(&self) -> i32 {
+        let mut prot = bindings::IOMMU_CACHE;
+        if self.read {
+            prot |= bindings::IOMMU_READ;
+        }
+        if self.write {
+            prot |= bindings::IOMMU_WRITE;
+        }
+        prot as i32
+    }
+}
+
+impl Drop for IoMapping {
+    fn drop(&mut self) {
+        if self.done != 0 {
+            pr_err!("{} pages of a mapping stay pinned\n", self.done);
+        }
+    }
+}
