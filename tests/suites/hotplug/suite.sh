@@ -132,7 +132,6 @@ scene() {
 one_set() {
 	for what in errors unplug; do
 		t "$1-igb-$what" scene "$1" igb rp1 $what
-		t "$1-e1000e-$what" scene "$1" e1000e rp2 $what
 	done
 }
 

@@ -161,7 +161,7 @@ MACHINES = {
             qemu="qemu-system-x86_64",
             args=VTD + ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
             cmdline=VTD_CMDLINE,
-            devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e")),
+            devices=tuple(d for d in PC_DEVICES if d.name == "igb"),
             suites=("hotplug",),
             memory="2G",
         ),
