@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# What comes from outside while a device is in use: PCIe errors, hot-unplug, surprise removal. QEMU makes them happen
+# What comes from outside while a device is in use: PCIe errors and hot-unplug. QEMU makes them happen
 # (`monitor`), vfio_events tells what the user sees; that has to be the same on the C modules and on the selected ones.
 
 OUT=/tmp/hotplug
@@ -120,36 +120,6 @@ unplug() {
 	again "$1" >>"$log" 2>&1
 }
 
-# pull BDF: takes out what is behind a port. What QEMU has for this is the power of the slot.
-pull() {
-	at=$(byte "$1" 52)
-	while [ "$(byte "$1" "$at")" != 16 ]; do
-		at=$(byte "$1" $((at + 1)))
-	done
-	at=$((at + 24)) # Slot Control
-	low=$(byte "$1" $at) high=$(byte "$1" $((at + 1)))
-	# Power controller: off (bit 10), power indicator: off (bits 9 and 8). The kernel is not told.
-	put_word "$1" $at "$low" $((high | 7))
-	# On again: to the kernel the slot never was off. It counts on the change of the link's state to notice, which QEMU
-	# does not report; so have the change of presence reported (bit 3).
-	put_word "$1" $at $((low | 8)) "$high"
-}
-
-# surprise DEVICE: the device is gone before anyone is asked.
-surprise() {
-	bind "$1" && use "$1" || return 1
-	{
-		ask state
-		pull "$(port_of "$1")"
-		within 60 told "event REQ"
-		ask state
-		ask reset
-		finish
-		within 120 absent "$PCI/$(bdf "$1")" && echo gone
-	} >>"$log" 2>&1
-	again "$1" >>"$log" 2>&1
-}
-
 # scene WHICH DEVICE PORT SCENE: one, on the modules that are loaded.
 scene() {
 	log=$OUT/$1.$2-$4 port=$3
@@ -160,9 +130,8 @@ scene() {
 
 # one_set WHICH: everything.
 one_set() {
-	for what in errors unplug surprise; do
+	for what in errors unplug; do
 		t "$1-igb-$what" scene "$1" igb rp1 $what
-		t "$1-e1000e-$what" scene "$1" e1000e rp2 $what
 	done
 }
 

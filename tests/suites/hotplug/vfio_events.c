@@ -51,6 +51,7 @@ static struct vfio_region_info region(uint32_t index)
 	return info;
 }
 
+/* But for ROM address and interrupt line: the firmware sets them, and has not seen a device that was plugged in. */
 static void show_config(void)
 {
 	struct vfio_region_info info = region(VFIO_PCI_CONFIG_REGION_INDEX);
@@ -61,6 +62,10 @@ static void show_config(void)
 
 		if (ret != 4)
 			printf("config %03llx: %zd %s\n", (long long)at, ret, error_name(errno));
+		else if (at == PCI_ROM_ADDRESS)
+			continue;
+		else if (at == PCI_INTERRUPT_LINE)
+			printf("config %03llx: %06x\n", (long long)at, value >> 8);
 		else if (value)
 			printf("config %03llx: %08x\n", (long long)at, value);
 	}

@@ -89,7 +89,7 @@ SUITES = {
         Suite("dma-buf", "BARs as dma-bufs: imported, revoked, outliving the device", 300, cmdline=SLUB),
         Suite(
             "hotplug",
-            "PCIe errors, hot-unplug and surprise removal of a device in use: seen the same as on the C modules",
+            "PCIe errors and hot-unplug of a device in use: seen the same as on the C modules",
             900,
             cmdline=SLUB,
         ),
