@@ -137,7 +137,7 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("tables", "abi", "variants", "errors", "kselftest"),
+            + ("igd", "tables", "abi", "variants", "errors", "kselftest"),
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "emulated-long", "type1-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
@@ -153,6 +153,31 @@ MACHINES = {
             long_suites=("smoke", "kselftest-long", "core"),
             modules=HOST_DRIVERS,
             kernel="iommufd",
+        ),
+        Machine(
+            name="q35-hotplug",
+            about="PC, Intel VT-d, PCIe hot-plug without ACPI",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=VTD + ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
+            cmdline=VTD_CMDLINE,
+            devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e")),
+            suites=("hotplug",),
+            memory="2G",
+        ),
+        Machine(
+            name="q35-vga",
+            about="PC, Intel VT-d, a VGA adapter",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=VTD,
+            cmdline=VTD_CMDLINE,
+            devices=(
+                Device("vga", "0000:00:02.0", "1234:1111", ("-device", "VGA,addr=0x2,id=vga")),
+                Device("e1000e", "0000:01:00.0", "8086:10d3", behind_port(1, "e1000e", "e1000e")),
+            ),
+            suites=("vga",),
+            memory="2G",
         ),
         Machine(
             name="q35-noiommu",
@@ -215,7 +240,7 @@ MACHINES = {
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
-            suites=("smoke", "lifecycle", "core", "pci"),
+            suites=("smoke", "lifecycle", "core", "diag", "pci"),
             long_suites=("kselftest", "iommufd", "errors", "pci-long"),
             modules=HOST_DRIVERS,
             # Each order of loading and unloading once; longer races, because little happens in a second.

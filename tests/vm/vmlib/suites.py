@@ -87,9 +87,17 @@ SUITES = {
             cmdline=SLUB,
         ),
         Suite("dma-buf", "BARs as dma-bufs: imported, revoked, outliving the device", 300, cmdline=SLUB),
+        Suite(
+            "hotplug",
+            "PCIe errors, hot-unplug and surprise removal of a device in use: seen the same as on the C modules",
+            900,
+            cmdline=SLUB,
+        ),
+        Suite("igd", "the regions of Intel graphics, on a device that is made to look like it", 300, cmdline=SLUB),
         Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, cmdline=SLUB),
         Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
+        Suite("vga", "VGA memory and ports, ROMs, BARs of ports: the same as on the C modules", 300, cmdline=SLUB),
         Suite("variants", "a C variant driver of vfio-pci on our modules", 300, cmdline=SLUB),
         Suite(
             "emulated",
