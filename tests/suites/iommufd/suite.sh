@@ -108,6 +108,7 @@ same() {
 # With dynamic debugging the log says why calls are refused.
 reasons() {
 	[ "$(selected vfio)" = rust ] && [ "$(selected vfio-pci-core)" = rust ] || return 4
+	[ -e /sys/kernel/debug/dynamic_debug/control ] || return 4
 	bind igb || return 1
 	for module in vfio vfio_pci_core; do
 		echo "module $module +p" >/sys/kernel/debug/dynamic_debug/control
