@@ -231,7 +231,7 @@ impl Container {
     fn view(&self, state: &State) -> rules::Container {
         rules::Container {
             groups: state.groups.len(),
-            backend: self.backend().is_some(),
+            backend: self.backend.lock().is_some(),
             noiommu: state
                 .groups
                 .first()
@@ -404,8 +404,8 @@ impl Container {
                 ));
             }
         })?;
-        // There was none.
-        drop(self.backend.lock().replace(backend));
+        // There was none, so nothing is dropped under the lock.
+        *self.backend.lock() = Some(backend);
         Ok(0)
     }
 }

@@ -4,12 +4,14 @@
 //!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
 
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::to_result,
     pci,
     prelude::*,
-    str::CStr, //
+    str::CStr,
+    sync::aref::ARef, //
 };
 use vfio_bindings as vb;
 
@@ -18,6 +20,7 @@ pub mod bus_notifier;
 pub mod config;
 pub mod config_shadow;
 pub mod core_driver;
+pub mod core_region;
 pub mod driver;
 pub mod facts;
 pub mod intx;
@@ -47,6 +50,16 @@ pub fn raw(pdev: &pci::Device) -> *mut bindings::pci_dev {
 pub unsafe fn from_raw<'a>(pdev: *mut bindings::pci_dev) -> &'a pci::Device {
     // SAFETY: By the contract of this function; the type is transparent over the C structure.
     unsafe { &*pdev.cast() }
+}
+
+/// The function at an address, if there is one.
+pub fn find(domain: u16, bus: u8, devfn: u8) -> Option<ARef<pci::Device>> {
+    // SAFETY: Any address may be asked for.
+    let pdev =
+        unsafe { bindings::pci_get_domain_bus_and_slot(domain.into(), bus.into(), devfn.into()) };
+    // SAFETY: The function was returned with a reference, which is ours now; `pci::Device` is
+    // transparent over the C structure.
+    NonNull::new(pdev.cast()).map(|pdev| unsafe { ARef::from_raw(pdev) })
 }
 
 /// The address of a function, such as `0000:00:03.0`.

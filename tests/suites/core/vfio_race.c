@@ -21,7 +21,9 @@
 static atomic_int slots[SLOTS];
 static char **devices;
 static unsigned int ndevices;
-static atomic_ulong opened, done;
+static atomic_ulong done, opened;
+/* Those of all processes, of the killed ones as well. */
+static atomic_ulong *opened_by_all;
 
 static const char *node(const char *name)
 {
@@ -167,6 +169,7 @@ static void step(unsigned int *seed, char *ram)
 
 			if (device >= 0) {
 				opened++;
+				atomic_fetch_add(opened_by_all, 1);
 				put(device, rand_r(seed));
 			}
 		}
@@ -226,15 +229,18 @@ static void process(unsigned int seed)
 	if (seed % 8 == 1)
 		printf("process %u: %lu steps, %lu devices opened\n", seed, done, opened);
 	fflush(stdout);
-	_exit(opened ? 0 : 3);
+	_exit(0);
 }
 
 int main(int argc, char **argv)
 {
 	time_t end = time(NULL) + atoi(argv[1]);
-	int running = 0, processes = atoi(argv[2]), status, killed = 0, useful = 0, all = 0;
+	int running = 0, processes = atoi(argv[2]), status, killed = 0, all = 0;
 	unsigned int seed = atoi(argv[3]);
 
+	opened_by_all = mmap(NULL, sizeof(*opened_by_all), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (opened_by_all == MAP_FAILED)
+		fail("mmap");
 	devices = argv + 4;
 	ndevices = argc - 4;
 	while (running || time(NULL) < end) {
@@ -248,9 +254,8 @@ int main(int argc, char **argv)
 			running--;
 			all++;
 			killed += WIFSIGNALED(status);
-			useful += WIFEXITED(status) && !WEXITSTATUS(status);
 		}
 	}
-	printf("%d processes, %d killed, %d opened devices\n", all, killed, useful);
-	return !useful;
+	printf("%d processes, %d killed, %lu devices opened\n", all, killed, *opened_by_all);
+	return !*opened_by_all;
 }

@@ -149,7 +149,7 @@ nothing_kept() {
 }
 
 ktap_begin
-modprobe irqbypass
+modprobe -a $(cat /vm/needed)
 pins=$(balance)
 for n in $(seq 0 $((ROUNDS - 1))); do
 	t "round-$n" round "$n"
