@@ -164,12 +164,17 @@ fn show_group(group: &Group, out: &SeqFile) {
         seq_print!(out, "\tviable: no, the last device is going\n");
         return;
     };
+    let view = group.view(&state);
     let opener = state.opener;
     let users = state.users;
     let container = state.container.as_ref().map(|container| container.id);
     drop(state);
 
-    if container.is_some() || !iommu_group.dma_owner_claimed() {
+    // Who has it by an iommufd claims its DMA too, unless another driver is in the way.
+    let mut blocked = false;
+    group.for_each_blocker(&iommu_group, |_| blocked = true);
+    let by_iommufd = (view.attached || view.bound > 0) && !blocked;
+    if container.is_some() || by_iommufd || !iommu_group.dma_owner_claimed() {
         seq_print!(out, "\tviable: yes\n");
     } else {
         seq_print!(out, "\tviable: no");
@@ -188,6 +193,11 @@ fn show_group(group: &Group, out: &SeqFile) {
     }
     if let Some(container) = container {
         seq_print!(out, "\tcontainer: {container}\n\topen devices: {users}\n");
+    } else if view.attached {
+        seq_print!(out, "\tcontainer: an iommufd\n");
+    }
+    if view.bound > 0 {
+        seq_print!(out, "\tdevices bound to an iommufd: {}\n", view.bound);
     }
 }
 

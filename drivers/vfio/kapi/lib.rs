@@ -40,6 +40,7 @@ pub mod irq_set;
 pub mod irqbypass;
 pub mod kvm;
 pub mod locked_vm;
+pub mod memremap;
 pub mod misc;
 pub mod mmio;
 pub mod module_static;

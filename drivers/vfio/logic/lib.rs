@@ -16,6 +16,7 @@ pub mod errno;
 pub mod extent;
 pub mod feature;
 pub mod group;
+pub mod igd;
 pub mod info_cap;
 pub mod io;
 pub mod iommufd;

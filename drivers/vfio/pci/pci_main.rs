@@ -10,6 +10,8 @@
 
 #[allow(unsafe_code)]
 mod abi;
+#[cfg(CONFIG_VFIO_PCI_IGD)]
+mod igd;
 
 use kernel::{
     device::Core,
@@ -18,6 +20,8 @@ use kernel::{
     prelude::*,
     str::BStr, //
 };
+#[cfg(CONFIG_VFIO_PCI_IGD)]
+use vfio_kapi::pci::core_driver::CoreDevice;
 use vfio_kapi::pci::{
     core_driver::{
         Adapter,
@@ -77,6 +81,16 @@ impl DeviceOps for VfioPci {
             disable_idle_d3: abi::DISABLE_IDLE_D3.get(),
             disable_vga: abi::DISABLE_VGA.get(),
         }
+    }
+
+    #[cfg(CONFIG_VFIO_PCI_IGD)]
+    fn enabled(dev: &CoreDevice) -> Result {
+        if !igd::is_graphics(dev.pdev()) {
+            return Ok(());
+        }
+        igd::add_regions(dev).inspect_err(|_| {
+            dev_warn!(dev.pdev(), "Failed to setup Intel IGD regions\n");
+        })
     }
 
     fn may_configure_sriov() -> Result {

@@ -77,10 +77,27 @@ SUITES = {
             environment=(("PCI_LONG", "1"),),
             cmdline=SLUB,
         ),
+        Suite("config", "writes to configuration space: read back the same as on the C modules", 600, cmdline=SLUB),
+        Suite(
+            "config-long",
+            "the same with every byte, on more devices",
+            7200,
+            script="config",
+            environment=(("CONFIG_LONG", "1"),),
+            cmdline=SLUB,
+        ),
         Suite("dma-buf", "BARs as dma-bufs: imported, revoked, outliving the device", 300, cmdline=SLUB),
+        Suite(
+            "hotplug",
+            "PCIe errors and hot-unplug of a device in use: seen the same as on the C modules",
+            900,
+            cmdline=SLUB,
+        ),
+        Suite("igd", "the regions of Intel graphics, on a device that is made to look like it", 300, cmdline=SLUB),
         Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, cmdline=SLUB),
         Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
+        Suite("vga", "VGA memory and ports, ROMs, BARs of ports: the same as on the C modules", 300, cmdline=SLUB),
         Suite("variants", "a C variant driver of vfio-pci on our modules", 300, cmdline=SLUB),
         Suite(
             "emulated",
@@ -106,6 +123,14 @@ SUITES = {
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, allowed=EDU_FAULTS, cmdline=SLUB),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
         Suite(
+            "kvm-nodes",
+            "the same for devices that are used by their own nodes and iommufd",
+            300,
+            script="kvm",
+            environment=(("KVM_NODES", "1"),),
+            cmdline=SLUB,
+        ),
+        Suite(
             "kselftest-iommufd",
             "the kernel's selftests, the modes of iommufd",
             1800,
@@ -114,6 +139,14 @@ SUITES = {
             allowed=IGB_FAULTS,
         ),
         Suite("iommufd", "device nodes and iommufd: answers the same as those of the C modules; races", 1800, cmdline=SLUB),
+        Suite(
+            "iommufd-noiommu",
+            "the same without an IOMMU",
+            900,
+            script="iommufd",
+            environment=(("IOMMUFD_NOIOMMU", "1"),),
+            cmdline=SLUB,
+        ),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
@@ -240,7 +273,8 @@ def selected(options: argparse.Namespace) -> list[tuple[Machine, Suite]]:
         if name not in SUITES:
             raise SystemExit(f"no suite is called {name}: {', '.join(SUITES)}")
     jobs = []
-    for machine in [MACHINES[name] for name in options.machine] or MACHINES.values():
+    usual = [m for m in MACHINES.values() if options.long or not m.optional]
+    for machine in [MACHINES[name] for name in options.machine] or usual:
         every = machine.suites + machine.long_suites
         wanted = [s for s in every if s in options.suite] if options.suite else machine.suites
         if options.long and not options.suite:

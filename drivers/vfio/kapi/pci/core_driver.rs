@@ -24,15 +24,22 @@ use kernel::{
 };
 use vfio_bindings as vb;
 
-/// A device of `vfio-pci-core`, as its drivers see it.
+/// A device of `vfio-pci-core` that is being opened, as its driver sees it.
 ///
 /// # Invariants
 ///
-/// Instances are initialized by `vfio_pci_core_init_dev()`, and not yet released.
+/// `vfio_pci_core_enable()` has succeeded and `vfio_pci_core_finish_enable()` was not called yet, so
+/// that nobody uses the device. The lock of its device set is held.
 #[repr(transparent)]
 pub struct CoreDevice(Opaque<vb::vfio_pci_core_device>);
 
 impl CoreDevice {
+    /// The C structure, for calls into `vfio-pci-core`.
+    #[inline]
+    pub(super) fn as_raw(&self) -> *mut vb::vfio_pci_core_device {
+        self.0.get()
+    }
+
     /// The PCI function.
     #[inline]
     pub fn pdev(&self) -> &pci::Device {
@@ -150,7 +157,7 @@ impl<T: DeviceOps> Adapter<T> {
             // SAFETY: `vfio.ko` calls this at the first open of a device of ours, with the lock of
             // its device set held.
             to_result(unsafe { vb::vfio_pci_core_enable(core) })?;
-            // SAFETY: The device is initialized, as it is registered.
+            // SAFETY: It was just enabled, and the lock of the device set is held.
             if let Err(err) = T::enabled(unsafe { &*core.cast::<CoreDevice>() }) {
                 // SAFETY: As above; the device was just enabled.
                 unsafe { vb::vfio_pci_core_disable(core) };

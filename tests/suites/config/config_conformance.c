@@ -1,15 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Writes to every byte of a device's configuration space through VFIO, reads
- * all of it back after each write, and prints what came of it, so that two
- * implementations can be compared by comparing the output:
+ * Writes to the configuration space of a device through VFIO and prints what
+ * came of each write, so that two implementations can be compared by comparing
+ * the output:
  *
  *   config_conformance 0000:00:04.0 >out
  *
  * Each byte is written with 0x00, 0xff and each single bit, and then with what
  * it was before; after that come writes of random position, size and value,
- * always the same ones (-s SEED for others, -n COUNT for more). A write is
- * printed if it failed, or if any byte reads differently than before it.
+ * always the same ones. The first 256 bytes and the surroundings of what was
+ * written are read back after each write, everything after each byte. A write
+ * is printed if it failed, or if any of that reads differently than before it.
+ *
+ *   -e END    only the bytes below END
+ *   -a        read everything back after each write
+ *   -m        with memory accesses disabled
+ *   -d        in D3hot
+ *   -s SEED, -n COUNT    of the random writes
+ *
+ * At the end what was written to plain bytes, which nothing resets, is written
+ * back: the next run finds the device as this one did.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +31,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 
 #define MAX_SIZE 4096
@@ -29,6 +40,8 @@ static int device;
 static off_t base;
 static size_t size;
 static uint8_t now[MAX_SIZE];
+static size_t end = MAX_SIZE;
+static int everything;
 
 static void die(const char *what)
 {
@@ -66,19 +79,24 @@ static int open_device(const char *bdf)
 	return fd;
 }
 
-/* Reads all of configuration space; bytes that cannot be read are told. */
-static void read_all(uint8_t *to)
+/* Reads a part of configuration space; bytes that cannot be read are told. */
+static void read_part(uint8_t *to, size_t from, size_t until)
 {
 	size_t pos;
 
-	if (pread(device, to, size, base) == (ssize_t)size)
+	if (pread(device, to + from, until - from, base + from) == (ssize_t)(until - from))
 		return;
-	for (pos = 0; pos < size; pos++) {
+	for (pos = from; pos < until; pos++) {
 		if (pread(device, to + pos, 1, base + pos) != 1) {
 			printf("read %03zx: %s\n", pos, strerror(errno));
 			to[pos] = 0xee;
 		}
 	}
+}
+
+static void read_all(uint8_t *to)
+{
+	read_part(to, 0, size);
 }
 
 static void print_all(const char *title)
@@ -98,25 +116,12 @@ static void print_all(const char *title)
 	}
 }
 
-/* Writes, and prints what changed. */
-static void write_one(size_t pos, const uint8_t *value, size_t len)
+/* Prints where `after` differs from what was last seen. */
+static void print_changes(const uint8_t *after)
 {
-	uint8_t after[MAX_SIZE];
 	int told = 0;
-	ssize_t ret;
 	size_t i;
 
-	errno = 0;
-	ret = pwrite(device, value, len, base + pos);
-	read_all(after);
-	if (ret == (ssize_t)len && !memcmp(now, after, size))
-		return;
-
-	printf("write %03zx", pos);
-	for (i = 0; i < len; i++)
-		printf("%c%02x", i ? '.' : ' ', value[i]);
-	if (ret != (ssize_t)len)
-		printf(" = %zd %s", ret, ret < 0 ? strerror(errno) : "");
 	for (i = 0; i < size; i++) {
 		if (now[i] == after[i])
 			continue;
@@ -129,12 +134,42 @@ static void write_one(size_t pos, const uint8_t *value, size_t len)
 	memcpy(now, after, size);
 }
 
+/* Writes, and prints what changed. */
+static void write_one(size_t pos, const uint8_t *value, size_t len)
+{
+	uint8_t after[MAX_SIZE];
+	int error;
+	ssize_t ret;
+	size_t i;
+
+	ret = pwrite(device, value, len, base + pos);
+	error = errno;
+	memcpy(after, now, size);
+	if (everything) {
+		read_all(after);
+	} else {
+		read_part(after, 0, 256);
+		if (pos >= 256 && pos < size)
+			read_part(after, pos & ~15, (pos & ~15) + 16);
+	}
+	if (ret == (ssize_t)len && !memcmp(now, after, size))
+		return;
+
+	printf("write %03zx", pos);
+	if (ret != (ssize_t)len)
+		printf(" = %zd %s", ret, ret < 0 ? strerror(error) : "");
+	for (i = 0; i < len; i++)
+		printf("%c%02x", i ? '.' : ' ', value[i]);
+	print_changes(after);
+}
+
 static void each_byte(void)
 {
+	uint8_t after[MAX_SIZE];
 	size_t pos;
 	int bit;
 
-	for (pos = 0; pos < size; pos++) {
+	for (pos = 0; pos < size && pos < end; pos++) {
 		uint8_t before = now[pos];
 		uint8_t value = 0x00;
 
@@ -146,7 +181,50 @@ static void each_byte(void)
 			write_one(pos, &value, 1);
 		}
 		write_one(pos, &before, 1);
+		read_all(after);
+		if (memcmp(now, after, size)) {
+			printf("after the writes to %03zx", pos);
+			print_changes(after);
+		}
 	}
+}
+
+/*
+ * Nothing resets the bytes that no capability owns. Command and status are left
+ * alone: writing one resets what has just been restored, or clears it.
+ */
+static void restore(const uint8_t *initially)
+{
+	size_t pos;
+
+	read_all(now);
+	for (pos = 0; pos < size; pos++)
+		if (pos / 4 != PCI_COMMAND / 4 && now[pos] != initially[pos])
+			(void)!pwrite(device, initially + pos, 1, base + pos);
+}
+
+/* The position of a capability, 0 if there is none. */
+static size_t capability(uint8_t id)
+{
+	size_t pos = now[PCI_CAPABILITY_LIST];
+	int i;
+
+	for (i = 0; i < 48 && pos >= 0x40; i++, pos = now[pos + 1])
+		if (now[pos] == id)
+			return pos;
+	return 0;
+}
+
+/* Writes to a register of 2 bytes before anything else. */
+static void prepare(const char *what, size_t pos, uint16_t clear, uint16_t set)
+{
+	uint16_t value;
+
+	if (pread(device, &value, 2, base + pos) != 2)
+		die(what);
+	value = (value & ~clear) | set;
+	printf("%s = %zd\n", what, pwrite(device, &value, 2, base + pos));
+	read_all(now);
 }
 
 static uint32_t next_random(uint32_t *state)
@@ -165,7 +243,7 @@ static void at_random(uint32_t seed, unsigned int count)
 
 	while (count--) {
 		len = 1 + next_random(&seed) % (next_random(&seed) % 4 ? 4 : sizeof(value));
-		pos = next_random(&seed) % (next_random(&seed) % 2 ? 0x100 : size);
+		pos = next_random(&seed) % (next_random(&seed) % 2 || end < size ? 0x100 : size);
 		for (i = 0; i < len; i++)
 			value[i] = next_random(&seed) >> 11;
 		/* Too far: tells how that is refused. */
@@ -193,21 +271,31 @@ int main(int argc, char **argv)
 		.argsz = sizeof(region),
 		.index = VFIO_PCI_CONFIG_REGION_INDEX,
 	};
+	int memory_off = 0, asleep = 0;
+	uint8_t initially[MAX_SIZE];
 	unsigned int count = 2000;
 	uint32_t seed = 2026;
 	size_t pos, len;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "s:n:")) != -1) {
+	while ((opt = getopt(argc, argv, "e:amds:n:")) != -1) {
 		if (opt == 's')
 			seed = strtoul(optarg, NULL, 0) | 1;
 		else if (opt == 'n')
 			count = strtoul(optarg, NULL, 0);
+		else if (opt == 'e')
+			end = strtoul(optarg, NULL, 0);
+		else if (opt == 'a')
+			everything = 1;
+		else if (opt == 'm')
+			memory_off = 1;
+		else if (opt == 'd')
+			asleep = 1;
 		else
 			return 2;
 	}
 	if (optind + 1 != argc) {
-		fprintf(stderr, "usage: %s [-s SEED] [-n COUNT] DDDD:BB:DD.F\n", argv[0]);
+		fprintf(stderr, "usage: %s [-e END] [-amd] [-s SEED] [-n COUNT] DDDD:BB:DD.F\n", argv[0]);
 		return 2;
 	}
 	device = open_device(argv[optind]);
@@ -220,7 +308,16 @@ int main(int argc, char **argv)
 		return 1;
 
 	read_all(now);
+	memcpy(initially, now, size);
 	print_all("initially");
+	if (memory_off)
+		prepare("memory off", PCI_COMMAND, PCI_COMMAND_MEMORY, 0);
+	if (asleep && !capability(PCI_CAP_ID_PM))
+		printf("there is no power management\n");
+	else if (asleep)
+		prepare("D3hot", capability(PCI_CAP_ID_PM) + PCI_PM_CTRL, 0, 3);
+	if (memory_off || asleep)
+		print_all("then");
 	for (len = 1; len <= 8; len++)
 		for (pos = 0; pos < 0x100; pos += 3)
 			try_read(pos, len);
@@ -231,12 +328,12 @@ int main(int argc, char **argv)
 	each_byte();
 	print_all("after each byte");
 	at_random(seed, count);
+	read_all(now);
 	print_all("after random writes");
+	restore(initially);
 
 	/* A reset, as far as there is one, and what is left then. */
-	errno = 0;
-	printf("reset = %d", ioctl(device, VFIO_DEVICE_RESET));
-	printf(" %s\n", errno ? strerror(errno) : "");
+	printf("reset: %s\n", ioctl(device, VFIO_DEVICE_RESET) ? strerror(errno) : "done");
 	read_all(now);
 	print_all("after the reset");
 	close(device);
