@@ -13,6 +13,8 @@ use vfio_kapi::{
         Opened, //
     },
     iommufd::IommufdCtx,
+    refusal::Explain,
+    refuse,
     uaccess::UserArg,
     uapi,
     uapi::{
@@ -50,17 +52,20 @@ pub(crate) fn bind(file: &OpenFile, arg: UserArg) -> Result<isize> {
         return Err(ENOTTY);
     }
     let bind: vfio_device_bind_iommufd = arg.read_extensible(MIN)?;
-    let has_token = rules::bind(bind.flags, bind.iommufd)?;
+    let has_token = rules::bind(bind.flags, bind.iommufd).explain("BIND_IOMMUFD")?;
     if file.opened().is_some_and(|opened| !opened.is_by_node()) {
-        return Err(EINVAL);
+        return Err(refuse!(
+            EINVAL,
+            "BIND_IOMMUFD: the device was opened by its group"
+        ));
     }
     let device = file.device();
     let blocked = Blocked::new(device.group())?;
     if file.opened().is_some() {
-        return Err(EINVAL);
+        return Err(refuse!(EINVAL, "BIND_IOMMUFD: the device is bound"));
     }
     if has_token && !device.takes_token() {
-        return Err(EINVAL);
+        return Err(refuse!(EINVAL, "BIND_IOMMUFD: the driver expects no token"));
     }
     let token = if has_token {
         let mut token = Uuid::default();
@@ -103,7 +108,9 @@ fn attach(device: &Device, arg: UserArg) -> Result {
 
     let mut attach: vfio_device_attach_iommufd_pt = arg.read_argsz(PASID)?;
     let supported = device.knows_pasids().0;
-    let pasid = if rules::has_pasid(attach.flags, attach.argsz, FULL, supported)? {
+    let has_pasid = rules::has_pasid(attach.flags, attach.argsz, FULL, supported)
+        .explain("ATTACH_IOMMUFD_PT")?;
+    let pasid = if has_pasid {
         Some(arg.offset(PASID).reader(size_of::<u32>()).read()?)
     } else {
         None
@@ -125,7 +132,9 @@ fn detach(device: &Device, arg: UserArg) -> Result {
 
     let detach: vfio_device_detach_iommufd_pt = arg.read_argsz(PASID)?;
     let supported = device.knows_pasids().1;
-    let pasid = if rules::has_pasid(detach.flags, detach.argsz, FULL, supported)? {
+    let has_pasid = rules::has_pasid(detach.flags, detach.argsz, FULL, supported)
+        .explain("DETACH_IOMMUFD_PT")?;
+    let pasid = if has_pasid {
         Some(arg.offset(PASID).reader(size_of::<u32>()).read()?)
     } else {
         None

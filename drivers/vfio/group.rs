@@ -46,6 +46,7 @@ use vfio_kapi::{
     kvm::KvmLink,
     module_static::ModuleStatic,
     ratelimited,
+    refusal::Explain,
     taint,
     task::{
         self,
@@ -450,18 +451,20 @@ impl DeviceGroup for Group {
             ..rules::Group::default()
         };
         match dma {
-            Dma::Container(_) => group.permit(task::has_raw_io)?,
+            Dma::Container(_) => group.permit(task::has_raw_io),
             Dma::Direct(iommufd) => {
-                group.permit_direct(task::has_raw_io, || iommufd.compat_ioas().is_ok())?
+                group.permit_direct(task::has_raw_io, || iommufd.compat_ioas().is_ok())
             }
-            Dma::Iommufd(_) => (),
+            Dma::Iommufd(_) => Ok(()),
         }
-        Ok(())
+        .explain(self.what("GET_DEVICE_FD"))
     }
 
     fn block(&self) -> Result {
         let mut state = self.state.lock();
-        self.view(&state).bind()?;
+        self.view(&state)
+            .bind()
+            .explain(self.what("BIND_IOMMUFD of a device"))?;
         state.bound = state.bound.checked_add(1).ok_or(EBUSY)?;
         Ok(())
     }

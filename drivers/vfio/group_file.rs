@@ -113,7 +113,8 @@ impl fmt::Display for What<'_> {
 }
 
 impl Group {
-    fn what(&self, ioctl: &'static str) -> What<'_> {
+    /// What is asked of it, for messages.
+    pub(crate) fn what(&self, ioctl: &'static str) -> impl fmt::Display + '_ {
         What(self, ioctl)
     }
 

@@ -21,6 +21,7 @@ use crate::{
         Kvm,
         KvmLink, //
     },
+    runtime_pm,
     uaccess::UserArg,
     vfio_device::VfioDevice, //
 };
@@ -553,18 +554,9 @@ impl VfioDevice {
     }
 }
 
-/// Keeps a device powered; ends that when dropped.
-pub struct Powered<'a>(&'a VfioDevice);
-
-impl Drop for Powered<'_> {
-    fn drop(&mut self) {
-        // SAFETY: Undoes the `pm_runtime_resume_and_get` of `power`.
-        unsafe { vb::vfio_helper_pm_runtime_put((*self.0.as_raw()).dev) };
-    }
-}
-
 // The calls into the driver.
 impl<G: DeviceGroup> Opened<G> {
+    #[inline]
     fn ops(&self) -> &vb::vfio_device_ops {
         // SAFETY: The operations are constant, and there as long as the driver is bound.
         unsafe { &*(*self.as_raw()).ops }
@@ -575,20 +567,20 @@ impl<G: DeviceGroup> Opened<G> {
     /// # Errors
     ///
     /// The error with which waking it up failed.
-    pub fn power(&self) -> Result<Option<Powered<'_>>> {
+    #[inline]
+    pub fn power(&self) -> Result<Option<runtime_pm::Active<'_>>> {
         // SAFETY: The driver is bound as the device is open.
-        unsafe {
-            let dev = (*self.as_raw()).dev;
-            let driver = (*dev).driver;
-            if driver.is_null() || (*driver).pm.is_null() {
-                return Ok(None);
-            }
-            to_result(vb::vfio_helper_pm_runtime_resume_and_get(dev))?;
-        }
-        Ok(Some(Powered(self)))
+        let has_power = unsafe {
+            let driver = (*(*self.as_raw()).dev).driver;
+            !driver.is_null() && !(*driver).pm.is_null()
+        };
+        has_power
+            .then(|| runtime_pm::active(self.parent()))
+            .transpose()
     }
 
     /// Reads from the device; `EINVAL` if the driver does not.
+    #[inline]
     pub fn read(&self, to: UserArg, count: usize, pos: &mut i64) -> Result<usize> {
         let read = self.ops().read.ok_or(EINVAL)?;
         // SAFETY: The device is open; the driver takes the address as one of user space.
@@ -604,6 +596,7 @@ impl<G: DeviceGroup> Opened<G> {
     }
 
     /// Writes to the device; `EINVAL` if the driver does not.
+    #[inline]
     pub fn write(&self, from: UserArg, count: usize, pos: &mut i64) -> Result<usize> {
         let write = self.ops().write.ok_or(EINVAL)?;
         // SAFETY: As in `read`.
@@ -619,6 +612,7 @@ impl<G: DeviceGroup> Opened<G> {
     }
 
     /// An ioctl that is the driver's; `EINVAL` if the driver has none.
+    #[inline]
     pub fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
         let ioctl = self.ops().ioctl.ok_or(EINVAL)?;
         // SAFETY: The device is open; the argument comes from user space.
@@ -716,6 +710,7 @@ impl<G> CoreDevice<G> {
     }
 }
 
+#[inline]
 fn size(ret: isize) -> Result<usize> {
     usize::try_from(ret).map_err(|_| i32::try_from(ret).map_or(EINVAL, Error::from_errno))
 }

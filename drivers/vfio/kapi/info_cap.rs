@@ -92,6 +92,7 @@ impl InfoCaps {
 // What `vfio.ko` does with chains.
 impl InfoCaps {
     /// The bytes of the chain.
+    #[inline]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         match NonNull::new(self.0.buf) {
             // SAFETY: By the type invariant, the buffer holds `size` bytes.
@@ -163,6 +164,7 @@ pub struct OwnedInfoCaps(InfoCaps);
 
 impl OwnedInfoCaps {
     /// An empty chain.
+    #[inline]
     pub fn new() -> Self {
         Self(InfoCaps(vb::vfio_info_cap {
             buf: core::ptr::null_mut(),
@@ -171,6 +173,7 @@ impl OwnedInfoCaps {
     }
 
     /// The chain.
+    #[inline]
     pub fn get_mut(&mut self) -> &mut InfoCaps {
         &mut self.0
     }
@@ -183,7 +186,10 @@ impl Default for OwnedInfoCaps {
 }
 
 impl Drop for OwnedInfoCaps {
+    #[inline]
     fn drop(&mut self) {
-        self.0.clear();
+        if !self.0 .0.buf.is_null() {
+            self.0.clear();
+        }
     }
 }

@@ -23,15 +23,17 @@ impl Header {
     /// # Errors
     ///
     /// `EFAULT`.
+    #[inline]
     pub fn read(arg: UserArg) -> Result<Self> {
-        let mut reader = arg.reader(Self::SIZE);
-        // In the order of the fields.
+        let mut words = [[0; size_of::<u32>()]; Self::SIZE / size_of::<u32>()];
+        arg.read_bytes(words.as_flattened_mut())?;
+        let [argsz, flags, index, start, count] = words.map(u32::from_ne_bytes);
         Ok(Self(vb::vfio_irq_set {
-            argsz: reader.read()?,
-            flags: reader.read()?,
-            index: reader.read()?,
-            start: reader.read()?,
-            count: reader.read()?,
+            argsz,
+            flags,
+            index,
+            start,
+            count,
             ..Default::default()
         }))
     }
@@ -66,21 +68,25 @@ impl Header {
     }
 
     /// What is to be done, and of what kind the data is.
+    #[inline]
     pub fn flags(&self) -> u32 {
         self.0.flags
     }
 
     /// Which interrupts.
+    #[inline]
     pub fn index(&self) -> u32 {
         self.0.index
     }
 
     /// The first interrupt of the index.
+    #[inline]
     pub fn start(&self) -> u32 {
         self.0.start
     }
 
     /// The number of interrupts.
+    #[inline]
     pub fn count(&self) -> u32 {
         self.0.count
     }

@@ -94,6 +94,7 @@ pub fn is_endpoint(pdev: &pci::Device) -> bool {
 macro_rules! capability {
     ($($(#[$doc:meta])* $name:ident: $field:ident)*) => {$(
         $(#[$doc])*
+        #[inline]
         pub fn $name(pdev: &pci::Device) -> Option<u16> {
             // SAFETY: The device is valid; the field is set when the device is found.
             let offset = unsafe { (*raw(pdev)).$field };
@@ -130,6 +131,7 @@ pub fn is_physfn(pdev: &pci::Device) -> bool {
 }
 
 /// The physical function of a virtual one; any other is its own.
+#[inline]
 pub fn physfn(pdev: &pci::Device) -> &pci::Device {
     if is_virtfn(pdev) {
         // SAFETY: A virtual function keeps a reference to its physical function.
@@ -151,6 +153,7 @@ pub fn has_unmappable_bars(pdev: &pci::Device) -> bool {
 }
 
 /// The resource of a BAR, or 6 for the ROM: `(start, length, flags)`; `None` for any other number.
+#[inline]
 fn resource(pdev: &pci::Device, bar: u32) -> Option<(u64, u64, u32)> {
     if bar > bindings::PCI_ROM_RESOURCE {
         return None;
@@ -169,21 +172,25 @@ fn resource(pdev: &pci::Device, bar: u32) -> Option<(u64, u64, u32)> {
 }
 
 /// Where a BAR (6: the ROM) is in memory or port space; 0 if it is nowhere.
+#[inline]
 pub fn resource_start(pdev: &pci::Device, bar: u32) -> u64 {
     resource(pdev, bar).map_or(0, |r| r.0)
 }
 
 /// The length of a BAR (6: the ROM) in bytes; 0 if there is none.
+#[inline]
 pub fn resource_len(pdev: &pci::Device, bar: u32) -> u64 {
     resource(pdev, bar).map_or(0, |r| r.1)
 }
 
 /// The `IORESOURCE_*` flags of a BAR (6: the ROM); 0 if there is none.
+#[inline]
 pub fn resource_flags(pdev: &pci::Device, bar: u32) -> u32 {
     resource(pdev, bar).map_or(0, |r| r.2)
 }
 
 /// Whether a BAR is in memory, not in port space.
+#[inline]
 pub fn is_memory(pdev: &pci::Device, bar: u32) -> bool {
     resource_flags(pdev, bar) & bindings::IORESOURCE_MEM != 0
 }
@@ -223,6 +230,7 @@ pub fn can_mask_intx(pdev: &pci::Device) -> bool {
 }
 
 /// Whether MSI-X vectors can be allocated one by one while MSI-X is enabled.
+#[inline]
 pub fn has_dynamic_msix(pdev: &pci::Device) -> bool {
     // SAFETY: The device is valid.
     unsafe { bindings::pci_msix_can_alloc_dyn(raw(pdev)) }
@@ -251,6 +259,7 @@ pub fn set_power_state(pdev: &pci::Device, state: bindings::pci_power_t) -> Resu
 }
 
 /// The power state that the function is in, as the kernel last saw it.
+#[inline]
 pub fn power_state(pdev: &pci::Device) -> bindings::pci_power_t {
     // SAFETY: The device is valid. The field is changed by the power state functions; a stale value
     // is as good as one read a moment before.
@@ -258,7 +267,11 @@ pub fn power_state(pdev: &pci::Device) -> bindings::pci_power_t {
 }
 
 /// Device Capabilities 2 of a PCI Express function; 0 if it has none.
+#[inline]
 pub fn device_capabilities2(pdev: &pci::Device) -> u32 {
+    if pcie::flags(pdev) == 0 {
+        return 0;
+    }
     let mut value = 0;
     // SAFETY: The device is valid. On failure the value is zero.
     unsafe {

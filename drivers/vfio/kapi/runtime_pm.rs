@@ -18,6 +18,7 @@ use kernel::{
 use vfio_bindings as vb;
 
 /// The C device, for calls into the kernel.
+#[inline]
 fn raw(dev: &Device) -> *mut bindings::device {
     // `Device` is transparent over the C structure.
     core::ptr::from_ref(dev).cast_mut().cast()
@@ -28,6 +29,7 @@ fn raw(dev: &Device) -> *mut bindings::device {
 /// # Errors
 ///
 /// That of resuming; no count is taken then.
+#[inline]
 pub fn active(dev: &Device) -> Result<Active<'_>> {
     get(dev)?;
     Ok(Active(dev))
@@ -38,6 +40,7 @@ pub fn active(dev: &Device) -> Result<Active<'_>> {
 pub struct Active<'a>(&'a Device);
 
 impl Drop for Active<'_> {
+    #[inline]
     fn drop(&mut self) {
         put(self.0);
     }
@@ -48,13 +51,25 @@ impl Drop for Active<'_> {
 /// # Errors
 ///
 /// That of resuming; no count is taken then.
+#[inline]
 pub fn get(dev: &Device) -> Result {
+    // What is active needs to be counted only; resuming it asks more.
+    // SAFETY: The device is valid.
+    if unsafe { bindings::pm_runtime_get_if_active(raw(dev)) } > 0 {
+        return Ok(());
+    }
+    resume_and_get(dev)
+}
+
+#[cold]
+fn resume_and_get(dev: &Device) -> Result {
     // SAFETY: The device is valid.
     let ret = unsafe { vb::vfio_helper_pm_runtime_resume_and_get(raw(dev)) };
     to_result(ret)
 }
 
 /// Gives back a usage count; the device may suspend soon after the last.
+#[inline]
 pub fn put(dev: &Device) {
     // SAFETY: The device is valid.
     unsafe { vb::vfio_helper_pm_runtime_put(raw(dev)) };

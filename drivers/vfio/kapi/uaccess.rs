@@ -81,6 +81,40 @@ impl UserArg {
         self.read_prefix(size_of::<T>())
     }
 
+    /// Fills `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory cannot be read; there may be anything in `bytes` then.
+    #[inline]
+    pub fn read_bytes(self, bytes: &mut [u8]) -> Result {
+        // SAFETY: `bytes` is valid for writes of its length. As that is known to be in one object, there
+        // is nothing to check at runtime, as `copy_from_user` does.
+        let left = unsafe {
+            bindings::_copy_from_user(
+                bytes.as_mut_ptr().cast(),
+                self.0.as_const_ptr(),
+                bytes.len(),
+            )
+        };
+        if left != 0 {
+            return Err(EFAULT);
+        }
+        Ok(())
+    }
+
+    /// Reads `N` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory cannot be read.
+    #[inline]
+    pub fn read_array<const N: usize>(self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.read_bytes(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Reads the first `len` bytes of a `T`; the rest is zero.
     ///
     /// # Errors
@@ -89,15 +123,7 @@ impl UserArg {
     #[inline]
     pub fn read_prefix<T: Uapi>(self, len: usize) -> Result<T> {
         let mut value = T::zeroed();
-        let bytes = value.as_bytes_mut().get_mut(..len).ok_or(EINVAL)?;
-        // SAFETY: `bytes` is valid for writes of its length. As that is known to be in one object, there
-        // is nothing to check at runtime, as `copy_from_user` does.
-        let left = unsafe {
-            bindings::_copy_from_user(bytes.as_mut_ptr().cast(), self.0.as_const_ptr(), len)
-        };
-        if left != 0 {
-            return Err(EFAULT);
-        }
+        self.read_bytes(value.as_bytes_mut().get_mut(..len).ok_or(EINVAL)?)?;
         Ok(value)
     }
 
@@ -179,7 +205,7 @@ impl UserArg {
     /// `EFAULT` if the memory cannot be written.
     #[inline]
     pub fn write_bytes(self, bytes: &[u8]) -> Result {
-        // SAFETY: `bytes` is valid for reads of its length; for the rest as in `read_prefix`.
+        // SAFETY: `bytes` is valid for reads of its length; for the rest as in `read_bytes`.
         let left = unsafe {
             bindings::_copy_to_user(self.0.as_mut_ptr(), bytes.as_ptr().cast(), bytes.len())
         };

@@ -57,7 +57,7 @@ impl Group {
     /// `EBUSY` if the group is open.
     pub fn bind(&self) -> Result {
         if self.opened {
-            return Err(EBUSY);
+            return Err(EBUSY.because("it is open"));
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Group {
     ) -> Result {
         self.permit(raw_io)?;
         if has_ioas() {
-            return Err(EPERM);
+            return Err(EPERM.because("the group has no IOMMU, but its iommufd an address space"));
         }
         Ok(())
     }

@@ -56,6 +56,7 @@ pub enum Step {
 
 /// The first step of `count` bytes (at least one) from `pos` on. An access is naturally aligned, no
 /// wider than `max`, and does not touch `hole`.
+#[inline]
 pub fn step(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Step {
     let limit = |n: u64| usize::try_from(n).map_or(count, |n| count.min(n));
     let accessible = if pos < hole.start {
@@ -73,6 +74,7 @@ pub fn step(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Step {
 }
 
 /// Whether an access of `width` at `pos` touches `hole`, or does not fit into `size` bytes.
+#[inline]
 pub fn is_outside(pos: u64, width: Width, size: u64, hole: &Range<u64>) -> bool {
     match pos.checked_add(width.bytes() as u64) {
         Some(end) => end > size || (!hole.is_empty() && pos < hole.end && hole.start < end),

@@ -25,8 +25,11 @@ pub const DETACH_PASID: u32 = 1 << 0;
 ///
 /// `EINVAL` for unknown flags and for a descriptor that cannot be one.
 pub fn bind(flags: u32, iommufd: i32) -> Result<bool> {
-    if iommufd < 0 || flags & !BIND_TOKEN != 0 {
-        return Err(EINVAL);
+    if iommufd < 0 {
+        return Err(EINVAL.because("the iommufd is negative"));
+    }
+    if flags & !BIND_TOKEN != 0 {
+        return Err(EINVAL.because("unknown flags"));
     }
     Ok(flags & BIND_TOKEN != 0)
 }
@@ -43,10 +46,12 @@ pub fn has_pasid(flags: u32, argsz: u32, full: usize, supported: bool) -> Result
     const { assert!(ATTACH_PASID == DETACH_PASID) };
     match flags {
         0 => Ok(false),
-        ATTACH_PASID if !supported => Err(EOPNOTSUPP),
-        ATTACH_PASID if (argsz as usize) < full => Err(EINVAL),
+        ATTACH_PASID if !supported => Err(EOPNOTSUPP.because("the driver knows no PASIDs")),
+        ATTACH_PASID if (argsz as usize) < full => {
+            Err(EINVAL.because("argsz ends before the PASID"))
+        }
         ATTACH_PASID => Ok(true),
-        _ => Err(EINVAL),
+        _ => Err(EINVAL.because("unknown flags")),
     }
 }
 
@@ -87,8 +92,20 @@ impl Ownership {
     }
 }
 
-/// Whether a hot reset proves its ownership as it has to: by group files for a device that was opened
-/// by its group, by being bound to an iommufd, and no files, for one that was opened by its own node.
-pub fn proves_reset(files: u32, opened_by_node: bool) -> bool {
-    (files == 0) == opened_by_node
+/// Checks the arguments of a hot reset, which has to prove ownership: by group files for a device that
+/// was opened by its group, by being bound to an iommufd, and no files, for one that was opened by its
+/// own node.
+///
+/// # Errors
+///
+/// `EINVAL` for flags and for the wrong one of the two.
+pub fn hot_reset(flags: u32, files: u32, opened_by_node: bool) -> Result {
+    match (flags, files, opened_by_node) {
+        (1.., _, _) => Err(EINVAL.because("unknown flags")),
+        (0, 0, false) => {
+            Err(EINVAL.because("no files of groups, and the device is used by its group"))
+        }
+        (0, 1.., true) => Err(EINVAL.because("files of groups, but the device is used by iommufd")),
+        (0, 0, true) | (0, 1.., false) => Ok(()),
+    }
 }

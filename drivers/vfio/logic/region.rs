@@ -41,6 +41,7 @@ pub const fn split(pos: u64) -> (u32, u64) {
 }
 
 /// The number that a region which a driver added has among these; `None` for the others.
+#[inline]
 pub fn added(index: u32) -> Option<usize> {
     usize::try_from(index.checked_sub(NUM_REGIONS)?).ok()
 }
@@ -50,6 +51,7 @@ pub fn added(index: u32) -> Option<usize> {
 /// # Errors
 ///
 /// `EINVAL` if `pos` is not in the region.
+#[inline]
 pub fn clip(pos: u64, count: usize, size: u64) -> Result<usize> {
     if pos >= size {
         return Err(EINVAL);

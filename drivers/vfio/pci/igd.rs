@@ -75,7 +75,7 @@ impl OpRegion {
 }
 
 impl ReadRegion for OpRegion {
-    fn len(&self) -> usize {
+    fn size(&self) -> usize {
         self.layout.len()
     }
 
@@ -115,7 +115,7 @@ impl Bridge {
 }
 
 impl ReadRegion for Bridge {
-    fn len(&self) -> usize {
+    fn size(&self) -> usize {
         config::size(&self.0)
     }
 

@@ -155,13 +155,12 @@ pub(crate) fn rw_single(
             return Ok(done);
         }
         let part = bytes.get_mut(..done).ok_or(EFAULT)?;
-        buf.reader(done).read_slice(part)?;
+        buf.read_bytes(part)?;
         let _guard = config(dev).write_lock.lock();
         emulation(dev).write(&access, u32::from_le_bytes(bytes))?;
     } else {
         bytes = emulation(dev).read(&access)?.to_le_bytes();
-        buf.writer(done)
-            .write_slice(bytes.get(..done).ok_or(EFAULT)?)?;
+        buf.write_bytes(bytes.get(..done).ok_or(EFAULT)?)?;
     }
     Ok(done)
 }

@@ -31,6 +31,7 @@ use vfio_kapi::{
     },
     pci_core_device::set::LockedSet,
     ratelimited,
+    refusal::Explain,
     refuse,
     runtime_pm,
     task::Process,
@@ -39,7 +40,7 @@ use vfio_kapi::{
     vfio_file::GroupFile, //
 };
 use vfio_logic::iommufd::{
-    proves_reset,
+    self as rules,
     Ownership, //
 };
 
@@ -155,16 +156,11 @@ fn write_header(arg: UserArg, argsz: u32, flags: u32, count: u32) -> Result {
 /// accesses one of the devices.
 pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
     let [_, flags, groups] = read_header(arg)?;
-    if flags != 0 || !proves_reset(groups, dev.vfio().is_opened_by_node()) {
-        return Err(refuse!(
-            EINVAL,
-            "hot reset: flags; or group files, where iommufd is used, or none where it is not"
-        ));
-    }
+    rules::hot_reset(flags, groups, dev.vfio().is_opened_by_node()).explain("hot reset")?;
     let scope = reset::scope(dev.pdev()).ok_or(ENODEV)?;
     if groups == 0 {
         let set = dev.lock_set()?;
-        return reset_set(&set, &|device| set.ownership(dev, device).is_owned());
+        return reset_set(&set, &Proof::Iommufd(dev));
     }
     // There can be no more groups than functions: user space does not decide how much is allocated.
     let functions = count(dev.pdev(), scope)?;
@@ -188,27 +184,54 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
         files.push(GroupFile::from_fd(*fd)?, GFP_KERNEL)?;
     }
     let set = dev.lock_set()?;
-    reset_set(&set, &|device| {
-        files.iter().any(|file| file.has_device(device, &set))
-    })
+    reset_set(&set, &Proof::Groups(&files))
 }
 
-/// Resets all devices of the set, if they are all `owned`.
-fn reset_set(set: &Set<'_>, owned: &dyn Fn(&Device) -> bool) -> Result {
+/// What shows that devices are the user's.
+enum Proof<'a> {
+    /// The files of their groups.
+    Groups(&'a [GroupFile]),
+    /// The iommufd of this device.
+    Iommufd(&'a Device),
+}
+
+impl Proof<'_> {
+    fn covers(&self, device: &Device, set: &Set<'_>) -> bool {
+        match self {
+            Self::Groups(files) => files.iter().any(|file| file.has_device(device, set)),
+            Self::Iommufd(user) => set.ownership(user, device).is_owned(),
+        }
+    }
+
+    /// Says that it does not cover a device.
+    fn log_lack(&self, pdev: &PciDevice) {
+        let process = Process::current();
+        match self {
+            Self::Groups(_) => {
+                let group = IommuGroup::of(pdev.as_ref()).map_or(-1, |group| group.id());
+                ratelimited!(dev_warn!(
+                    pdev,
+                    "vfio: hot reset by {process} refused: group {group} of this device was not shown to be theirs\n"
+                ));
+            }
+            Self::Iommufd(_) => ratelimited!(dev_warn!(
+                pdev,
+                "vfio: hot reset by {process} refused: neither this device nor one of its group is bound to their iommufd\n"
+            )),
+        }
+    }
+}
+
+/// Resets all devices of the set, if there is a proof for each.
+fn reset_set(set: &Set<'_>, proof: &Proof<'_>) -> Result {
     let pdev = resettable(set, log_outsider).ok_or(EINVAL)?;
     let _awake = wake_all(set)?;
 
     // Given back in whatever order when this returns.
     let mut guards = KVec::with_capacity(set.devices().count(), GFP_KERNEL)?;
     for dev in set.devices() {
-        if !owned(dev) {
-            let group = IommuGroup::of(dev.pdev().as_ref()).map(|group| group.id());
-            ratelimited!(dev_warn!(
-                dev.pdev(),
-                "vfio: hot reset by {} refused: group {} of this device was not shown to be theirs\n",
-                Process::current(),
-                group.unwrap_or(-1)
-            ));
+        if !proof.covers(dev, set) {
+            proof.log_lack(dev.pdev());
             return Err(EINVAL);
         }
         let guard = memory::try_zap_and_lock(dev).ok_or(EBUSY)?;

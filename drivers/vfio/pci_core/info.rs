@@ -136,9 +136,9 @@ pub(crate) fn set_irqs(dev: &Device, arg: UserArg) -> Result<c_int> {
 
     let mut data = KVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?;
     data.resize(len, 0u8, GFP_KERNEL_ACCOUNT)?;
-    arg.offset(irq_set::Header::SIZE)
-        .reader(len)
-        .read_slice(&mut data)?;
+    if !data.is_empty() {
+        arg.offset(irq_set::Header::SIZE).read_bytes(&mut data)?;
+    }
     intrs::set_irqs(
         dev,
         header.flags(),

@@ -96,32 +96,30 @@ impl Io<'_> {
     }
 
     fn read_one(&self, user: UserArg, at: u64, width: Width) -> Result {
-        let mut user = user.writer(width.bytes());
         match width {
-            Width::One => user.write_slice(&self.access(|io| io.read8(at))?),
-            Width::Two => user.write_slice(&self.access(|io| io.read16(at))?),
-            Width::Four => user.write_slice(&self.access(|io| io.read32(at))?),
-            Width::Eight => user.write_slice(&self.access(|io| io.read64(at))?),
+            Width::One => user.write_bytes(&self.access(|io| io.read8(at))?),
+            Width::Two => user.write_bytes(&self.access(|io| io.read16(at))?),
+            Width::Four => user.write_bytes(&self.access(|io| io.read32(at))?),
+            Width::Eight => user.write_bytes(&self.access(|io| io.read64(at))?),
         }
     }
 
     fn write_one(&self, user: UserArg, at: u64, width: Width) -> Result {
-        let mut user = user.reader(width.bytes());
         match width {
             Width::One => {
-                let bytes = user.read()?;
+                let bytes = user.read_array()?;
                 self.access(|io| io.write8(at, bytes))
             }
             Width::Two => {
-                let bytes = user.read()?;
+                let bytes = user.read_array()?;
                 self.access(|io| io.write16(at, bytes))
             }
             Width::Four => {
-                let bytes = user.read()?;
+                let bytes = user.read_array()?;
                 self.access(|io| io.write32(at, bytes))
             }
             Width::Eight => {
-                let bytes = user.read()?;
+                let bytes = user.read_array()?;
                 self.access(|io| io.write64(at, bytes))
             }
         }

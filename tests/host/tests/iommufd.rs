@@ -61,7 +61,11 @@ fn ownership() {
 #[test]
 fn a_reset_is_proved_by_files_or_by_the_iommufd() {
     for files in [0, 1, 2, u32::MAX] {
-        assert_eq!(proves_reset(files, true), files == 0);
-        assert_eq!(proves_reset(files, false), files != 0);
+        assert_eq!(hot_reset(0, files, true).is_ok(), files == 0);
+        assert_eq!(hot_reset(0, files, false).is_ok(), files != 0);
+        for flags in [1, 1 << 31, u32::MAX] {
+            assert_eq!(hot_reset(flags, files, true), Err(EINVAL));
+            assert_eq!(hot_reset(flags, files, false), Err(EINVAL));
+        }
     }
 }

@@ -5,7 +5,7 @@
  * Nothing here knows the right answer: the suite runs it on the C modules and on ours and compares. So a line holds only
  * what is the same on every run. Numbers of iommufd's objects are handed out in the order of the calls, so they are.
  *
- * usage: iommufd_transcript node|bind|attach|group|compat|reset|token BDF [BDF2]
+ * usage: iommufd_transcript node|bind|attach|group|compat|reset|token|refused|noiommu|noiommu-user BDF [BDF2]
  */
 #include "../transcript.h"
 #include "iommufd_user.h"
@@ -525,7 +525,7 @@ static void resets(void)
 		ASK(bind_device(fd, iommu2, NULL), "bind the first to another");
 	}
 	close(fd);
-	u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
+	u = open_all(bdf, strstr(group_path(bdf), "noiommu-") ? VFIO_NOIOMMU_IOMMU : VFIO_TYPE1v2_IOMMU);
 	reset_info(u.device, 0, 0, "of a group");
 	reset(u.device, u.group, "of a group");
 	close(u.device);
@@ -586,6 +586,151 @@ static void tokens(void)
 	ASK(set_token(pf2, right), "change the token");
 }
 
+/* --- less refusals than the log's rate limit, for the reasons that it has with debugging -------------------------- */
+
+static void refused(void)
+{
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .flags = 2 };
+	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach), .flags = 2 };
+	struct vfio_device_detach_iommufd_pt detach = { .argsz = 8, .flags = VFIO_DEVICE_DETACH_PASID };
+	struct { struct vfio_pci_hot_reset r; int32_t fd; } reset = { .r = { .argsz = sizeof(reset), .count = 1 } };
+	int fd = node(), iommu = iommufd(), group = open_group(bdf);
+
+	ASK(ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, &bind), "bind with flags");
+	ASK(bind_device(fd, iommu, NULL), "bind while the group is open");
+	close(group);
+	ASK(bind_device(fd, iommu, NULL), "bind");
+	ASK(bind_device(fd, iommu, NULL), "bind again");
+	ASK(ioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach), "attach with flags");
+	ASK(ioctl(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach), "detach with a PASID that is not there");
+	ASK(ioctl(fd, VFIO_DEVICE_PCI_HOT_RESET, &reset), "hot reset with a file");
+}
+
+/* --- devices without IOMMU -------------------------------------------------------------------------------- */
+
+static void physical(int iommu, uint32_t ioas, const char *when)
+{
+	struct iommu_ioas_noiommu_get_pa get = { .size = sizeof(get), .ioas_id = ioas, .iova = 0x100000, .length = 1 };
+
+	ASK(ioctl(iommu, IOMMU_IOAS_NOIOMMU_GET_PA, &get), "physical address %s", when);
+	printf("there is one: %d\n", get.out_phys != 0);
+}
+
+static void extensions(int iommu, const char *when)
+{
+	for (unsigned long type = 0; type < 12; type++)
+		ASK(ioctl(iommu, VFIO_CHECK_EXTENSION, type), "CHECK_EXTENSION %lu %s", type, when);
+}
+
+static void noiommu(void)
+{
+	struct iommu_vfio_ioas vfio = { .size = sizeof(vfio), .op = IOMMU_VFIO_IOAS_SET };
+	int fd = node(), iommu = iommufd(), iommu2 = iommufd(), iommu3 = iommufd(), group, device, device2;
+	char *memory = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint32_t ioas = new_ioas(iommu), id = 0, pt = 0;
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map), .flags = 3, .vaddr = (uintptr_t)memory, .iova = 0x100000, .size = 4 * PAGE,
+	};
+
+	printf("%s\n", node_name(bdf));
+	ASK(bind_device(fd, iommu, &id), "bind");
+	ASK(attach_device(fd, ioas, &pt), "attach");
+	printf("id %u page table %u\n", id, pt);
+	ASK(map_ioas(iommu, ioas, memory, 0x100000, 16 * PAGE), "map");
+	physical(iommu, ioas, "of what is mapped");
+	TWICE(opened(open(group_path(bdf), O_RDWR)), "open the group of a bound device");
+	use(fd, "attached");
+	ASK(detach_device(fd), "detach");
+	physical(iommu, ioas, "of what is mapped, detached");
+	close(fd);
+
+	/* The group, with an iommufd as its container. */
+	group = open_group(bdf);
+	extensions(iommu2, "before");
+	status(group, "at first");
+	ASK(ioctl(group, VFIO_GROUP_SET_CONTAINER, &iommu2), "SET_CONTAINER iommufd");
+	status(group, "with iommufd");
+	extensions(iommu2, "with a group");
+	for (unsigned long type = 0; type < 12; type++)
+		if (type != VFIO_NOIOMMU_IOMMU)
+			ASK(ioctl(iommu2, VFIO_SET_IOMMU, type), "SET_IOMMU %lu", type);
+	TWICE(ioctl(iommu2, VFIO_SET_IOMMU, VFIO_NOIOMMU_IOMMU), "SET_IOMMU no-IOMMU");
+	extensions(iommu2, "with no-IOMMU");
+	ASK(ioctl(iommu2, VFIO_IOMMU_MAP_DMA, &map), "MAP_DMA");
+	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	ASK(opened(device), "GET_DEVICE_FD");
+	device2 = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	ASK(opened(device2), "GET_DEVICE_FD again");
+	use(device, "of a group with iommufd");
+	attach_arguments(device, 1, "of a group with iommufd");
+	fd = node();
+	TWICE(bind_device(fd, iommu, NULL), "bind while the group is open");
+	ASK(ioctl(group, VFIO_GROUP_UNSET_CONTAINER), "UNSET_CONTAINER with a device");
+	close(device2);
+	close(device);
+	ASK(ioctl(group, VFIO_GROUP_UNSET_CONTAINER), "UNSET_CONTAINER");
+
+	/* Who asks for an address space expects translation. */
+	vfio.ioas_id = new_ioas(iommu3);
+	ASK(ioctl(iommu3, IOMMU_VFIO_IOAS, &vfio), "VFIO_IOAS set");
+	TWICE(ioctl(group, VFIO_GROUP_SET_CONTAINER, &iommu3), "SET_CONTAINER iommufd with an address space");
+	TWICE(opened(ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf)), "GET_DEVICE_FD with an address space");
+	ASK(ioctl(group, VFIO_GROUP_UNSET_CONTAINER), "UNSET_CONTAINER");
+	ASK(ioctl(group, VFIO_GROUP_SET_CONTAINER, &iommu2), "SET_CONTAINER iommufd");
+	vfio.ioas_id = new_ioas(iommu2);
+	ASK(ioctl(iommu2, IOMMU_VFIO_IOAS, &vfio), "VFIO_IOAS set, no-IOMMU");
+	TWICE(opened(ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf)), "GET_DEVICE_FD");
+	close(group);
+	ASK(bind_device(fd, iommu, NULL), "bind");
+	close(fd);
+}
+
+/* What those find who got the files from somebody with CAP_SYS_RAWIO, and have it not. */
+static void noiommu_user(void)
+{
+	int fd = node(), bound = node(), iommu = iommufd(), container = open_container(), group, device;
+	uint32_t ioas = new_ioas(iommu);
+
+	ASK(bind_device(bound, iommu, NULL), "bind");
+	drop_capabilities();
+	ASK(attach_device(bound, ioas, NULL), "attach what was bound, without capabilities");
+	physical(iommu, ioas, "without capabilities");
+	use(bound, "bound before");
+	close(bound);
+	TWICE(opened(open_node(bdf)), "open the node without capabilities");
+	ASK(bind_device(fd, iommu, NULL), "bind without capabilities");
+	ASK(attach_device(fd, ioas, NULL), "attach without capabilities");
+	use(fd, "without capabilities");
+	close(fd);
+	group = open(group_path(bdf), O_RDWR);
+	ASK(opened(group), "open the group without capabilities");
+	ASK(ioctl(group, VFIO_GROUP_SET_CONTAINER, &container), "SET_CONTAINER container without capabilities");
+	ASK(ioctl(group, VFIO_GROUP_SET_CONTAINER, &iommu), "SET_CONTAINER iommufd without capabilities");
+	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	ASK(opened(device), "GET_DEVICE_FD without capabilities");
+}
+
+/* The files of the group were opened with CAP_SYS_RAWIO. */
+static void noiommu_group_user(void)
+{
+	int iommu = iommufd(), container = open_container(), group = open_group(bdf), device;
+
+	drop_capabilities();
+	TWICE(ioctl(group, VFIO_GROUP_SET_CONTAINER, &container), "SET_CONTAINER container without capabilities");
+	TWICE(ioctl(group, VFIO_GROUP_SET_CONTAINER, &iommu), "SET_CONTAINER iommufd without capabilities");
+	status(group, "without capabilities");
+	ASK(ioctl(iommu, VFIO_SET_IOMMU, VFIO_NOIOMMU_IOMMU), "SET_IOMMU no-IOMMU without capabilities");
+	extensions(iommu, "without capabilities");
+	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	TWICE(opened(device), "GET_DEVICE_FD without capabilities");
+}
+
+static void noiommu_users(void)
+{
+	apart(noiommu_user);
+	apart(noiommu_group_user);
+}
+
 /* Without capabilities: the permissions of the files are all that is asked for. */
 static void plain_user(void)
 {
@@ -599,6 +744,7 @@ int main(int argc, char **argv)
 	static const struct { const char *name; void (*run)(void); } sections[] = {
 		{ "node", nodes }, { "bind", binds }, { "attach", attaches }, { "group", of_group }, { "compat", compat },
 		{ "reset", resets }, { "token", tokens }, { "user", plain_user },
+		{ "refused", refused }, { "noiommu", noiommu }, { "noiommu-user", noiommu_users },
 	};
 
 	if (argc < 3)

@@ -4,14 +4,15 @@
  * coherent, and that devices keep the virtual machine alive while they are open.
  *
  * usage: kvm_vfio errors|coherency|lifetime|orders|race BDF OTHER [coherent|noncoherent]
+ *        kvm_vfio node-errors|node-coherency|node-lifetime|node-orders|node-race BDF OTHER [coherent|noncoherent]
+ * The latter use devices by their own nodes and iommufd.
  * Two devices in groups of their own, bound to vfio-pci. Prints what was found, in the same words on any set of modules;
  * exit status 1 if something is not as it has to be.
  *
  * Whether a virtual machine lives is seen in debugfs: it has a folder kvm/<pid>-<fd> from creation to destruction.
  */
-#include "../vfio_user.h"
+#include "../iommufd/iommufd_user.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <linux/kvm.h>
@@ -397,15 +398,16 @@ static void one_order(const int *order)
 	}
 }
 
-static int orders(int *order, int at)
+/* Calls `one` with each order of the numbers below `of`. */
+static int orders(void (*one)(const int *order), int of, int *order, int at)
 {
 	int count = 0;
 
-	if (at == 5) {
-		one_order(order);
+	if (at == of) {
+		one(order);
 		return 1;
 	}
-	for (int what = 0; what < 5; what++) {
+	for (int what = 0; what < of; what++) {
 		bool used = false;
 
 		for (int i = 0; i < at; i++)
@@ -413,9 +415,212 @@ static int orders(int *order, int at)
 		if (used)
 			continue;
 		order[at] = what;
-		count += orders(order, at + 1);
+		count += orders(one, of, order, at + 1);
 	}
 	return count;
+}
+
+/* --- devices by their own nodes ----------------------------------------------------------------------------- */
+
+static int node(const char *device)
+{
+	int fd = open_node(device);
+
+	if (fd < 0)
+		fail("the node of %s", device);
+	return fd;
+}
+
+static int iommufd(void)
+{
+	int fd = open_iommufd();
+
+	if (fd < 0)
+		fail("/dev/iommu");
+	return fd;
+}
+
+static void node_errors(void)
+{
+	int iommu = iommufd(), fd = node(bdf), copy = dup(fd), second = node(bdf);
+	struct vm vm = create_vm(), another;
+
+	expect(EINVAL, add(vm.link, iommu), "add an iommufd");
+	expect(ENOENT, del(vm.link, fd), "delete a node that was not added");
+	for (int bound = 0; bound < 2; bound++) {
+		printf("# %s\n", bound ? "bound" : "not bound");
+		expect(0, add(vm.link, fd), "add the node");
+		expect(EEXIST, add(vm.link, fd), "add it again");
+		expect(EEXIST, add(vm.link, copy), "add a copy of it");
+		expect(0, add(vm.link, second), "add another file of the node");
+		another = create_vm();
+		expect(0, add(another.link, fd), "add it to another machine");
+		close_vm(&another);
+		expect(0, del(vm.link, copy), "delete it by its copy");
+		expect(ENOENT, del(vm.link, fd), "delete it again");
+		expect(0, del(vm.link, second), "delete the other file");
+		if (!bound)
+			expect(0, bind_device(fd, iommu, NULL), "bind");
+	}
+
+	/* The machine has the last file: the device stays bound until it goes. */
+	expect(0, add(vm.link, fd), "add the node");
+	close(fd);
+	close(copy);
+	expect(EBUSY, open(group_path(bdf), O_RDWR), "open the group of the device that the machine holds");
+	close_vm(&vm);
+	expect(0, bind_device(second, iommu, NULL), "bind the other file after the machine");
+	close(second);
+	close(iommu);
+}
+
+static void node_coherency(bool coherent)
+{
+	int iommu = iommufd(), fd = node(bdf), second = node(other), on = !coherent;
+	struct vm vm = create_vm();
+
+	asked = happened("asked"), registered = happened("registered"), unregistered = happened("unregistered");
+	add(vm.link, fd);
+	concluded(1, on, 0, "add a node that is not bound");
+	if (bind_device(fd, iommu, NULL) || attach_device(fd, new_ioas(iommu), NULL))
+		fail("bind");
+	asked = happened("asked");
+	add(vm.link, second);
+	concluded(coherent ? 2 : 1, 0, 0, "add another, the first is bound");
+	del(vm.link, fd);
+	concluded(1, 0, 0, "delete the first");
+	del(vm.link, second);
+	concluded(0, 0, on, "delete the second");
+	add(vm.link, fd);
+	concluded(1, on, 0, "add one that is bound");
+	close_vm(&vm);
+	concluded(0, 0, on, "close the machine");
+	close(fd);
+	close(second);
+	close(iommu);
+}
+
+/* A device takes the machine of the file that it is bound by, and gives it back when that is closed. */
+static void node_lifetime(void)
+{
+	long before = users("kvm_amd"), idle = users("kvm");
+	int iommu = iommufd(), fd, second;
+	struct vm vm, second_vm;
+
+	vm = create_vm();
+	fd = node(bdf);
+	bind_device(fd, iommu, NULL);
+	add(vm.link, fd);
+	alive(1, "node added after it was bound");
+	close_vm(&vm);
+	alive(0, "machine closed: nobody has it");
+	close(fd);
+
+	vm = create_vm();
+	fd = node(bdf);
+	add(vm.link, fd);
+	close_vm(&vm);
+	alive(0, "node added, machine closed before it was bound");
+	expect(0, bind_device(fd, iommu, NULL), "bind after that");
+	alive(0, "bound: no machine");
+	close(fd);
+
+	vm = create_vm();
+	fd = node(bdf);
+	add(vm.link, fd);
+	expect(0, bind_device(fd, iommu, NULL), "bind");
+	alive(1, "node added, then bound");
+	close_vm(&vm);
+	alive(1, "machine closed: the device has it");
+	attach_device(fd, new_ioas(iommu), NULL);
+	detach_device(fd);
+	close(iommu);
+	alive(1, "iommufd closed");
+	close(fd);
+	alive(0, "device closed");
+
+	iommu = iommufd();
+	vm = create_vm();
+	fd = node(bdf);
+	add(vm.link, fd);
+	expect(EBADF, bind_device(fd, 999, NULL), "bind to no file");
+	expect(EBADFD, bind_device(fd, kvm, NULL), "bind to a file that is no iommufd");
+	close_vm(&vm);
+	alive(0, "not bound, machine closed");
+	close(fd);
+
+	/* It is the file that counts, not the device. */
+	vm = create_vm();
+	fd = node(bdf);
+	second = node(bdf);
+	add(vm.link, second);
+	expect(0, bind_device(fd, iommu, NULL), "bind by a file that was not added");
+	expect(EINVAL, bind_device(second, iommu, NULL), "bind by the one that was added");
+	close_vm(&vm);
+	alive(0, "machine closed");
+	close(fd);
+	close(second);
+
+	vm = create_vm();
+	fd = node(bdf);
+	add(vm.link, fd);
+	bind_device(fd, iommu, NULL);
+	del(vm.link, fd);
+	close_vm(&vm);
+	alive(1, "node deleted while it was bound");
+	close(fd);
+	alive(0, "device closed");
+
+	/* Two machines: the device has the one that said so last before it was bound. */
+	vm = create_vm();
+	second_vm = create_vm();
+	fd = node(bdf);
+	add(vm.link, fd);
+	add(second_vm.link, fd);
+	bind_device(fd, iommu, NULL);
+	close_vm(&vm);
+	alive(1, "first of two machines closed");
+	close_vm(&second_vm);
+	alive(1, "second closed: the device has it");
+	close(fd);
+	alive(0, "device closed");
+
+	/* A process that ends with everything open. */
+	if (!fork()) {
+		vm = create_vm();
+		fd = node(bdf);
+		add(vm.link, fd);
+		bind_device(fd, iommu, NULL);
+		close(vm.fd);
+		_exit(0);
+	}
+	wait(NULL);
+	sleep(1);
+	CHECK(users("kvm_amd") == before, "kvm_amd has %ld users, not %ld", users("kvm_amd"), before);
+	CHECK(users("kvm") == idle, "kvm has %ld users, not %ld", users("kvm"), idle);
+	close(iommu);
+}
+
+/* The machine lives exactly as long as it, its link or the device is open. */
+static void one_node_order(const int *order)
+{
+	struct vm vm = create_vm();
+	int fd = node(bdf), iommu = iommufd();
+	int fds[4] = { vm.fd, vm.link, fd, iommu };
+	bool open_file[4] = { true, true, true, true };
+
+	add(vm.link, fd);
+	if (bind_device(fd, iommu, NULL))
+		fail("bind");
+	for (int i = 0; i < 4; i++) {
+		bool lives;
+
+		close(fds[order[i]]);
+		open_file[order[i]] = false;
+		lives = open_file[0] || open_file[1] || open_file[2];
+		CHECK(machines() == lives, "order %d%d%d%d after %d: %d machines", order[0], order[1], order[2], order[3],
+		      i + 1, machines());
+	}
 }
 
 static struct vfio_user raced, beside;
@@ -449,27 +654,79 @@ static void *opens(void *arg)
 	return arg;
 }
 
+/* Starts a thread for each, and ends them after some seconds. */
+static void race_of(void *(*const work[4])(void *))
+{
+	pthread_t threads[4];
+
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		if (pthread_create(&threads[i], NULL, work[i], NULL))
+			fail("pthread_create");
+	sleep(4);
+	over = true;
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	CHECK(rounds[0] > 0 && rounds[1] > 0, "%ld machines, %ld opens", rounds[0], rounds[1]);
+	CHECK(machines() == 0, "%d machines are left", machines());
+}
+
 static void race(void)
 {
 	void *(*const work[])(void *) = { comes, comes, opens, opens };
-	pthread_t threads[ARRAY_SIZE(work)];
 
 	raced = open_all(bdf, VFIO_TYPE1v2_IOMMU);
 	/* The threads' opens are the device's first ones. */
 	close(raced.device);
 	beside = open_all(other, VFIO_TYPE1v2_IOMMU);
-	for (size_t i = 0; i < ARRAY_SIZE(work); i++)
-		if (pthread_create(&threads[i], NULL, work[i], NULL))
-			fail("pthread_create");
-	sleep(4);
-	over = true;
-	for (size_t i = 0; i < ARRAY_SIZE(work); i++)
-		pthread_join(threads[i], NULL);
-	CHECK(rounds[0] > 0 && rounds[1] > 0, "%ld machines, %ld opens", rounds[0], rounds[1]);
-	CHECK(machines() == 0, "%d machines are left", machines());
+	race_of(work);
 	close(raced.group);
 	close(raced.container);
 	close_all(&beside);
+}
+
+static int raced_node, raced_iommu;
+
+/* The node that was bound last, or is being bound, or closed. */
+static void *node_comes(void *arg)
+{
+	for (unsigned int i = 0; !over; i++) {
+		struct vm vm = create_vm();
+		int fd = __atomic_load_n(&raced_node, __ATOMIC_RELAXED);
+
+		add(vm.link, fd);
+		if (i % 2)
+			del(vm.link, fd);
+		if (i % 4 < 2)
+			close(vm.link), close(vm.fd);
+		else
+			close(vm.fd), close(vm.link);
+		rounds[0]++;
+	}
+	return arg;
+}
+
+static void *node_binds(void *arg)
+{
+	while (!over) {
+		int fd = node(bdf);
+
+		__atomic_store_n(&raced_node, fd, __ATOMIC_RELAXED);
+		usleep(1000);
+		rounds[1] += !bind_device(fd, raced_iommu, NULL);
+		usleep(1000);
+		close(fd);
+	}
+	return arg;
+}
+
+static void node_race(void)
+{
+	void *(*const work[])(void *) = { node_comes, node_comes, node_binds, node_binds };
+
+	raced_iommu = iommufd();
+	raced_node = -1;
+	race_of(work);
+	close(raced_iommu);
 }
 
 int main(int argc, char **argv)
@@ -491,10 +748,21 @@ int main(int argc, char **argv)
 	} else if (!strcmp(argv[1], "lifetime")) {
 		lifetime();
 	} else if (!strcmp(argv[1], "orders")) {
-		count = orders(order, 0);
+		count = orders(one_order, 5, order, 0);
 		printf("%d orders\n", count);
 	} else if (!strcmp(argv[1], "race")) {
 		race();
+	} else if (!strcmp(argv[1], "node-errors")) {
+		node_errors();
+	} else if (!strcmp(argv[1], "node-coherency") && argc > 4) {
+		node_coherency(!strcmp(argv[4], "coherent"));
+	} else if (!strcmp(argv[1], "node-lifetime")) {
+		node_lifetime();
+	} else if (!strcmp(argv[1], "node-orders")) {
+		count = orders(one_node_order, 4, order, 0);
+		printf("%d orders\n", count);
+	} else if (!strcmp(argv[1], "node-race")) {
+		node_race();
 	} else {
 		return 2;
 	}

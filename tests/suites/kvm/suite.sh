@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # KVM's link with VFIO, with the kernel's own kvm.ko: on the C modules, then on the selected ones, with the same output.
+# Devices are used by their groups, or (KVM_NODES) by their own nodes.
 
 TRACING=/sys/kernel/debug/tracing
 mkdir -p /tmp/kvm
+nodes=${KVM_NODES:+node-}
 case $MACHINE in
 *snoop*) kind=coherent ;;
 *) kind=noncoherent ;;
@@ -36,7 +38,7 @@ part() {
 }
 
 coherency() {
-	events && part "$1" coherency $kind
+	events && part "$1" "${nodes}coherency" $kind
 	status=$?
 	no_events
 	return $status
@@ -51,15 +53,15 @@ one_set() {
 	which=$1
 	t "$which.bind" bind edu
 	t "$which.bind-other" bind igb
-	t "$which.errors" part "$which" errors
+	t "$which.errors" part "$which" "${nodes}errors"
 	if [ -e $TRACING/kprobe_events ]; then
 		t "$which.coherency" coherency "$which"
 	else
 		skip "$which.coherency" "this kernel has no kprobes"
 	fi
-	t "$which.lifetime" part "$which" lifetime
-	t "$which.orders" part "$which" orders
-	t "$which.race" part "$which" race
+	for name in lifetime orders race; do
+		t "$which.$name" part "$which" "$nodes$name"
+	done
 	t "$which.unload-kvm" unload_kvm
 	unbind edu
 	unbind igb
@@ -67,7 +69,7 @@ one_set() {
 }
 
 same() {
-	diff -U 1 /tmp/kvm/c.$1 /tmp/kvm/ours.$1
+	diff -U 1 "/tmp/kvm/c.$nodes$1" "/tmp/kvm/ours.$nodes$1"
 }
 
 ktap_begin
@@ -78,7 +80,7 @@ if grep -q rust /vm/modules; then
 	t ours.load vfio_load
 	one_set ours
 	for name in errors coherency lifetime orders; do
-		[ ! -e /tmp/kvm/c.$name ] || t "same.$name" same $name
+		[ ! -e "/tmp/kvm/c.$nodes$name" ] || t "same.$name" same $name
 	done
 fi
 ktap_end

@@ -58,21 +58,12 @@ static inline void set_parameter(bool on)
 	write_file(PARAMETER, on ? "Y" : "N");
 }
 
-/* /dev/vfio/noiommu-N of a device. */
-static inline const char *noiommu_path(const char *bdf)
-{
-	static char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "/dev/vfio/noiommu-%s", strrchr(group_path(bdf), '/') + 1);
-	return path;
-}
-
 static inline int open_noiommu(const char *bdf)
 {
-	int fd = open(noiommu_path(bdf), O_RDWR);
+	int fd = open(group_path(bdf), O_RDWR);
 
 	if (fd < 0)
-		fail("%s", noiommu_path(bdf));
+		fail("%s", group_path(bdf));
 	return fd;
 }
 

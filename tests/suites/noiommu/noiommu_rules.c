@@ -152,7 +152,7 @@ static int do_status(const struct set *set)
 /* The way in, as far as `steps` of it. */
 static struct set way(const char *bdf, int steps)
 {
-	struct set set = { .bdf = bdf, .path = noiommu_path(bdf), .container = open_container(), .group = -1 };
+	struct set set = { .bdf = bdf, .path = group_path(bdf), .container = open_container(), .group = -1 };
 
 	if (steps > 0)
 		set.group = open_noiommu(bdf);
@@ -188,7 +188,7 @@ static void doors(const char *bdf)
 	set = way(bdf, 0);
 	expect(answer_to(USER, do_open, &set), EACCES, "open the group: a user without access to the node");
 	leave(&set);
-	if (chmod(noiommu_path(bdf), 0666))
+	if (chmod(group_path(bdf), 0666))
 		fail("chmod");
 	for (door = 0; door < ARRAY_SIZE(doors); door++) {
 		for (who = ROOT; who < NOBODY_LEFT; who++) {
@@ -198,7 +198,7 @@ static void doors(const char *bdf)
 			leave(&set);
 		}
 	}
-	if (chmod(noiommu_path(bdf), 0600))
+	if (chmod(group_path(bdf), 0600))
 		fail("chmod");
 
 	/* What comes before the right and what after it. */
@@ -346,9 +346,9 @@ static void containers(const char *bdf, const char *bdf2)
 	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf);
 	expect(error_of(device), 0, "GET_DEVICE_FD with the container's file closed");
 	close(group);
-	expect(error_of(open(noiommu_path(bdf), O_RDWR)), EBUSY, "open the group, which its device keeps open");
+	expect(error_of(open(group_path(bdf), O_RDWR)), EBUSY, "open the group, which its device keeps open");
 	close(device);
-	group = open(noiommu_path(bdf), O_RDWR);
+	group = open(group_path(bdf), O_RDWR);
 	expect(error_of(group), 0, "open the group, the device closed");
 	close(group);
 	close(group2);
@@ -362,7 +362,7 @@ static void parameter(const char *bdf, const char *bdf2)
 	/* What is there stays, but there is no way to a container without IOMMU. */
 	set_parameter(false);
 	extensions(container, EMPTY, false, "off, no group");
-	group = open(noiommu_path(bdf), O_RDWR);
+	group = open(group_path(bdf), O_RDWR);
 	expect(error_of(group), 0, "off: open the group of a device registered before");
 	expect(set_container(group, container), 0, "off: SET_CONTAINER");
 	extensions(container, NOIOMMU_GROUP, false, "off, a group without IOMMU");
@@ -397,7 +397,7 @@ static void unbind(const char *bdf)
 	unsigned int flags;
 	int new;
 
-	snprintf(old, sizeof(old), "%s", noiommu_path(bdf));
+	snprintf(old, sizeof(old), "%s", group_path(bdf));
 	expect(set_container(group, container), 0, "SET_CONTAINER");
 	expect(set_iommu(container, VFIO_NOIOMMU_IOMMU), 0, "SET_IOMMU");
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver/unbind", bdf);

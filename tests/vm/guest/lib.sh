@@ -89,6 +89,16 @@ kst() {
 	VFIO_SELFTESTS_BDF=$(bdf "$device") "$program" "$@"
 }
 
+# monitor COMMAND...: has QEMU run a command of its monitor, prints what it says (tests/vm/vmlib/monitor.py).
+monitor() {
+	exec 3<>/dev/ttyS3
+	echo "$*" >&3
+	while read -r line <&3 && [ "$line" != . ]; do
+		echo "$line"
+	done
+	exec 3>&-
+}
+
 # t NAME COMMAND...: one KTAP result. What COMMAND prints becomes diagnostics, its KTAP becomes subtests;
 # exit status 4 is a skip, as in the kernel's selftests.
 ktap_count=0

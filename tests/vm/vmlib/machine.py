@@ -101,8 +101,8 @@ PC_DEVICES = (
 HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk")
 
 
-def kvm_machine(name: str, about: str, iommu: str) -> Machine:
-    """A PC whose stock kernel runs KVM: QEMU's own emulation has AMD's virtualisation."""
+def kvm_machine(name: str, about: str, iommu: str, kernel: str = "stock", suite: str = "kvm") -> Machine:
+    """A PC that runs KVM: QEMU's own emulation has AMD's virtualisation."""
     return Machine(
         name=name,
         about=about,
@@ -111,9 +111,10 @@ def kvm_machine(name: str, about: str, iommu: str) -> Machine:
         args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2", "-device", f"intel-iommu,{iommu}"),
         cmdline="console=ttyS0 intel_iommu=on no_timer_check tsc=reliable",
         devices=tuple(d for d in PC_DEVICES if d.name in ("edu", "igb")),
-        suites=("kvm",),
+        suites=(suite,),
         modules=(*HOST_DRIVERS, "kvm_amd"),
         memory="1G",
+        kernel=kernel,
     )
 
 
@@ -136,7 +137,7 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("type1", "tables", "abi", "variants", "errors", "kselftest"),
+            + ("igd", "type1", "tables", "abi", "variants", "errors", "kselftest"),
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "emulated-long", "type1-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
@@ -154,6 +155,31 @@ MACHINES = {
             kernel="iommufd",
         ),
         Machine(
+            name="q35-hotplug",
+            about="PC, Intel VT-d, PCIe hot-plug without ACPI",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=VTD + ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
+            cmdline=VTD_CMDLINE,
+            devices=tuple(d for d in PC_DEVICES if d.name == "igb"),
+            suites=("hotplug",),
+            memory="2G",
+        ),
+        Machine(
+            name="q35-vga",
+            about="PC, Intel VT-d, a VGA adapter",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=VTD,
+            cmdline=VTD_CMDLINE,
+            devices=(
+                Device("vga", "0000:00:02.0", "1234:1111", ("-device", "VGA,addr=0x2,id=vga")),
+                Device("e1000e", "0000:01:00.0", "8086:10d3", behind_port(1, "e1000e", "e1000e")),
+            ),
+            suites=("vga",),
+            memory="2G",
+        ),
+        Machine(
             name="q35-noiommu",
             about="PC without an IOMMU",
             arch="amd64",
@@ -165,6 +191,20 @@ MACHINES = {
             modules=HOST_DRIVERS,
             # The edu device reaches the first 256 MiB: enough of the memory has to be there.
             memory="512M",
+        ),
+        Machine(
+            name="q35-noiommu-iommufd",
+            about="PC without an IOMMU, the stock kernel with iommufd as a module",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35", "-smp", "2"),
+            cmdline="console=ttyS0 no_timer_check tsc=reliable",
+            devices=PC_DEVICES,
+            suites=("iommufd-noiommu",),
+            long_suites=("noiommu",),
+            modules=HOST_DRIVERS,
+            memory="512M",
+            kernel="iommufd",
         ),
         Machine(
             name="q35-mixed",
@@ -200,8 +240,9 @@ MACHINES = {
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
-            suites=("smoke", "lifecycle", "core", "pci"),
-            long_suites=("kselftest", "iommufd", "errors", "pci-long"),
+            # Its kernel takes twenty minutes to build.
+            suites=(),
+            long_suites=("smoke", "lifecycle", "core", "diag", "pci", "kselftest", "iommufd", "errors", "pci-long"),
             modules=HOST_DRIVERS,
             # Each order of loading and unloading once; longer races, because little happens in a second.
             environment=(("LIFECYCLE_ROUNDS", "9"), ("CORE_SECONDS", "60"), ("HUNG_SECONDS", "160")),
@@ -213,6 +254,13 @@ MACHINES = {
             "q35-kvm-snoop",
             "the same; its VT-d makes all DMA coherent",
             "intremap=on,caching-mode=on,snoop-control=on",
+        ),
+        kvm_machine(
+            "q35-kvm-iommufd",
+            "q35-kvm with iommufd as a module",
+            "intremap=on,caching-mode=on",
+            kernel="iommufd",
+            suite="kvm-nodes",
         ),
     )
 }

@@ -13,6 +13,7 @@ from typing import Callable, Optional
 
 from . import paths
 from .machine import Machine
+from .monitor import Monitor
 
 PR_SET_PDEATHSIG = 1
 
@@ -51,7 +52,9 @@ def child_setup() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def command_line(machine: Machine, work: Path, disk: Path, extra_cmdline: str, extra_args: list[str]) -> list[str]:
+def command_line(
+    machine: Machine, work: Path, disk: Path, monitor: Monitor, extra_cmdline: str, extra_args: list[str]
+) -> list[str]:
     kernel = paths.kernel(machine.arch, machine.kernel)
     command = [machine.qemu, "-accel", accelerator(), *machine.args, "-m", machine.memory]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
@@ -59,6 +62,7 @@ def command_line(machine: Machine, work: Path, disk: Path, extra_cmdline: str, e
         command += [arg.replace("{disk}", str(disk)) for arg in device.qemu]
     for name in ("console", "output", "kernel"):
         command += ["-chardev", f"file,id={name},path={work / name}", "-serial", f"chardev:{name}"]
+    command += monitor.arguments()
     append = f"{machine.cmdline} panic=-1 loglevel=5 printk.time=1 log_buf_len=4M {extra_cmdline}"
     command += ["-kernel", str(kernel / "vmlinuz"), "-initrd", str(work / "initramfs"), "-append", append]
     return command + extra_args
@@ -115,7 +119,8 @@ def boot_once(
 ) -> Outcome:
     """One boot."""
     start = time.monotonic()
-    command = command_line(machine, work, disk, cmdline, list(args))
+    monitor = Monitor(work)
+    command = command_line(machine, work, disk, monitor, cmdline, list(args))
     (work / "qemu.sh").write_text(" ".join(f"'{a}'" for a in command) + "\n")
     with open(work / "qemu.log", "wb") as log:
         qemu = subprocess.Popen(
@@ -125,6 +130,7 @@ def boot_once(
     timed_out = False
     try:
         while qemu.poll() is None:
+            monitor.serve()
             for follower, sink in followers:
                 for line in follower.lines():
                     sink(line)
@@ -136,6 +142,7 @@ def boot_once(
         if qemu.poll() is None:
             os.killpg(qemu.pid, signal.SIGKILL)
         qemu.wait()
+        monitor.close()
     for follower, sink in followers:
         for line in follower.lines(final=True):
             sink(line)

@@ -87,9 +87,17 @@ SUITES = {
             cmdline=SLUB,
         ),
         Suite("dma-buf", "BARs as dma-bufs: imported, revoked, outliving the device", 300, cmdline=SLUB),
+        Suite(
+            "hotplug",
+            "PCIe errors and hot-unplug of a device in use: seen the same as on the C modules",
+            900,
+            cmdline=SLUB,
+        ),
+        Suite("igd", "the regions of Intel graphics, on a device that is made to look like it", 300, cmdline=SLUB),
         Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, cmdline=SLUB),
         Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
+        Suite("vga", "VGA memory and ports, ROMs, BARs of ports: the same as on the C modules", 300, cmdline=SLUB),
         Suite("variants", "a C variant driver of vfio-pci on our modules", 300, cmdline=SLUB),
         Suite(
             "emulated",
@@ -124,6 +132,14 @@ SUITES = {
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, allowed=EDU_FAULTS, cmdline=SLUB),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
         Suite(
+            "kvm-nodes",
+            "the same for devices that are used by their own nodes and iommufd",
+            300,
+            script="kvm",
+            environment=(("KVM_NODES", "1"),),
+            cmdline=SLUB,
+        ),
+        Suite(
             "kselftest-iommufd",
             "the kernel's selftests, the modes of iommufd",
             1800,
@@ -132,6 +148,14 @@ SUITES = {
             allowed=IGB_FAULTS,
         ),
         Suite("iommufd", "device nodes and iommufd: answers the same as those of the C modules; races", 1800, cmdline=SLUB),
+        Suite(
+            "iommufd-noiommu",
+            "the same without an IOMMU",
+            900,
+            script="iommufd",
+            environment=(("IOMMUFD_NOIOMMU", "1"),),
+            cmdline=SLUB,
+        ),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }

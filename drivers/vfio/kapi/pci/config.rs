@@ -20,6 +20,7 @@ pub const COMMAND: u16 = bindings::PCI_COMMAND as u16;
 /// Turns what a configuration access returned into a result: `PCIBIOS_*` codes are positive.
 ///
 /// C function: `pcibios_err_to_errno()`.
+#[inline]
 fn check(ret: kernel::ffi::c_int) -> Result {
     match u32::try_from(ret) {
         Err(_) => to_result(ret),
@@ -35,6 +36,7 @@ fn check(ret: kernel::ffi::c_int) -> Result {
 }
 
 /// The position of a register as C has it, if it is in the configuration space of the function.
+#[inline]
 fn position(pdev: &pci::Device, pos: usize, width: Width) -> Result<kernel::ffi::c_int> {
     let end = pos.checked_add(width.bytes()).ok_or(EFAULT)?;
     if end > size(pdev) {
@@ -44,6 +46,7 @@ fn position(pdev: &pci::Device, pos: usize, width: Width) -> Result<kernel::ffi:
 }
 
 /// The number of bytes of configuration space.
+#[inline]
 pub fn size(pdev: &pci::Device) -> usize {
     // SAFETY: The device is valid; the field is set when the device is found.
     unsafe { (*raw(pdev)).cfg_size }.try_into().unwrap_or(0)
@@ -52,6 +55,7 @@ pub fn size(pdev: &pci::Device) -> usize {
 macro_rules! accessors {
     ($(#[$doc:meta])* $read:ident: $byte:ident, $word:ident, $dword:ident) => {
         $(#[$doc])*
+        #[inline]
         pub fn $read(pdev: &pci::Device, pos: usize, width: Width) -> Result<u32> {
             let pos = position(pdev, pos, width)?;
             match width {
@@ -104,6 +108,7 @@ accessors! {
 /// # Errors
 ///
 /// As for [`user_read`].
+#[inline]
 pub fn user_write(pdev: &pci::Device, pos: usize, width: Width, value: u32) -> Result {
     let pos = position(pdev, pos, width)?;
     // SAFETY: The device is valid and has this register. What can be written to configuration space

@@ -34,7 +34,7 @@ use vfio_logic::{
 /// A region that can be read.
 pub trait ReadRegion: Send + Sync + 'static {
     /// The length in bytes.
-    fn len(&self) -> usize;
+    fn size(&self) -> usize;
 
     /// Copies `count` bytes from `pos` on, which are all in the region, to user space.
     ///
@@ -76,7 +76,7 @@ impl<T: ReadRegion> Ops<T> {
             if write {
                 return Err(EINVAL);
             }
-            let count = region::clip(offset, count, data.len() as u64)?;
+            let count = region::clip(offset, count, data.size() as u64)?;
             data.read(offset, count, UserArg::new(buf as usize))?;
             *pos = pos.checked_add(i64::try_from(count)?).ok_or(EINVAL)?;
             Ok(count)
@@ -109,7 +109,7 @@ impl CoreDevice {
     /// `ENOMEM`.
     #[inline]
     pub fn add_region<T: ReadRegion>(&self, kind: (u32, u32), region: KBox<T>) -> Result {
-        let len = region.len();
+        let size = region.size();
         let data = KBox::into_raw(region);
         // SAFETY: The device is being opened by the type invariant. The table is a constant, and for
         // this `data`.
@@ -119,7 +119,7 @@ impl CoreDevice {
                 kind.0,
                 kind.1,
                 &Ops::<T>::TABLE,
-                len,
+                size,
                 vb::VFIO_REGION_INFO_FLAG_READ,
                 data.cast::<c_void>(),
             )

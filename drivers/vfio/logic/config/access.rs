@@ -99,6 +99,7 @@ impl Access {
     /// # Errors
     ///
     /// `EFAULT` if not all of it is in configuration space.
+    #[inline]
     pub fn first(shadow: &Shadow<'_>, pos: i64, count: usize) -> Result<Self, Errno> {
         let pos = usize::try_from(pos).map_err(|_| EFAULT)?;
         let end = pos.checked_add(count).ok_or(EFAULT)?;
@@ -107,10 +108,10 @@ impl Access {
         }
 
         let owner = shadow.owner(pos);
-        let dword_end = pos - pos % 4 + 4;
-        let mut stop = pos + 1;
-        while stop < dword_end && shadow.owner(stop) == owner {
-            stop += 1;
+        let most = count.clamp(1, 4 - pos % 4);
+        let mut len = 1;
+        while len < most && shadow.owner(pos + len) == owner {
+            len += 1;
         }
 
         let (policy, start) = match owner {
@@ -129,22 +130,25 @@ impl Access {
         Ok(Self {
             pos,
             offset: pos - start,
-            width: Width::fitting(pos, count.min(stop - pos)),
+            width: Width::fitting(pos, count.min(len)),
             policy,
         })
     }
 
     /// Whether a write does nothing, whatever is written.
+    #[inline]
     pub fn drops_writes(&self) -> bool {
         matches!(self.policy, Policy::ReadOnly)
     }
 
     /// Where the capability starts.
+    #[inline]
     pub fn start(&self) -> usize {
         self.pos - self.offset
     }
 
     /// Whether the access touches the byte at `offset` of the capability.
+    #[inline]
     pub fn touches(&self, offset: usize) -> bool {
         (self.offset..self.offset + self.width.bytes()).contains(&offset)
     }

@@ -35,19 +35,22 @@ pub struct Bits {
 
 /// The special bits of one capability, or of the header; all others are the hardware's and read-only.
 pub struct Permissions {
-    virt: [u8; Self::SIZE],
-    write: [u8; Self::SIZE],
+    virt: [u8; Self::PADDED],
+    write: [u8; Self::PADDED],
 }
 
 impl Permissions {
     /// As many bytes as the largest structure with special bits, which is the header.
     const SIZE: usize = header::SIZE;
 
+    /// Zeros follow, so that a dword can be taken from each place.
+    const PADDED: usize = Self::SIZE + 3;
+
     /// Everything is read-only and the hardware's.
     const fn new() -> Self {
         Self {
-            virt: [0; Self::SIZE],
-            write: [0; Self::SIZE],
+            virt: [0; Self::PADDED],
+            write: [0; Self::PADDED],
         }
     }
 
@@ -74,16 +77,11 @@ impl Permissions {
     }
 
     /// The special bits of the `width` bytes at `offset`.
+    #[inline]
     pub fn bits(&self, offset: usize, width: Width) -> Bits {
         let gather = |table: &[u8]| {
-            let mut bytes = [0; 4];
-            for (byte, entry) in bytes
-                .iter_mut()
-                .zip(table.iter().skip(offset).take(width.bytes()))
-            {
-                *byte = *entry;
-            }
-            u32::from_le_bytes(bytes)
+            let bytes = table.get(offset..).and_then(<[u8]>::first_chunk);
+            bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes)) & width.mask()
         };
         Bits {
             virt: gather(&self.virt),

@@ -31,16 +31,19 @@ pub struct Shadow<'a> {
 
 impl<'a> Shadow<'a> {
     /// A space over the two arrays, as large as the smaller of them.
+    #[inline]
     pub fn new(data: &'a [AtomicU8], owners: &'a [AtomicU8]) -> Self {
         Self { data, owners }
     }
 
     /// The size of the configuration space, in bytes.
+    #[inline]
     pub fn size(&self) -> usize {
         self.data.len().min(self.owners.len())
     }
 
     /// The owner of the byte at `pos`.
+    #[inline]
     pub fn owner(&self, pos: usize) -> u8 {
         self.owners
             .get(pos)
@@ -55,15 +58,26 @@ impl<'a> Shadow<'a> {
     }
 
     /// The value stored at `pos`.
+    #[inline]
     pub fn read(&self, pos: usize, width: Width) -> u32 {
-        let mut bytes = [0; 4];
-        for (byte, slot) in bytes.iter_mut().zip(self.slots(pos, width)) {
-            *byte = slot.load(Ordering::Relaxed);
+        let byte = |slot: &AtomicU8| slot.load(Ordering::Relaxed);
+        match (width, self.data.get(pos..).unwrap_or_default()) {
+            (Width::Byte, [a, ..]) => byte(a).into(),
+            (Width::Word, [a, b, ..]) => u16::from_le_bytes([byte(a), byte(b)]).into(),
+            (Width::Dword, [a, b, c, d, ..]) => {
+                u32::from_le_bytes([byte(a), byte(b), byte(c), byte(d)])
+            }
+            // Some of it is beyond the end.
+            (_, rest) => rest
+                .iter()
+                .take(width.bytes())
+                .rev()
+                .fold(0, |value, slot| value << 8 | u32::from(byte(slot))),
         }
-        u32::from_le_bytes(bytes)
     }
 
     /// Stores the low `width` bytes of `value` at `pos`.
+    #[inline]
     pub fn write(&self, pos: usize, width: Width, value: u32) {
         for (byte, slot) in value.to_le_bytes().iter().zip(self.slots(pos, width)) {
             slot.store(*byte, Ordering::Relaxed);
@@ -71,37 +85,44 @@ impl<'a> Shadow<'a> {
     }
 
     /// The byte stored at `pos`.
+    #[inline]
     pub fn byte(&self, pos: usize) -> u8 {
         // CAST: A value of one byte.
         self.read(pos, Width::Byte) as u8
     }
 
     /// Stores a byte.
+    #[inline]
     pub fn set_byte(&self, pos: usize, value: u8) {
         self.write(pos, Width::Byte, value.into());
     }
 
     /// The 16 bits stored at `pos`.
+    #[inline]
     pub fn word(&self, pos: usize) -> u16 {
         // CAST: A value of two bytes.
         self.read(pos, Width::Word) as u16
     }
 
     /// Stores 16 bits.
+    #[inline]
     pub fn set_word(&self, pos: usize, value: u16) {
         self.write(pos, Width::Word, value.into());
     }
 
     /// The 32 bits stored at `pos`.
+    #[inline]
     pub fn dword(&self, pos: usize) -> u32 {
         self.read(pos, Width::Dword)
     }
 
     /// Stores 32 bits.
+    #[inline]
     pub fn set_dword(&self, pos: usize, value: u32) {
         self.write(pos, Width::Dword, value);
     }
 
+    #[inline]
     fn slots(&self, pos: usize, width: Width) -> impl Iterator<Item = &'a AtomicU8> {
         self.data.iter().skip(pos).take(width.bytes())
     }

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0
+# What comes from outside while a device is in use: PCIe errors and hot-unplug. QEMU makes them happen
+# (`monitor`), vfio_events tells what the user sees; that has to be the same on the C modules and on the selected ones.
+
+OUT=/tmp/hotplug
+mkdir -p $OUT
+mkfifo /tmp/ask
+
+# within SECONDS COMMAND...: waits until it succeeds.
+within() {
+	left=$(($1 * 5))
+	shift
+	until "$@"; do
+		left=$((left - 1))
+		[ $left -gt 0 ] || {
+			echo "FAILED: waited in vain for $*"
+			return 1
+		}
+		sleep 0.2
+	done
+}
+
+# told WORDS TIMES: whether the user has printed that line so often.
+told() {
+	[ "$(grep -c "^$1\$" "$log")" -ge "${2:-1}" ]
+}
+
+absent() {
+	[ ! -e "$1" ]
+}
+
+# use DEVICE: a user opens it, in the background.
+use() {
+	vfio_events "$(bdf "$1")" </tmp/ask >>"$log" 2>&1 &
+	exec 4>/tmp/ask
+	within 30 told ready
+}
+
+# ask WORD: has the user do something, and waits for the end of it.
+ask() {
+	times=$(grep -c "^end $1\$" "$log")
+	echo "$1" >&4
+	within 120 told "end $1" $((times + 1))
+}
+
+finish() {
+	ask close
+	exec 4>&-
+	wait $!
+}
+
+# The port that a device is behind.
+port_of() {
+	basename "$(dirname "$(readlink -f "$PCI/$(bdf "$1")")")"
+}
+
+# byte BDF OFFSET: a byte of configuration space.
+byte() {
+	od -An -tu1 -j "$2" -N 1 "$PCI/$1/config" | tr -d ' '
+}
+
+# put_word BDF OFFSET LOW HIGH: writes two bytes of configuration space at once.
+put_word() {
+	# shellcheck disable=SC2059
+	printf "$(printf '\\%03o\\%03o' "$3" "$4")" | dd of="$PCI/$1/config" bs=2 seek=$(($2 / 2)) conv=notrunc 2>/dev/null
+}
+
+# inject ID ERROR [SECONDS]: what the error does.
+inject() {
+	echo "--- $2 of $1"
+	monitor pcie_aer_inject_error "$1" "$2" | grep -v '^OK'
+	sleep "${3:-2}"
+	ask state
+} >>"$log" 2>&1
+
+# errors DEVICE: correctable, non-fatal and fatal errors, of the device and of its port.
+errors() {
+	# The port passes errors on if the firmware has set SERR Enable in its Bridge Control; QEMU's does not.
+	bridge=$(port_of "$1")
+	put_word "$bridge" 62 $(($(byte "$bridge" 62) | 2)) 0
+	bind "$1" && use "$1" || return 1
+	{
+		ask state
+		inject "$1" RCVR
+		inject "$1" POISON_TLP
+		inject "$1" COMP_TIME
+		inject "$1" DLP 5
+		ask reset
+		ask state
+		inject "$1" MALF_TLP 5
+		inject "$port" BAD_TLP
+		inject "$port" POISON_TLP
+		inject "$port" DLP 5
+		finish
+	} >>"$log" 2>&1
+	unbind "$1"
+}
+
+# QEMU refuses as long as it has not removed the old one, which is some time after the kernel.
+plug() {
+	[ -z "$(monitor device_add "$1,bus=$port,id=$1")" ]
+}
+
+# again DEVICE: plugs it in again, and uses it.
+again() {
+	within 60 plug "$1" && within 60 [ -e "$PCI/$(bdf "$1")" ] && bind "$1" && use "$1" && ask state && finish && unbind "$1"
+}
+
+# unplug DEVICE: the device is asked back, and goes when the user has closed it.
+unplug() {
+	bind "$1" && use "$1" || return 1
+	{
+		ask state
+		monitor device_del "$1"
+		within 60 told "event REQ"
+		ask state
+		finish
+		within 60 absent "$PCI/$(bdf "$1")" && echo gone
+	} >>"$log" 2>&1
+	again "$1" >>"$log" 2>&1
+}
+
+# scene WHICH DEVICE PORT SCENE: one, on the modules that are loaded.
+scene() {
+	log=$OUT/$1.$2-$4 port=$3
+	"$4" "$2" && ! grep -q FAILED "$log" && return
+	cat "$log"
+	return 1
+}
+
+# one_set WHICH: everything.
+one_set() {
+	for what in errors unplug; do
+		t "$1-igb-$what" scene "$1" igb rp1 $what
+	done
+}
+
+same() {
+	wc -l <"$OUT/ours.$1"
+	cmp -s "$OUT/c.$1" "$OUT/ours.$1" && return
+	echo "lines with - are what the C modules answer, lines with + what the selected ones answer"
+	diff -U 2 "$OUT/c.$1" "$OUT/ours.$1" | sed 1,2d | head -40
+	return 1
+}
+
+ktap_begin
+t c-load vfio_load vfio=c vfio_iommu_type1=c vfio-pci-core=c vfio-pci=c
+one_set c
+t c-unload vfio_unload
+t load vfio_load
+one_set ours
+t unload vfio_unload
+for file in "$OUT"/c.*; do
+	t "${file#"$OUT"/c.}" same "${file#"$OUT"/c.}"
+done
+ktap_end
