@@ -283,8 +283,9 @@ impl IoSpace {
             .and_then(|()| self.fill_batches(mapping, mm, vaddr, huge, &mut account, &mut batch));
         if result.is_err() {
             for run in batch.runs.iter().filter(|run| run.is_pinned()) {
-                // SAFETY: What is pending is pinned and belongs to the batch. It is not mapped.
-                unsafe { pin::unpin(run.pfn(), run.pages(), false) };
+                // SAFETY: What is pending is pinned and belongs to the batch. It is not mapped any more;
+                // it may have been, in one domain until another failed, and written to then.
+                unsafe { pin::unpin(run.pfn(), run.pages(), mapping.write) };
             }
             batch.runs.clear();
             batch.pending = 0;
