@@ -43,7 +43,7 @@ during() {
 	{
 		vfio_abi uevents ". /vm/suite/snapshot.sh; $2" 2>&1
 		echo "exit status $?"
-		dmesg | sed -E 's/^\[[^]]*\] //; s/"([^"]*)" \([0-9]+\)/"\1" (PID)/g; s/container [0-9]+/container N/' | awk -v mark="abi: $1" '
+		dmesg | sed -E 's/^\[[^]]*\] //; s/"([^"]*)" \([0-9]+\)/"\1" (PID)/g; s/(container|vfio: group) [0-9]+/\1 N/' | awk -v mark="abi: $1" '
 			$0 == mark { lines = 0; next }
 			{ line[lines++] = $0 }
 			END { for (i = 0; i < lines; i++) print "dmesg", line[i] }'
