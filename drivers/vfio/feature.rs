@@ -109,7 +109,7 @@ fn migration_state(device: &Device, call: Call) -> Result {
     state.data_fd = -1;
 
     if request == Request::Get {
-        state.device_state = migration.state()?;
+        state.device_state = device.migration_state()?;
         return call.data.write(&state);
     }
     match migration.set_state(target) {

@@ -722,15 +722,6 @@ pub struct Migration<'a> {
 }
 
 impl Migration<'_> {
-    /// The state that the device is in.
-    pub fn state(&self) -> Result<u32> {
-        let get = self.ops.migration_get_state.ok_or(EINVAL)?;
-        let mut state = 0;
-        // SAFETY: The device is open.
-        to_result(unsafe { get(self.device.as_raw(), &mut state) })?;
-        Ok(state)
-    }
-
     /// Takes the device to another state; answers with the file of a data transfer, if there is one.
     pub fn set_state(&self, state: u32) -> Result<Option<ARef<File>>> {
         let set = self.ops.migration_set_state.ok_or(EINVAL)?;
