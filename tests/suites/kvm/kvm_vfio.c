@@ -4,7 +4,7 @@
  * coherent, and that devices keep the virtual machine alive while they are open.
  *
  * usage: kvm_vfio errors|coherency|lifetime|orders|race BDF OTHER [coherent|noncoherent]
- *        kvm_vfio node-errors|node-coherency|node-lifetime|node-orders|node-race BDF OTHER [coherent|noncoherent]
+ *        kvm_vfio node-errors|node-coherency|node-lifetime|node-orders|node-contested|node-race BDF OTHER [coherent|noncoherent]
  * The latter use devices by their own nodes and iommufd.
  * Two devices in groups of their own, bound to vfio-pci. Prints what was found, in the same words on any set of modules;
  * exit status 1 if something is not as it has to be.
@@ -729,6 +729,28 @@ static void node_race(void)
 	close(raced_iommu);
 }
 
+/*
+ * A second file, with a machine of its own, fails to bind a device that is bound. In C the device then forgets the first
+ * machine, which nobody can give back: only for ours, like node_race().
+ */
+static void node_contested(void)
+{
+	struct vm vm = create_vm(), second_vm = create_vm();
+	int iommu = iommufd(), fd = node(bdf), second = node(bdf);
+
+	add(vm.link, fd);
+	add(second_vm.link, second);
+	expect(0, bind_device(fd, iommu, NULL), "bind by the first file");
+	expect(EINVAL, bind_device(second, iommu, NULL), "bind by the second");
+	close_vm(&second_vm);
+	close(second);
+	close_vm(&vm);
+	alive(1, "machines closed: the device has the first");
+	close(fd);
+	alive(0, "device closed");
+	close(iommu);
+}
+
 int main(int argc, char **argv)
 {
 	int order[5], count;
@@ -763,6 +785,8 @@ int main(int argc, char **argv)
 		printf("%d orders\n", count);
 	} else if (!strcmp(argv[1], "node-race")) {
 		node_race();
+	} else if (!strcmp(argv[1], "node-contested")) {
+		node_contested();
 	} else {
 		return 2;
 	}
