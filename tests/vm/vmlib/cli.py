@@ -73,7 +73,13 @@ def shell(options: argparse.Namespace, work: Path) -> int:
     files = {guest: Path(host) for host, _, guest in (f.partition(":") for f in options.file)}
     initramfs.make_disk(work / "disk")
     initramfs.build(
-        work / "initramfs", machine, command=command, selection=selection, rust=rust, files=files, environment={}
+        work / "initramfs",
+        machine,
+        command=command,
+        selection=selection,
+        rust=rust,
+        files=files,
+        environment=dict(machine.environment),
     )
     print("# modules: " + " ".join(f"{n}={w}" for n, w in selection.items()), flush=True)
 

@@ -126,6 +126,9 @@ VTD += ("-device", "intel-iommu,intremap=on,caching-mode=on")
 # A loaded host delays emulated timers: what the kernel concludes from that is not for us.
 VTD_CMDLINE = f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}"
 
+# Neither of these has interrupt remapping that VFIO takes for safe.
+UNSAFE_INTERRUPTS = (("VFIO_PARAMS_vfio_iommu_type1", "allow_unsafe_interrupts=1"),)
+
 MACHINES = {
     m.name: m
     for m in (
@@ -154,6 +157,33 @@ MACHINES = {
             long_suites=("smoke", "kselftest-long", "core"),
             modules=HOST_DRIVERS,
             kernel="iommufd",
+        ),
+        Machine(
+            name="q35-amdvi",
+            about="PC, AMD-Vi",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2", "-device", "amd-iommu,intremap=on,xtsup=on"),
+            cmdline=f"console=ttyS0 amd_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
+            devices=PC_DEVICES,
+            suites=("smoke", "type1"),
+            long_suites=("edu", "core", "pci", "errors", "kselftest", "races"),
+            modules=HOST_DRIVERS,
+            environment=UNSAFE_INTERRUPTS,
+        ),
+        Machine(
+            name="q35-virtio-iommu",
+            about="PC, virtio-iommu",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35", "-smp", "2", "-device", "virtio-iommu-pci,addr=0x1e"),
+            cmdline=f"console=ttyS0 no_timer_check tsc=reliable {HUGE_PAGES}",
+            devices=PC_DEVICES,
+            suites=("smoke", "type1"),
+            long_suites=("edu", "core", "pci", "errors", "kselftest", "races"),
+            modules=HOST_DRIVERS,
+            early=("virtio_pci", "virtio_iommu"),
+            environment=UNSAFE_INTERRUPTS,
         ),
         Machine(
             name="q35-hotplug",
