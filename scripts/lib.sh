@@ -45,6 +45,8 @@ SETUP_ROOT=setup-root            # the script that makes $ROOT
 KMAKE=()                         # what kbuild has to be told
 CROSS=                           # the prefix of the names of gcc and binutils
 RUST_TRIPLE=x86_64-unknown-linux-gnu
+KERNEL_TESTS=(kernel samples variants) # what scripts/build-tests builds of the kernel's own tests,
+OUR_TESTS=(ours modules)               # and of ours
 # shellcheck source=scripts/arch/arm64.sh
 [ "$ARCH" = amd64 ] || . "$PROJECT/scripts/arch/$ARCH.sh"
 

@@ -6,6 +6,9 @@ SETUP_ROOT=setup-arch-root
 KMAKE=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-)
 CROSS=aarch64-linux-gnu-
 RUST_TRIPLE=aarch64-unknown-linux-gnu
+# Its kernel has no mdev, and nothing that runs there needs a module of its own.
+KERNEL_TESTS=(kernel)
+OUR_TESTS=(ours)
 
 ROOT_PACKAGES=(
 	# The kernel's build
