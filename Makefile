@@ -46,6 +46,7 @@ help:
 	@echo 'make sample              build/$(ARCH)/vfio-edu, the user-space driver'
 	@echo 'make doc                 build/$(ARCH)/doc: rustdoc of all crates'
 	@echo 'make setup               only what the others need: toolchain root, kernel, test programs'
+	@echo 'make entry-points        Documentation/entry-points.rst again, from what the functions say of themselves'
 	@echo 'make clean               remove build/ (the cache of set-up, $${VFIO_CACHE:-/var/cache/vfio-rs}, stays)'
 
 .PHONY: setup
@@ -105,6 +106,11 @@ machines:
 .PHONY: check
 check:
 	@scripts/check
+
+.PHONY: entry-points
+entry-points:
+	@scripts/setup root kernel
+	@scripts/in-root sh -c 'python3 -B tests/abi/entry_points.py "$$VFIO_SOURCE" Documentation/entry-points.rst'
 
 .PHONY: doc
 doc:
