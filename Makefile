@@ -16,11 +16,10 @@ export ARCH DESTDIR
 unexport MAKEFLAGS
 
 comma := ,
-VM = scripts/in-root python3 -B tests/vm/run --jobs $(JOBS) $(if $(V),--verbose) \
-	$(foreach m,$(subst $(comma), ,$(MACHINE)),--machine $(m))
+MACHINES = $(foreach m,$(subst $(comma), ,$(MACHINE)),--machine $(m))
 SUITES = $(foreach s,$(subst $(comma), ,$(SUITE)),--suite $(s)) --modules='$(MODULES)'
 # Nothing of ours is needed where only the stock C modules run.
-NEEDED = $(if $(filter-out c,$(MODULES)),modules)
+NEEDED = $(filter-out c,$(MODULES))
 
 .PHONY: help
 help:
@@ -75,16 +74,8 @@ run:
 
 .PHONY: test test-long
 test-long: LONG = --long
-test test-long: $(NEEDED)
-	@scripts/setup root kernel tests
-	@case "$$($(VM) $(SUITES) $(LONG) --kernels)" in \
-	*debug*) $(if $(NEEDED),scripts/build modules,scripts/setup) debug ;; \
-	esac
-	@case "$$($(VM) $(SUITES) $(LONG) --kernels)" in \
-	*iommufd*) $(if $(NEEDED),scripts/build modules,scripts/setup) iommufd ;; \
-	esac
-	@$(if $(wildcard samples/edu/Cargo.toml),scripts/build-sample)
-	@$(VM) $(SUITES) $(LONG)
+test test-long:
+	@scripts/test $(if $(NEEDED),--build) --jobs $(JOBS) $(if $(V),--verbose) $(MACHINES) $(SUITES) $(LONG)
 
 .PHONY: tables
 tables:
@@ -101,7 +92,7 @@ bench: modules
 .PHONY: machines
 machines:
 	@scripts/setup root
-	@$(VM) --list
+	@scripts/in-root python3 -B tests/vm/run --list
 
 .PHONY: check
 check:

@@ -33,8 +33,8 @@ class Outcome:
     seconds: float
 
 
-def accelerator() -> str:
-    """KVM where the processor has it and /dev/kvm opens; software emulation elsewhere.
+def accelerator(machine: Machine) -> str:
+    """KVM where the machine's processor has it and /dev/kvm opens; software emulation elsewhere.
 
     All processors run on one thread: with a thread for each, QEMU 11.1 now and then loses an end of interrupt, on C modules
     as well. A vector then stays in service (`info lapic` shows it), its processor gets no timer any more and the machine
@@ -44,7 +44,7 @@ def accelerator() -> str:
     if choice:
         return choice
     flags = Path("/proc/cpuinfo").read_text()
-    if ("vmx" in flags or "svm" in flags) and os.access("/dev/kvm", os.R_OK | os.W_OK):
+    if machine.arch == "amd64" and ("vmx" in flags or "svm" in flags) and os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "kvm"
     return "tcg,thread=single"
 
@@ -80,7 +80,7 @@ def timestamp_khz() -> int:
 
 def clock(machine: Machine, args: list[str]) -> str:
     """What a PC's kernel is told of its clock: with -icount it counts instructions, with KVM it is told otherwise."""
-    emulated = machine.arch == "amd64" and accelerator() != "kvm" and "-icount" not in args
+    emulated = machine.arch == "amd64" and accelerator(machine) != "kvm" and "-icount" not in args
     return f"tsc_early_khz={timestamp_khz()}" if emulated and timestamp_khz() else ""
 
 
@@ -94,13 +94,13 @@ def command_line(
     machine: Machine, work: Path, disk: Path, monitor: Monitor, extra_cmdline: str, extra_args: list[str]
 ) -> list[str]:
     kernel = paths.kernel(machine.arch, machine.kernel)
-    command = [machine.qemu, "-accel", accelerator(), *machine.args, "-m", machine.memory]
+    command = [machine.qemu, "-accel", accelerator(machine), *machine.args, "-m", machine.memory]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     for device in machine.devices:
         command += [arg.replace("{disk}", str(disk)) for arg in device.qemu]
     for name in ("console", "output", "kernel"):
-        command += ["-chardev", f"file,id={name},path={work / name}", "-serial", f"chardev:{name}"]
-    command += monitor.arguments()
+        command += ["-chardev", f"file,id={name},path={work / name}"]
+    command += [*monitor.arguments(), *machine.lines]
     append = f"{machine.cmdline} panic=-1 loglevel=5 printk.time=1 log_buf_len=4M {clock(machine, extra_args)} {extra_cmdline}"
     command += ["-kernel", str(kernel / "vmlinuz"), "-initrd", str(work / "initramfs"), "-append", append]
     return command + extra_args
