@@ -5,13 +5,14 @@
 
 ARCH ?= amd64
 KDIR ?=
+KVER ?=
 DEBUG ?=
 MACHINE ?=
 SUITE ?=
 MODULES ?= rust
 JOBS ?= 2
 
-export ARCH
+export ARCH DESTDIR
 unexport MAKEFLAGS
 
 comma := ,
@@ -37,11 +38,14 @@ help:
 	@echo 'make check               rustfmt, clippy, unsafe gate, host tests, rustdoc, exported symbols'
 	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=amd64] [KDIR=<prepared kernel tree>]; DEBUG=1: for the debug'
 	@echo '                           kernel, into build/$(ARCH)-debug'
-	@echo 'make modules_install     into /lib/modules/<release>/updates  [DESTDIR=]'
+	@echo 'make install             build for the running kernel, into /lib/modules/<release>/updates/vfio; says how to roll back'
+	@echo '     MODULES="vfio"        only these;  KVER=<release>: for another kernel;  DESTDIR=<folder>: staged there'
+	@echo 'make uninstall           what was installed goes, and the C modules are back  [MODULES=] [KVER=] [DESTDIR=]'
 	@echo 'make tables              run the C functions for tests/host/tables again'
 	@echo 'make sample              build/$(ARCH)/vfio-edu, the user-space driver'
 	@echo 'make doc                 build/$(ARCH)/doc: rustdoc of all crates'
 	@echo 'make setup               only what the others need: toolchain root, kernel, test programs'
+	@echo 'make entry-points        Documentation/entry-points.rst again, from what the functions say of themselves'
 	@echo 'make clean               remove build/ (the cache of set-up, $${VFIO_CACHE:-/var/cache/vfio-rs}, stays)'
 
 .PHONY: setup
@@ -52,9 +56,13 @@ setup:
 modules:
 	@scripts/build modules $(if $(DEBUG),debug,$(KDIR))
 
-.PHONY: modules_install
-modules_install: modules
-	@scripts/install-modules
+# MODULES=rust, the default, is all of them.
+.PHONY: install uninstall
+install:
+	@scripts/for-kernel '$(KVER)' sh -c 'exec scripts/build modules $$KDIR'
+	@scripts/for-kernel '$(KVER)' scripts/install install $(filter-out rust,$(subst $(comma), ,$(MODULES)))
+uninstall:
+	@scripts/for-kernel '$(KVER)' scripts/install uninstall $(filter-out rust,$(subst $(comma), ,$(MODULES)))
 
 .PHONY: sample
 sample:
@@ -89,6 +97,11 @@ machines:
 .PHONY: check
 check:
 	@scripts/check
+
+.PHONY: entry-points
+entry-points:
+	@scripts/setup root kernel
+	@scripts/in-root sh -c 'python3 -B tests/abi/entry_points.py "$$VFIO_SOURCE" Documentation/entry-points.rst'
 
 .PHONY: doc
 doc:

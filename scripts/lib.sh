@@ -38,6 +38,9 @@ DEBUG_CONFIG=$PROJECT/tests/vm/kernels/debug.config
 DEBUG=$CACHE/debug-$KERNEL_PACKAGE-$RUSTC-$(key "$DEBUG_CONFIG")
 IOMMUFD=$CACHE/iommufd-$KERNEL_PACKAGE-$RUSTC-$(key "$PROJECT/scripts/setup-iommufd")
 DOWNLOADS=$CACHE/downloads
+# Where the modules are built, and which ones there are.
+BUILT=${VFIO_BUILT:-$PROJECT/build/$ARCH}
+OURS="vfio vfio_iommu_type1 vfio-pci-core vfio-pci"
 TESTS=$CACHE/tests-$KERNEL_PACKAGE-$(cd "$PROJECT" && key scripts/build-tests tests/suites/kselftest/settings.c)
 
 # What another architecture has otherwise: its file below scripts/arch sets these, and any of the above, anew.

@@ -2,7 +2,10 @@
 """Boots a machine and follows it until it powers off, or until its time is over."""
 
 import ctypes
+import functools
+import mmap
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -46,6 +49,41 @@ def accelerator(machine: Machine) -> str:
     return "tcg,thread=single"
 
 
+@functools.cache
+def timestamp_khz() -> int:
+    """The rate of this processor's time-stamp counter, 0 if it is no x86.
+
+    That is the rate of an emulated one as well. A guest that has to find it out by itself compares it with an emulated timer, and
+    on a loaded host may end up with a clock that is many times too fast: all its time limits are too short then.
+    """
+    if platform.machine() != "x86_64":
+        return 0
+    code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(bytes.fromhex("0f31 48c1e220 4809d0 c3"))  # rdtsc; shl $32, %rdx; or %rdx, %rax; ret
+    address = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    counter = ctypes.CFUNCTYPE(ctypes.c_uint64)(address)
+
+    def both() -> tuple[int, int]:
+        """Time and counter, read without an interruption: that of several readings that took least."""
+        readings = []
+        for _ in range(20):
+            before = time.monotonic_ns()
+            count = counter()
+            readings.append((time.monotonic_ns() - before, before, count))
+        return min(readings)[1:]
+
+    start = both()
+    time.sleep(0.2)
+    end = both()
+    return (end[1] - start[1]) * 1_000_000 // (end[0] - start[0])
+
+
+def clock(machine: Machine, args: list[str]) -> str:
+    """What a PC's kernel is told of its clock: with -icount it counts instructions, with KVM it is told otherwise."""
+    emulated = machine.arch == "amd64" and accelerator(machine) != "kvm" and "-icount" not in args
+    return f"tsc_early_khz={timestamp_khz()}" if emulated and timestamp_khz() else ""
+
+
 def child_setup() -> None:
     """QEMU gets its own process group, and dies when the runner does."""
     os.setsid()
@@ -63,7 +101,7 @@ def command_line(
     for name in ("console", "output", "kernel"):
         command += ["-chardev", f"file,id={name},path={work / name}"]
     command += [*monitor.arguments(), *machine.lines]
-    append = f"{machine.cmdline} panic=-1 loglevel=5 printk.time=1 log_buf_len=4M {extra_cmdline}"
+    append = f"{machine.cmdline} panic=-1 loglevel=5 printk.time=1 log_buf_len=4M {clock(machine, extra_args)} {extra_cmdline}"
     command += ["-kernel", str(kernel / "vmlinuz"), "-initrd", str(work / "initramfs"), "-append", append]
     return command + extra_args
 

@@ -50,6 +50,8 @@ impl Client {
     ///
     /// `ENODEV` if the arbiter does not know the function.
     pub fn register<T: Decoder>(pdev: &pci::Device) -> Result<Self> {
+        /// Context: the VGA arbiter, its spinlock held.
+        ///
         /// # Safety
         ///
         /// For the arbiter only.
