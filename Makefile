@@ -36,7 +36,7 @@ help:
 	@echo '                           KEEP=1: into Documentation/performance'
 	@echo 'make machines            list machines and suites'
 	@echo 'make check               rustfmt, clippy, unsafe gate, host tests, rustdoc, exported symbols'
-	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=amd64] [KDIR=<prepared kernel tree>]; DEBUG=1: for the debug'
+	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=arm64] [KDIR=<prepared kernel tree>]; DEBUG=1: for the debug'
 	@echo '                           kernel, into build/$(ARCH)-debug'
 	@echo 'make install             build for the running kernel, into /lib/modules/<release>/updates/vfio; says how to roll back'
 	@echo '     MODULES="vfio"        only these;  KVER=<release>: for another kernel;  DESTDIR=<folder>: staged there'
