@@ -7,7 +7,10 @@
 use crate::{
     memory,
     power,
-    state::Device, //
+    state::{
+        Device,
+        Trait, //
+    },
 };
 use kernel::error::{
     code::EINVAL,
@@ -33,7 +36,7 @@ pub(crate) fn function(dev: &Device) -> Result {
 ///
 /// `EINVAL` if the function cannot be reset alone; otherwise as for [`function`].
 pub(crate) fn ioctl(dev: &Device) -> Result {
-    if !dev.state().reset_works.get() {
+    if !dev.has(Trait::ResetWorks) {
         return Err(EINVAL);
     }
     function(dev)

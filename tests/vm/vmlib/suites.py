@@ -98,7 +98,7 @@ SUITES = {
         Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
         Suite("vga", "VGA memory and ports, ROMs, BARs of ports: the same as on the C modules", 300, cmdline=SLUB),
-        Suite("variants", "a C variant driver of vfio-pci on our modules", 300, cmdline=SLUB),
+        Suite("variants", "C variant drivers of vfio-pci; one calls all that the core exports, the same as on the C core", 600, cmdline=SLUB),
         Suite(
             "emulated",
             "mediated and emulated devices, C drivers above our modules; answers the same as on the C ones",

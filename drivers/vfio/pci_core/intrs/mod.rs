@@ -15,7 +15,10 @@ pub(crate) use err_req::{
     signal_req, //
 };
 
-use crate::state::Device;
+use crate::state::{
+    Device,
+    Trait, //
+};
 use err_req::Notices;
 use intx::Intx;
 use kernel::{
@@ -75,7 +78,7 @@ impl Delivery {
             Self::Msi(msi) => {
                 msi.disable(dev);
                 // The PCI core allows the pin again when it ends MSI.
-                if dev.state().nointx.get() {
+                if dev.has(Trait::Nointx) {
                     pin::set_enabled(dev.pdev(), false);
                 }
             }
@@ -225,7 +228,7 @@ pub(crate) fn intx_mask(dev: &Device) -> bool {
         Delivery::Intx(intx) => intx.mask(),
         // Without delivery by the pin the function still follows the command register.
         _ => {
-            if dev.state().pci_2_3.get() {
+            if dev.has(Trait::Pci23) {
                 pin::set_enabled(dev.pdev(), false);
             }
             false
@@ -239,7 +242,7 @@ pub(crate) fn intx_unmask(dev: &Device) {
     match &*dev.state().intrs.igate.lock() {
         Delivery::Intx(intx) => intx.unmask(),
         _ => {
-            if dev.state().pci_2_3.get() {
+            if dev.has(Trait::Pci23) {
                 pin::set_enabled(dev.pdev(), true);
             }
         }
