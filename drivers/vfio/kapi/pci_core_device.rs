@@ -31,6 +31,7 @@ use vfio_bindings as vb;
 pub mod bars;
 #[cfg(CONFIG_VFIO_PCI_DMABUF)]
 pub mod dma_ranges;
+pub mod eventfds;
 pub mod fields;
 pub mod regions;
 pub mod set;
@@ -104,6 +105,28 @@ impl<S> PciCoreDevice<S> {
                 c"&vdev->memory_lock".as_char_ptr(),
                 kernel::static_lock_class!().as_ptr(),
             );
+            // The core does not use these, but a driver that does is not to crash.
+            for list in [
+                &raw mut (*ptr).dummy_resources_list,
+                &raw mut (*ptr).ioeventfds_list,
+                &raw mut (*ptr).sriov_pfs_item,
+                &raw mut (*ptr).dmabufs,
+            ] {
+                list.write(bindings::list_head {
+                    next: list,
+                    prev: list,
+                });
+            }
+            for (mutex, name) in [
+                (&raw mut (*ptr).igate, c"&vdev->igate"),
+                (&raw mut (*ptr).ioeventfds_lock, c"&vdev->ioeventfds_lock"),
+            ] {
+                bindings::__mutex_init(
+                    mutex,
+                    name.as_char_ptr(),
+                    kernel::static_lock_class!().as_ptr(),
+                );
+            }
         }
         Ok(())
     }

@@ -61,15 +61,13 @@ pub(crate) struct Power {
 struct Inner {
     /// The configuration before D3hot, if it gets lost.
     saved: Option<SavedState>,
-    /// Whom to tell that the device was woken up by somebody else than its user.
-    wake: Option<EventFd>,
 }
 
 impl Power {
     /// That of a device that is not registered yet.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            inner <- new_mutex!(Inner { saved: None, wake: None }, "vfio_pci_power"),
+            inner <- new_mutex!(Inner { saved: None }, "vfio_pci_power"),
         })
     }
 }
@@ -170,13 +168,12 @@ pub(crate) fn entry(
         None
     };
 
-    let power = power(dev);
     let _guard = memory::zap_and_lock(dev);
     if dev.pm_runtime_engaged() {
         return Err(refuse!(EINVAL, "LOW_POWER_ENTRY: it is entered already"));
     }
     dev.set_pm_runtime_engaged(true);
-    power.inner.lock().wake = wake;
+    dev.replace_wakeup(wake);
     // The caller holds a count over the ioctl: the device suspends when that is put.
     runtime_pm::put_noidle(dev.pdev().as_ref());
     Ok(())
@@ -202,11 +199,10 @@ pub(crate) fn take_back(dev: &Device) {
 
 /// As [`take_back`], with `memory_lock` held for writing.
 fn take_back_locked(dev: &Device) {
-    let power = power(dev);
     if dev.pm_runtime_engaged() {
         dev.set_pm_runtime_engaged(false);
         runtime_pm::get_noresume(dev.pdev().as_ref());
-        power.inner.lock().wake = None;
+        dev.replace_wakeup(None);
     }
 }
 
@@ -226,8 +222,7 @@ pub(crate) fn suspend(dev: &Device) {
 pub(crate) fn resume(dev: &Device) {
     {
         let _guard = memory::lock(dev);
-        let wake = power(dev).inner.lock().wake.take();
-        if let Some(wake) = wake {
+        if let Some(wake) = dev.replace_wakeup(None) {
             // It was somebody else: the user is told, and the device stays awake.
             wake.signal();
             take_back_locked(dev);

@@ -19,7 +19,6 @@ use crate::state::{
     Device,
     Trait, //
 };
-use err_req::Notices;
 use intx::Intx;
 use kernel::{
     new_mutex,
@@ -39,12 +38,11 @@ use vfio_logic::irq::{
     Request, //
 };
 
-/// The interrupts of a device and the eventfds they signal.
+/// The interrupts of a device and the eventfds they signal. Those for notices are replaced with `igate` held.
 #[pin_data]
 pub(crate) struct Intrs {
     #[pin]
     igate: Mutex<Delivery>,
-    notices: Notices,
 }
 
 /// How interrupts are delivered.
@@ -117,7 +115,6 @@ impl Intrs {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             igate <- new_mutex!(Delivery::None),
-            notices: Notices::new(),
         })
     }
 }
@@ -144,13 +141,12 @@ pub(crate) fn set_irqs(
     data: &[u8],
 ) -> Result<c_int> {
     let state = dev.state();
-    let notices = &state.intrs.notices;
     let mut delivery = state.intrs.igate.lock();
 
     let now = rules::State {
         delivery: delivery.rules(),
-        has_err: !notices.slot(Notice::Err).is_empty(),
-        has_req: !notices.slot(Notice::Req).is_empty(),
+        has_err: dev.has_notice(Notice::Err),
+        has_req: dev.has_notice(Notice::Req),
     };
     match (
         rules::decide(&now, flags, index, start, count, data).explain(fmt!(
@@ -198,9 +194,9 @@ pub(crate) fn set_irqs(
         (Request::IntxDisable | Request::MsiDisable, delivery) => delivery.disable(dev),
 
         (Request::NoticeSignal(notice), _) => {
-            notices.slot(notice).signal();
+            dev.signal_notice(notice);
         }
-        (Request::NoticeSet(notice, fd), _) => notices.slot(notice).replace(eventfd(fd)?),
+        (Request::NoticeSet(notice, fd), _) => dev.set_notice(notice, eventfd(fd)?)?,
 
         // The rules do not ask for what the delivery cannot do.
         _ => return Err(EINVAL),
@@ -217,8 +213,10 @@ pub(crate) fn disable(dev: &Device) {
 pub(crate) fn close_device(dev: &Device) {
     let state = dev.state();
     let _igate = state.intrs.igate.lock();
-    state.intrs.notices.slot(Notice::Err).replace(None);
-    state.intrs.notices.slot(Notice::Req).replace(None);
+    for notice in [Notice::Err, Notice::Req] {
+        // To remove one does not fail.
+        let _ = dev.set_notice(notice, None);
+    }
 }
 
 /// Masks the pin: the user disabled it in the command register, or the device is about to sleep.
