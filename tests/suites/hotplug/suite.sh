@@ -94,23 +94,49 @@ capability() {
 	echo "$at"
 }
 
-# cut DEVICE: it goes at once, without being asked back: its slot is switched off behind the back of the kernel.
+# slot PORT BITS ON|OFF: switches it off behind the back of the kernel, and the device in it is gone, or on again. The
+# bits are more of Slot Control to set.
+slot() {
+	at=$(($(capability "$1" 16) + 24))
+	[ "$3" = ON ] && high=$(($(byte "$1" $((at + 1))) & ~6)) || high=$(($(byte "$1" $((at + 1))) | 7))
+	put_word "$1" $at $(($(byte "$1" $at) | $2)) $high
+}
+
+# cut DEVICE: it goes at once, without being asked back; the kernel is told that its slot is empty.
 cut() {
 	bridge=$(port_of "$1")
 	bind "$1" && use "$1" || return 1
 	{
 		ask state
-		# Slot Control: power and its indicator off.
-		control=$(($(capability "$bridge" 16) + 24))
-		put_word "$bridge" $control "$(byte "$bridge" $control)" $(($(byte "$bridge" $((control + 1))) | 7))
+		slot "$bridge" 8 OFF
 		within 60 told "event REQ"
 		ask state
 		ask reset
 		ask state
 		finish
 		within 60 absent "$PCI/$(bdf "$1")" && echo gone
-		# The slot is switched on again.
-		put_word "$bridge" $control "$(byte "$bridge" $control)" $(($(byte "$bridge" $((control + 1))) & ~6))
+		slot "$bridge" 0 ON
+	} >>"$log" 2>&1
+	again "$1" >>"$log" 2>&1
+}
+
+# vanish DEVICE: it goes, and the kernel does not know: it is closed, opened and unbound as if it were there.
+vanish() {
+	bridge=$(port_of "$1")
+	bind "$1" && use "$1" || return 1
+	{
+		ask state
+		slot "$bridge" 0 OFF
+		ask state
+		ask reset
+		ask state
+		finish
+		use "$1"
+		ask state
+		finish
+		unbind "$1"
+		echo 1 >"$PCI/$(bdf "$1")/remove"
+		slot "$bridge" 0 ON
 	} >>"$log" 2>&1
 	again "$1" >>"$log" 2>&1
 }
@@ -125,7 +151,7 @@ scene() {
 
 # one_set WHICH: everything.
 one_set() {
-	for what in errors unplug cut; do
+	for what in errors unplug cut vanish; do
 		t "$1-igb-$what" scene "$1" igb rp1 $what
 	done
 	for what in ${HOTPLUG_LONG:+errors} unplug cut; do
