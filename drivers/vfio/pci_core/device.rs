@@ -3,8 +3,7 @@
 //! Making a device known to VFIO, and taking it back.
 
 use crate::{
-    power,
-    sriov,
+    power, sriov,
     state::{
         Device,
         Trait, //

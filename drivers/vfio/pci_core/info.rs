@@ -3,8 +3,7 @@
 //! What a device tells of itself, and the interrupts that the user sets.
 
 use crate::{
-    config,
-    intrs,
+    config, intrs,
     state::{
         Device,
         Trait, //

@@ -16,11 +16,7 @@ use crate::{
         self,
         Set, //
     },
-    intrs,
-    ioeventfd,
-    memory,
-    power,
-    sriov,
+    intrs, ioeventfd, memory, power, sriov,
     state::{
         Device,
         Trait, //

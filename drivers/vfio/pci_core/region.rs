@@ -3,9 +3,7 @@
 //! The regions of a device: what there is, and reads and writes.
 
 use crate::{
-    config,
-    memory,
-    rdwr,
+    config, memory, rdwr,
     state::{
         Device,
         Trait, //

@@ -5,8 +5,7 @@
 //! Order: `dev_set->lock`, `memory_lock`, the kernel's device lock (which is only tried).
 
 use crate::{
-    memory,
-    power,
+    memory, power,
     state::{
         Device,
         Trait, //

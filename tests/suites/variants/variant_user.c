@@ -293,6 +293,11 @@ static void window(struct vfio_region_info info)
 	ASK(pread(user.device, data, 8, info.offset + info.size - 4), "read over the end");
 	memset(data, 0x33, sizeof(data));
 	ASK(pwrite(user.device, data, 4, info.offset + 4), "write");
+	ASK(pread(user.device, data, 16, info.offset), "read back");
+	hex("data", data, 16);
+	/* Memory that is shared with another machine keeps it. */
+	memset(data, 0, sizeof(data));
+	ASK(pwrite(user.device, data, 4, info.offset + 4), "write zeros");
 	map(info.size + PAGE, info.offset, MAP_SHARED);
 	map(PAGE, info.offset, MAP_PRIVATE);
 	at = map(info.size, info.offset, MAP_SHARED);

@@ -141,7 +141,8 @@ impl<S> PciCoreDevice<S> {
     /// Whether the user may map a BAR.
     #[inline]
     pub fn is_mappable(&self, bar: u32) -> bool {
-        self.mappable(bar).is_some_and(|byte| byte.load(Relaxed) != 0)
+        self.mappable(bar)
+            .is_some_and(|byte| byte.load(Relaxed) != 0)
     }
 
     /// Sets whether the user may map a BAR: when the device is opened, before the user has it.

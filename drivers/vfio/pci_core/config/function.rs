@@ -3,9 +3,7 @@
 //! What the emulation of configuration space has done to the device.
 
 use crate::{
-    intrs,
-    memory,
-    power,
+    intrs, memory, power,
     state::{
         Device,
         Trait, //
