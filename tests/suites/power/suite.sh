@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Devices that sleep, while nobody uses them and by their user's doing; virtual functions in use beside their physical
 # one, and the token that their users have to show. What the user (vfio_events) and sysfs see has to be the same on the C
-# modules and on the selected ones.
+# modules and on the selected ones. POWER_LONG=1: on more devices.
 
 OUT=/tmp/power
 mkdir -p $OUT
@@ -18,7 +18,14 @@ becomes() {
 	echo "$1 is $2, in $(cat "$PCI/$(bdf "$1")/power_state"), usage $(cat "$PCI/$(bdf "$1")/power/runtime_usage")"
 }
 
-# A word of configuration space, read by the host, who wakes the device up for that.
+# The host has the device awake.
+rouse() {
+	echo on >"$PCI/$(bdf "$1")/power/control"
+	becomes "$1" active
+	echo auto >"$PCI/$(bdf "$1")/power/control"
+}
+
+# A word of configuration space, read by the host, which wakes nobody up.
 look() {
 	echo "the host reads $(od -An -tx4 -N 4 "$PCI/$(bdf "$1")/config")"
 }
@@ -41,7 +48,7 @@ sleeps() {
 		becomes "$1" suspended
 		ask state
 		becomes "$1" suspended
-		look "$1"
+		rouse "$1"
 		becomes "$1" suspended
 		ask wake
 		becomes "$1" active
@@ -51,6 +58,8 @@ sleeps() {
 		ask doze
 		becomes "$1" suspended
 		look "$1"
+		becomes "$1" suspended
+		rouse "$1"
 		within 30 told "event WAKE"
 		becomes "$1" active
 		ask peek
@@ -228,7 +237,7 @@ scene() {
 }
 
 one_set() {
-	for dev in igb nvme e1000e; do
+	for dev in igb ${POWER_LONG:+nvme e1000e}; do
 		t "$1-sleeps-$dev" scene "$1" sleeps $dev
 	done
 	t "$1-stays_awake-igb" scene "$1" stays_awake igb

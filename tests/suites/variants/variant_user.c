@@ -3,6 +3,7 @@
  * Uses a device of vfio_test_variant.ko, and prints what it is answered:
  *
  *   variant_user calls DDDD:BB:DD.F [dwords]  all that driver and core do; BAR 0 is accessed in dwords only
+ *   variant_user claimed DDDD:BB:DD.F          what it is like if BAR 0 could not be had
  *   variant_user match DDDD:BB:DD.F NAME...   asks the device whether these are names of it
  *   variant_user open DDDD:BB:DD.F [NAME...]  opens the device, and again by these names
  *   variant_user log                          what the driver has noted
@@ -481,6 +482,39 @@ static void tokens(void)
 	tell(0, "a token");
 }
 
+/* BAR 0 is somebody else's. */
+static void claimed(void)
+{
+	struct vfio_device_ioeventfd request = {
+		.argsz = sizeof(request), .flags = VFIO_DEVICE_IOEVENTFD_32, .fd = eventfd(0, EFD_NONBLOCK),
+	};
+	struct {
+		struct vfio_device_feature feature;
+		struct vfio_device_feature_dma_buf dma_buf;
+		struct vfio_region_dma_range range;
+	} f = {
+		.feature.argsz = sizeof(f),
+		.feature.flags = VFIO_DEVICE_FEATURE_DMA_BUF | VFIO_DEVICE_FEATURE_GET,
+		.dma_buf.nr_ranges = 1,
+		.range.length = PAGE,
+	};
+	uint32_t value = 0;
+
+	set_command(PCI_COMMAND_MEMORY);
+	printf("flags %x\n", region(0)->flags);
+	ASK(pread(user.device, &value, 4, 8), "read");
+	ASK(pread(user.device, &value, 4, 1UL << 36), "read behind");
+	ASK(pwrite(user.device, &value, 4, 8), "write");
+	map(PAGE, 0, MAP_SHARED);
+	ASK(ioctl(user.device, VFIO_DEVICE_IOEVENTFD, &request), "eventfd that writes");
+	request.fd = -1;
+	ASK(ioctl(user.device, VFIO_DEVICE_IOEVENTFD, &request), "no eventfd that writes");
+	ASK(FD(ioctl(user.device, VFIO_DEVICE_FEATURE, &f)), "dma-buf");
+	ASK(pread(user.device, &value, 4, (uint64_t)VFIO_PCI_NUM_REGIONS << 40), "read the window");
+	CALL(VARIANT_IOREAD, NULL, 0, 8, 4, 1);
+	tell(1, "ioread32");
+}
+
 static void calls(bool dwords_only)
 {
 	struct vfio_device_info info = { .argsz = sizeof(info) };
@@ -538,6 +572,8 @@ int main(int argc, char **argv)
 	user = open_all(argv[2], VFIO_TYPE1_IOMMU);
 	if (!strcmp(what, "calls")) {
 		calls(argc > 3);
+	} else if (!strcmp(what, "claimed")) {
+		claimed();
 	} else if (!strcmp(what, "match")) {
 		for (int i = 3; i < argc; i++) {
 			CALL(VARIANT_MATCH, argv[i], 0);

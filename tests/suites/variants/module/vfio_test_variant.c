@@ -31,8 +31,13 @@ static int incomplete;
 module_param(incomplete, int, 0644);
 MODULE_PARM_DESC(incomplete, "Register with incomplete operations: 1 migration, 2 no flags for it, 3 logging");
 
+static bool claim;
+module_param(claim, bool, 0644);
+MODULE_PARM_DESC(claim, "Claim BAR 0 when binding, so that the core cannot");
+
 struct variant {
 	struct vfio_pci_core_device core;
+	bool claimed;
 	int window_bar;
 };
 
@@ -624,11 +629,14 @@ static int variant_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		variant->core.vdev.log_ops = &no_log_ops;
 		break;
 	}
+	variant->claimed = claim && !pci_request_region(pdev, 0, "vfio_test_variant");
 	ret = vfio_pci_core_register_device(&variant->core);
 	mutex_lock(&log_lock);
 	note("%s registers: %d\n", pci_name(pdev), ret);
 	mutex_unlock(&log_lock);
 	if (ret) {
+		if (variant->claimed)
+			pci_release_region(pdev, 0);
 		vfio_put_device(&variant->core.vdev);
 		return ret;
 	}
@@ -642,6 +650,8 @@ static void variant_remove(struct pci_dev *pdev)
 
 	vfio_pci_core_unregister_device(core);
 	dump(core, "unregistered", true);
+	if (to_variant(core)->claimed)
+		pci_release_region(pdev, 0);
 	vfio_put_device(&core->vdev);
 }
 
