@@ -220,8 +220,8 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "type1", "tables", "abi", "variants", "errors", "kselftest"),
-            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "emulated-long", "type1-long"),
+            + ("igd", "power", "type1", "tables", "abi", "variants", "errors", "kselftest"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power-long", "emulated-long", "type1-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -273,8 +273,9 @@ MACHINES = {
             qemu="qemu-system-x86_64",
             args=VTD + ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
             cmdline=VTD_CMDLINE,
-            devices=tuple(d for d in PC_DEVICES if d.name == "igb"),
+            devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme")),
             suites=("hotplug",),
+            long_suites=("hotplug-long",),
             memory="2G",
         ),
         Machine(
