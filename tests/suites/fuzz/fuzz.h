@@ -43,6 +43,7 @@ struct script {
 
 static struct transcript {
 	volatile size_t length;
+	volatile bool written; /* a region of a device was */
 	char text[TEXT];
 } *transcript;
 
@@ -103,18 +104,21 @@ enum {
 };
 
 static int slots[SLOTS];
+static unsigned target_of[SLOTS]; /* whose device it is */
 
 /* Puts what a call returned into a slot; notes it as "fd", for the number says nothing. */
-static inline void keep(unsigned slot, long fd)
+static inline void keep(unsigned slot, long fd, unsigned target)
 {
+	slot %= SLOTS;
 	if (fd < 0) {
 		note(" %s", error_name(errno));
 		return;
 	}
 	note(" fd");
-	if (slots[slot % SLOTS] >= 0)
-		close(slots[slot % SLOTS]);
-	slots[slot % SLOTS] = fd;
+	if (slots[slot] >= 0)
+		close(slots[slot]);
+	slots[slot] = fd;
+	target_of[slot] = target;
 }
 
 static inline int slot(uint64_t number)

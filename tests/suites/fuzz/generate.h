@@ -133,13 +133,8 @@ static void burst_irqs(void)
 		EMIT(EVENTS);
 	else if (chance(6))
 		EMIT(SIGNAL, below(4), chance(8) ? odd_number() : 1);
-	if (targets[0].id == EDU && chance(5)) {
-		/* Its interrupt is raised, and served. */
-		EMIT(REGION_WRITE, DEVICES, 0, 0x60, 4, 0, 1 + below(3));
-		if (!chance(4))
-			EMIT(EVENTS);
-		EMIT(REGION_WRITE, DEVICES, 0, 0x64, 4, 0, 0xff);
-	}
+	if (targets[0].id == EDU && chance(5))
+		EMIT(EDU_IRQ, DEVICES, below(2));
 }
 
 static uint64_t config_offset(const struct target *t)

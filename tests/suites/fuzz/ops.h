@@ -17,7 +17,7 @@
 	op(FOPS, fops) op(SET_CONTAINER, set_container) op(UNSET_CONTAINER, unset_container) op(GROUP_STATUS, group_status) \
 	op(GET_DEVICE, get_device) op(EXTENSION, extension) op(SET_IOMMU, set_iommu) op(IOMMU_INFO, iommu_info) op(MAP, map) \
 	op(UNMAP, unmap) op(DIRTY, dirty) op(LOCKED, locked) op(DEVICE_INFO, device_info) op(REGION_INFO, region_info) \
-	op(IRQ_INFO, irq_info) op(SET_IRQS, set_irqs) op(EVENTS, events) op(SIGNAL, signal) op(RESET, reset) \
+	op(IRQ_INFO, irq_info) op(SET_IRQS, set_irqs) op(EVENTS, events) op(SIGNAL, signal) op(EDU_IRQ, edu_irq) op(RESET, reset) \
 	op(HOT_INFO, hot_info) op(HOT_RESET, hot_reset) op(IOEVENTFD, ioeventfd) op(FEATURE, feature) op(DMA_BUF, dma_buf) \
 	op(CONFIG_READ, config_read) op(CONFIG_WRITE, config_write) op(REGION_READ, region_read) \
 	op(REGION_WRITE, region_write) op(MMAP, mmap) op(MUNMAP, munmap) op(TOUCH, touch) op(MTRICK, mtrick) \

@@ -18,10 +18,11 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#define EPISODE 300 /* steps, or a few more */
+#define EPISODE 500 /* steps, or a few more */
 #define SWAP "/vm/suite/swap.sh"
 
 static const char *folder = "/tmp/fuzz";
+static bool fresh = true; /* the modules were loaded since the last episode */
 
 /* --- one episode -------------------------------------------------------------------------------------------------- */
 
@@ -75,6 +76,7 @@ static void episode_process(const struct script *script)
 	sigaction(SIGSEGV, &act, NULL);
 	for (unsigned i = 0; i < SLOTS; i++)
 		slots[i] = i >= OUTPUTS && i < BUFFERS ? eventfd(0, EFD_NONBLOCK) : -1;
+	unsettled = true;
 	settle();
 	run_steps(script, 0, script->count, 0);
 	_exit(0);
@@ -121,8 +123,9 @@ static void put_back(bool tell)
 		if (tell)
 			note("\n");
 	}
-	for (unsigned i = 0; i < target_count; i++)
+	for (unsigned i = 0; i < target_count && transcript->written; i++)
 		scrub(&targets[i]);
+	transcript->written = false;
 }
 
 /* Runs a script; what it was answered is in the transcript. */
@@ -131,8 +134,11 @@ static void run_episode(const struct script *script)
 	int status;
 	pid_t pid;
 
-	transcript->length = 0;
-	put_back(false);
+	if (fresh) {
+		transcript->written = true;
+		put_back(false);
+		fresh = false;
+	}
 	transcript->length = 0;
 	pid = fork();
 	if (!pid)
@@ -162,6 +168,7 @@ static unsigned become_worker(const char *worker)
 		share = atoi(part + 1);
 	}
 	target_count = 0;
+	fresh = true;
 	for (part = strtok_r(text, ",", &save); part && target_count < 2; part = strtok_r(NULL, ",", &save)) {
 		struct target *t = &targets[target_count++];
 
@@ -209,8 +216,12 @@ static void run_worker(const char *dir, unsigned number, const char *worker, uin
 	if (!file)
 		fail("%s", path);
 	for (unsigned episode = 0; done < steps * share / 100; episode++) {
+		time_t start = time(NULL);
+
 		generate(&script, seed, number, episode, EPISODE);
 		run_episode(&script);
+		if (time(NULL) - start > 20)
+			printf("worker %u, episode %u took %ld s\n", number, episode, (long)(time(NULL) - start));
 		fprintf(file, "== %u %u\n%s", number, episode, transcript->text);
 		fflush(file);
 		done += script.count;
@@ -241,11 +252,13 @@ static int run(const char *dir, uint64_t seed, unsigned long steps, char **worke
 
 static void swap(const char *which)
 {
-	char command[64];
+	char command[128];
 
-	snprintf(command, sizeof(command), "sh " SWAP " %s >/dev/null 2>&1", which);
+	snprintf(command, sizeof(command), "sh " SWAP " %s %s %s >/dev/null 2>&1", which, targets[0].bdf,
+		 target_count > 1 ? targets[1].bdf : "");
 	if (system(command))
 		fail("the modules cannot be exchanged (%s)", which);
+	fresh = true;
 }
 
 /* Runs scripts on one set of modules; the transcripts are to be freed. */
