@@ -44,6 +44,7 @@ struct script {
 static struct transcript {
 	volatile size_t length;
 	volatile bool written; /* a region of a device was */
+	volatile bool compatible; /* a group has an iommufd for a container */
 	char text[TEXT];
 } *transcript;
 

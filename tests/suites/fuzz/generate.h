@@ -12,6 +12,7 @@
 
 static struct script *out;
 static bool dirty_episode; /* dirty pages are tracked; see `iova` */
+static bool node_episode; /* devices are used by their own nodes, where there are any */
 
 static void emit(enum op op, const uint64_t *args, unsigned count)
 {
@@ -49,9 +50,9 @@ static uint64_t pick(unsigned first, unsigned count)
 	return first + below(chance(3) ? count : 1);
 }
 
-static uint64_t container(void) { return pick(CONTAINERS, 2); }
+static uint64_t container(void) { return node_episode && chance(3) ? pick(IOMMUFDS, 2) : pick(CONTAINERS, 2); }
 static uint64_t group(void) { return pick(GROUPS, target_count); }
-static uint64_t device(void) { return pick(DEVICES, 4); }
+static uint64_t device(void) { return node_episode && !chance(4) ? pick(NODES, 2) : pick(DEVICES, 4); }
 
 static uint64_t placing(void)
 {
@@ -78,6 +79,14 @@ static void burst_open(void)
 	unsigned which = chance(4) ? below(target_count) : 0;
 	uint64_t type = chance(3) ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU;
 
+	if (node_episode && !chance(4)) {
+		EMIT(OPEN_IOMMUFD, IOMMUFDS);
+		EMIT(OPEN_NODE, NODES, which);
+		EMIT(BIND, NODES, IOMMUFDS, sizeof(struct vfio_device_bind_iommufd));
+		EMIT(IOAS_ALLOC, IOMMUFDS);
+		EMIT(ATTACH, NODES, 2, sizeof(struct vfio_device_attach_iommufd_pt));
+		return;
+	}
 	EMIT(OPEN_CONTAINER, CONTAINERS);
 	EMIT(OPEN_GROUP, GROUPS + which, which, 0);
 	EMIT(SET_CONTAINER, GROUPS + which, CONTAINERS, 0);
@@ -416,10 +425,46 @@ static void burst_fops(void)
 	EMIT(FOPS, below(SLOTS), below(12), chance(2) ? odd_number() : (below(10) << 40) + below(8192), below(5));
 }
 
+static uint64_t iommufd(void) { return pick(IOMMUFDS, 2); }
+
+static void burst_nodes(void)
+{
+	uint64_t id = chance(3) ? below(12) : 2, pasid = chance(8) ? odd_number() & INT32_MAX : 0, flags = chance(8) ? below(8) : 0;
+	/* If the answer to a PASID cannot be written, C detaches the device; it takes some beyond INT_MAX for attached. */
+	uint64_t where = flags & VFIO_DEVICE_ATTACH_PASID ? PLAIN : placing();
+
+	if (!node_episode)
+		return;
+	switch (below(16)) {
+	case 0: EMIT(OPEN_NODE, NODES + below(3), below(target_count), chance(10)); break;
+	case 1: EMIT(OPEN_IOMMUFD, IOMMUFDS + below(2)); break;
+	case 2:
+	case 3: EMIT(BIND, device(), iommufd(), argsz(sizeof(struct vfio_device_bind_iommufd)), placing(), flags); break;
+	case 4:
+	case 5: EMIT(ATTACH, device(), id, argsz(chance(3) ? 20 : 16), where, flags, pasid); break;
+	case 6: EMIT(DETACH, device(), argsz(chance(3) ? 12 : 8), placing(), flags, pasid); break;
+	case 7: EMIT(IOAS_ALLOC, iommufd(), chance(10)); break;
+	case 8:
+	case 9: EMIT(IOAS_MAP, iommufd(), id, vaddr(), iova(), dma_size(), chance(4) ? below(16) : 7); break;
+	case 10: EMIT(IOAS_UNMAP, iommufd(), id, chance(4) ? 0 : iova(), chance(4) ? ~0ULL : dma_size()); break;
+	case 11: EMIT(DESTROY, iommufd(), below(12)); break;
+	case 12: EMIT(HWPT_ALLOC, iommufd(), chance(3) ? below(12) : 1, id, chance(3) ? below(16) : 0); break;
+	case 13: EMIT(VFIO_IOAS, iommufd(), below(4), id); break;
+	case 14: EMIT(CLOSE, chance(2) ? pick(NODES, 3) : iommufd()); break;
+	default:
+		if (chance(2))
+			EMIT(SET_CONTAINER, group(), iommufd(), placing());
+		else
+			EMIT(IOAS_MAP_FILE, iommufd(), id, BUFFERS + below(2), iova(), dma_size(), 7, below(4) * PAGE);
+		break;
+	}
+}
+
 static const struct {
 	void (*burst)(void);
 	unsigned weight;
 } subjects[] = {
+	{ burst_nodes, 5 },
 	{ burst_infos, 4 }, { burst_irqs, 5 }, { burst_config, 6 }, { burst_regions, 4 }, { burst_maps, 5 }, { burst_dma, 5 },
 	{ burst_resets, 2 }, { burst_features, 3 }, { burst_ioeventfds, 2 }, { burst_life, 4 }, { burst_raw, 2 }, { burst_fops, 1 },
 };
@@ -454,6 +499,7 @@ static void generate(struct script *script, uint64_t seed, unsigned worker, unsi
 	out->count = 0;
 	dirty_episode = chance(5);
 	may_unbind = chance(8);
+	node_episode = !access("/dev/iommu", F_OK) && !chance(3);
 	if (!chance(8))
 		burst_open();
 	while (out->count < steps) {

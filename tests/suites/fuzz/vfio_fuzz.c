@@ -140,6 +140,7 @@ static void run_episode(const struct script *script)
 		fresh = false;
 	}
 	transcript->length = 0;
+	transcript->compatible = false;
 	pid = fork();
 	if (!pid)
 		episode_process(script);

@@ -101,6 +101,14 @@ SUITES = {
         Suite("variants", "a C variant driver of vfio-pci on our modules", 300, cmdline=SLUB),
         Suite("fuzz", "random steps on the C modules and on ours: the same answers", 900, cmdline=SLUB),
         Suite(
+            "fuzz-iommufd",
+            "the same with devices' own nodes and iommufd",
+            900,
+            script="fuzz",
+            environment=(("FUZZ_STEPS", "20000"),),
+            cmdline=SLUB,
+        ),
+        Suite(
             "fuzz-long",
             "the same with a million steps from another seed",
             7200,
