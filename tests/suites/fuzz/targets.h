@@ -19,7 +19,6 @@ struct target {
 	unsigned writable; /* BARs that may be written: nothing comes of it but contents */
 	bool slow; /* a reset takes a tenth of a second */
 	uint8_t baseline[4096];
-	bool has_baseline;
 };
 
 #define EDU 0x11e81234
@@ -112,15 +111,29 @@ static inline void find_target(struct target *t, const char *bdf)
 	t->slow = t->id != IVSHMEM && strncmp(bdf, "0000:00", 7);
 }
 
+/* Whether it may sleep; if not it is awake when this returns. */
+static inline void may_sleep(const struct target *t, bool yes)
+{
+	const char *word = yes ? "auto" : "on";
+	int fd = open_sysfs(t, "power/control", O_WRONLY);
+
+	(void)!write(fd, word, strlen(word));
+	close(fd);
+}
+
 /* Where configuration space is not as it was found: notes it, and makes it so. */
 static inline void restore_config(struct target *t, bool tell)
 {
 	uint8_t now[4096] = {};
-	unsigned size = read_config(t, now);
+	unsigned size;
 	int fd;
 
-	if (!t->has_baseline || !memcmp(now, t->baseline, size))
+	may_sleep(t, false);
+	size = read_config(t, now);
+	if (!memcmp(now, t->baseline, size)) {
+		may_sleep(t, true);
 		return;
+	}
 	fd = open_sysfs(t, "config", O_WRONLY);
 	for (unsigned at = 0; at < size; at++) {
 		if (now[at] == t->baseline[at])
@@ -132,6 +145,7 @@ static inline void restore_config(struct target *t, bool tell)
 			(void)!pwrite(fd, t->baseline + at, 1, at);
 	}
 	close(fd);
+	may_sleep(t, true);
 }
 
 /* Registers and memory that no reset clears. Uses VFIO, which at that point nobody else does. */
