@@ -220,8 +220,9 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "power", "type1", "tables", "abi", "variants", "errors", "kselftest"),
-            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power-long", "emulated-long", "type1-long"),
+            + ("igd", "power", "type1", "tables", "abi", "variants", "errors", "fuzz", "kselftest"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power-long", "emulated-long", "type1-long")
+            + ("fuzz-long",),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -232,7 +233,7 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("iommufd", "kselftest-iommufd"),
+            suites=("iommufd", "fuzz-iommufd", "kselftest-iommufd"),
             long_suites=("smoke", "kselftest-long", "core"),
             modules=HOST_DRIVERS,
             kernel="iommufd",

@@ -123,6 +123,23 @@ SUITES = {
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
         Suite("vga", "VGA memory and ports, ROMs, BARs of ports: the same as on the C modules", 300, cmdline=SLUB),
         Suite("variants", "C variant drivers of vfio-pci; one calls all that the core exports, the same as on the C core", 600, cmdline=SLUB),
+        Suite("fuzz", "random steps on the C modules and on ours: the same answers", 900, cmdline=SLUB),
+        Suite(
+            "fuzz-iommufd",
+            "the same with devices' own nodes and iommufd",
+            900,
+            script="fuzz",
+            environment=(("FUZZ_STEPS", "20000"),),
+            cmdline=SLUB,
+        ),
+        Suite(
+            "fuzz-long",
+            "the same with a million steps from another seed",
+            7200,
+            script="fuzz",
+            environment=(("FUZZ_SEED", "2"), ("FUZZ_STEPS", "1000000")),
+            cmdline=SLUB,
+        ),
         Suite(
             "emulated",
             "mediated and emulated devices, C drivers above our modules; answers the same as on the C ones",
