@@ -138,7 +138,7 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "type1", "tables", "abi", "variants", "errors", "kselftest"),
+            + ("igd", "type1", "tables", "abi", "variants", "unwind", "errors", "kselftest"),
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "emulated-long", "type1-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
@@ -242,7 +242,7 @@ MACHINES = {
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
             suites=("smoke", "lifecycle", "pci"),
-            long_suites=("core", "diag", "kselftest", "iommufd", "errors", "pci-long"),
+            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
             modules=HOST_DRIVERS,
