@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Loading and unloading the modules, binding and unbinding devices, and what root reads and writes in sysfs, with failures.
- * usage: faults_driver modules DIRECTORY | bind BDF HOST-DRIVER | sriov BDF
+ * usage: faults_driver modules DIRECTORY | bind BDF | sriov BDF
  */
 #include "faults.h"
 
 #include <sys/syscall.h>
 
-static const char *bdf, *host_driver;
+static const char *bdf;
 
 /* --- modules --- */
 
@@ -84,25 +84,9 @@ static void all_modules(void)
 
 /* --- binding --- */
 
-static bool is_bound(const char *driver)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/%s", driver, bdf);
-	return !access(path, F_OK);
-}
-
-static long bind_by(const char *driver)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/bind", driver);
-	return put_text(path, bdf) ? 0 : -1;
-}
-
 static long bind_it(void)
 {
-	return bind_by("vfio-pci");
+	return put_text("/sys/bus/pci/drivers/vfio-pci/bind", bdf) ? 0 : -1;
 }
 
 static bool bound(void)
@@ -118,15 +102,6 @@ static long unbind_it(void)
 static void unbound(long result)
 {
 	unbind_it();
-}
-
-/* The device is given back to its host driver each time. */
-static void unbound_and_given_back(long result)
-{
-	unbind_it();
-	if (bind_by(host_driver) || !is_bound(host_driver))
-		fail("binding to %s", host_driver);
-	put_text("/sys/bus/pci/devices/unbind", bdf);
 }
 
 static void set_override(const char *text)
@@ -231,12 +206,6 @@ static void binding(void)
 	snprintf(id, sizeof(id), "%04x %04x", vendor, device);
 	OPERATION("new-id", .run = add_id, .undo = id_removed);
 	OPERATION("remove-id", .ready = id_added, .run = remove_id, .undo = id_gone);
-	if (strcmp(host_driver, "-")) {
-		set_override("vfio-pci");
-		bind_it();
-		unbound_and_given_back(0);
-		set_override("\n");
-	}
 }
 
 /* --- functions of a device --- */
@@ -293,20 +262,11 @@ static void closed(long result)
 	close_all(&u);
 }
 
-static long get_with_token(void)
-{
-	char name[128];
-
-	snprintf(name, sizeof(name), "%s vf_token=01020300-0000-0000-0000-000000000000", bdf);
-	return ioctl(u.group, VFIO_GROUP_GET_DEVICE_FD, name);
-}
-
 static void functions_of(void)
 {
 	OPERATION("make-functions", .run = make_functions, .undo = functions_removed);
 	OPERATION("remove-functions", .ready = functions_made, .run = remove_functions);
 	OPERATION("set-token", .ready = opened, .run = set_token, .undo = closed);
-	(void)get_with_token;
 }
 
 int main(int argc, char **argv)
@@ -320,11 +280,9 @@ int main(int argc, char **argv)
 		return !!failures;
 	}
 	bdf = watched_devices[0] = argv[2];
-	if (!strcmp(argv[1], "bind")) {
-		host_driver = argv[3];
+	if (!strcmp(argv[1], "bind"))
 		binding();
-	} else {
+	else
 		functions_of();
-	}
 	return !!failures;
 }

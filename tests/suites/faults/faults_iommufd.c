@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Devices by their own nodes and iommufd, and iommufd as a container, with failures. usage: faults_iommufd BDF
+ * Devices by their own nodes and iommufd, and iommufd as a container, with failures. usage: faults_iommufd all BDF
  * The device is bound to vfio-pci and alone in its group.
  */
 #include "faults.h"
@@ -172,10 +172,10 @@ static long close_device(void)
 
 int main(int argc, char **argv)
 {
-	if (argc != 2)
+	if (argc != 3)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	watched_devices[0] = bdf = argv[1];
+	watched_devices[0] = bdf = argv[2];
 	OPERATION("open-node", .run = open_the_node, .undo = close_result);
 	OPERATION("bind", .ready = opened, .run = bind_it, .undo = put_all);
 	OPERATION("attach", .ready = bound, .run = attach, .undo = put_all);

@@ -25,16 +25,49 @@ arm() {
 	echo "# ACPI: ${first} .. ${last}"
 }
 
+# on NAME SECTION...: a program for the devices that are named.
+faults() {
+	program=faults_$1
+	section=$2
+	shift 2
+	# shellcheck disable=SC2046
+	$program "$section" $(for device in "$@"; do bdf "$device"; done)
+}
+
+# functions: of igb, whose VFs are left to nobody.
+functions() {
+	echo 0 >"$PCI/$(bdf igb)/sriov_drivers_autoprobe"
+	faults driver sriov igb
+}
+
 ktap_begin
 t arm arm
+# The modules are loaded from the start: what is there only once is not part of a comparison.
+modprobe -a $(cat /vm/needed)
+t modules faults_driver modules /vm/"$(selected vfio)"
+export VFIO_PARAMS_vfio_pci=enable_sriov=1
 t load vfio_load
-for device in edu-port igb; do
+t bind-edu faults driver bind edu
+for device in edu edu-port igb; do
 	t bind-$device bind $device
 done
-t core faults_container core "$(bdf edu-port)" "$(bdf igb)"
-t type1 faults_container type1 "$(bdf igb)" "$(bdf edu-port)"
-for device in edu-port igb; do
+t type1 faults container type1 edu edu-port
+for section in info irqs access features resets; do
+	t $section-igb faults device $section igb
+done
+t irqs-edu-port faults device irqs edu-port
+t resets-edu-port faults device resets edu-port
+if [ -e /dev/iommu ]; then
+	t iommufd faults iommufd all igb
+fi
+t functions-igb functions
+t core faults container core edu edu-port
+for device in edu edu-port igb; do
 	t unbind-$device unbind $device
 done
+# The host's driver takes the device again: nothing owns its DMA any more.
+modprobe igb
+t host-driver bind igb igb
+unbind igb
 t unload vfio_unload
 ktap_end
