@@ -42,12 +42,9 @@ functions() {
 
 ktap_begin
 t arm arm
-# The modules are loaded from the start: what is there only once is not part of a comparison.
 modprobe -a $(cat /vm/needed)
-t modules faults_driver modules /vm/"$(selected vfio)"
 export VFIO_PARAMS_vfio_pci=enable_sriov=1
 t load vfio_load
-t bind-edu faults driver bind edu
 for device in edu edu-port igb; do
 	t bind-$device bind $device
 done
@@ -65,9 +62,11 @@ t core faults container core edu edu-port
 for device in edu edu-port igb; do
 	t unbind-$device unbind $device
 done
+t bind faults driver bind edu
 # The host's driver takes the device again: nothing owns its DMA any more.
 modprobe igb
 t host-driver bind igb igb
 unbind igb
 t unload vfio_unload
+t modules faults_driver modules /vm/"$(selected vfio)"
 ktap_end

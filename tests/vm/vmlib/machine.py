@@ -241,7 +241,7 @@ MACHINES = {
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
-            suites=("smoke", "lifecycle", "pci"),
+            suites=("smoke", "kunit", "lifecycle", "pci"),
             long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,

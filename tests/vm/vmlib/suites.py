@@ -157,6 +157,7 @@ SUITES = {
             cmdline=SLUB,
         ),
         Suite("faults", "each allocation and user copy of each operation fails once: unwound, and works afterwards", 900),
+        Suite("kunit", "the library crates under KUnit", 120, cmdline="kunit.enable=1 kunit.autorun=1"),
         Suite(
             "unwind",
             "bad pages, limits, broken arguments, signals, no memory: what fails half-way leaves nothing",
