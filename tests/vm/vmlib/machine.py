@@ -220,7 +220,7 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "power", "type1", "tables", "abi", "variants", "errors", "fuzz", "kselftest"),
+            + ("igd", "power", "type1", "tables", "abi", "variants", "unwind", "errors", "fuzz", "kselftest"),
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power-long", "emulated-long", "type1-long")
             + ("fuzz-long",),
             modules=HOST_DRIVERS + ("mdev",),
@@ -385,8 +385,8 @@ MACHINES = {
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
-            suites=("smoke", "lifecycle", "pci"),
-            long_suites=("core", "diag", "kselftest", "iommufd", "errors", "pci-long"),
+            suites=("smoke", "kunit", "lifecycle", "pci"),
+            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
             modules=HOST_DRIVERS,

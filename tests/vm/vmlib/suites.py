@@ -198,6 +198,16 @@ SUITES = {
             environment=(("IOMMUFD_NOIOMMU", "1"),),
             cmdline=SLUB,
         ),
+        Suite("faults", "each allocation and user copy of each operation fails once: unwound, and works afterwards", 900),
+        Suite("kunit", "the library crates under KUnit", 120, cmdline="kunit.enable=1 kunit.autorun=1"),
+        Suite(
+            "unwind",
+            "bad pages, limits, broken arguments, signals, no memory: what fails half-way leaves nothing",
+            600,
+            # What the kernel shows when it kills for want of memory in a cgroup.
+            allowed="Call Trace",
+            cmdline=SLUB,
+        ),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
