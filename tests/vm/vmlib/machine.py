@@ -138,8 +138,9 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "type1", "tables", "abi", "variants", "errors", "kselftest"),
-            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "emulated-long", "type1-long"),
+            + ("igd", "type1", "type1-steps", "tables", "abi", "variants", "errors", "kselftest"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "emulated-long", "type1-long")
+            + ("type1-steps-long",),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(

@@ -41,6 +41,9 @@ IGB_FAULTS = FAULT.format("0000:01:00.0")
 # samples/edu has the IOMMU block a DMA after unmap, both ways.
 EDU_FAULTS = FAULT.format("0000:(00:02|08:00).0")
 
+# C says each time that a limit is exceeded: the log must have room for more than that.
+STEPS_LOG = "log_buf_len=16M loglevel=4 clearcpuid=erms,fsrm"
+
 SUITES = {
     s.name: s
     for s in (
@@ -128,6 +131,23 @@ SUITES = {
             script="type1",
             allowed=EDU_FAULTS,
             cmdline=SLUB,
+        ),
+        Suite(
+            "type1-steps",
+            "random steps on containers by several processes: the same as on the C modules; what differs is made short",
+            600,
+            allowed=EDU_FAULTS,
+            environment=(("STEPS_SCRIPTS", "10"), ("STEPS_COUNT", "2000")),
+            cmdline=f"{SLUB} {STEPS_LOG}",
+        ),
+        Suite(
+            "type1-steps-long",
+            "the same, 1,000,000 steps",
+            10800,
+            script="type1-steps",
+            allowed=EDU_FAULTS,
+            environment=(("STEPS_SCRIPTS", "400"), ("STEPS_SLICE", "20"), ("STEPS_COUNT", "2500"), ("STEPS_SEED", "1000")),
+            cmdline=STEPS_LOG,
         ),
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, allowed=EDU_FAULTS, cmdline=SLUB),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
