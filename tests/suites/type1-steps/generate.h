@@ -131,8 +131,12 @@ static void generate_map(struct step *s)
 		iova = odd_address();
 	if (one_in(60))
 		size = odd_size();
-	if (one_in(60))
+	if (one_in(60)) {
 		vaddr = FROM(0, 8, PAGE, 1ull << 50, -1ull << 47, -PAGE, 0x7ffffffff000) + (one_in(4) ? below(PAGE) : 0);
+		/* The program itself is not as far away, and not the same each time. */
+		if (size > MIB)
+			size = MIB;
+	}
 	*s = (struct step){ s->who, MAP, { FROM(1, 2, 3, 3, 3, 3, 3, 3), iova, vaddr, size, sizeof(struct vfio_iommu_type1_dma_map) } };
 	if (one_in(50))
 		s->a[0] = below(16);
@@ -224,6 +228,8 @@ static void generate_unmap(struct step *s)
 		s->a[0] = below(9);
 	if (one_in(100))
 		s->a[6] = below(60);
+	if (one_in(80))
+		s->a[5] = READ_ONLY_ARGUMENT;
 }
 
 static void generate_dirty(struct step *s)
@@ -260,7 +266,7 @@ static void generate_emulated(struct step *s)
 {
 	static const enum op which[] = { PIN, PIN, PIN, UNPIN, UNPIN, RW, RW, NOTIFIED };
 	struct map *m = any_map();
-	uint64_t iova = m && !one_in(12) ? m->iova + below(m->size / PAGE) * PAGE : odd_address();
+	uint64_t iova = m && !one_in(12) ? m->iova + below(m->size > 8 * MIB ? 2048 : m->size / PAGE) * PAGE : odd_address();
 
 	s->op = which[below(ARRAY_SIZE(which))];
 	s->a[0] = s->op == RW ? iova + below(PAGE) : iova & -PAGE;

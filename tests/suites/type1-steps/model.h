@@ -187,13 +187,16 @@ static void model_unmap(const struct step *s, const struct answer *answer)
 		else
 			model.maps[i--] = model.maps[--model.count];
 	}
-	if (bytes != answer->value)
+	if (!answer->ret && bytes != answer->value && s->a[5] != READ_ONLY_ARGUMENT)
 		model.lost = true;
 }
 
 /* Takes note of an answer. */
 static void model_learns(const struct step *s, const struct answer *answer)
 {
+	/* It is done, but cannot be told. */
+	if (s->op == UNMAP && s->a[5] == READ_ONLY_ARGUMENT && answer->error == EFAULT)
+		model_unmap(s, answer);
 	if (answer->ret < 0)
 		return;
 	switch (s->op) {

@@ -31,7 +31,8 @@ enum op {
 	OPS
 };
 
-enum where { GOOD, BAD, KERNEL };
+/* READ_ONLY_ARGUMENT: the bitmap is good, but the answer cannot be written. */
+enum where { GOOD, BAD, KERNEL, READ_ONLY_ARGUMENT };
 enum param { DMA_ENTRY_LIMIT, DISABLE_HUGEPAGES, ALLOW_UNSAFE };
 
 #define ARGS 7

@@ -44,6 +44,16 @@ nothing_pinned() {
 	awk '/foll_pin_acquired/ { a = $2 } /foll_pin_released/ { r = $2 } END { exit a != r }' /proc/vmstat
 }
 
+# The script that differs once more on both.
+again() {
+	read -r seed count <$ANSWERS.differs
+	for which in c ours; do
+		use $which || return 1
+		type1_steps show "$seed" "$count" >/tmp/again.$which
+	done
+	diff -U 8 /tmp/again.c /tmp/again.ours | sed 1,2d | head -40
+}
+
 # Only if an answer differs: what is short enough to be understood.
 shrink() {
 	type1_steps shrink $ANSWERS.script "sh /vm/suite/use.sh"
@@ -56,7 +66,10 @@ t domains same_domains
 t steps steps
 if [ -e $ANSWERS.script ]; then
 	echo "# one script of those that differ:"
-	STEPS_WORLD=$(world) shrink
+	STEPS_WORLD=$(world)
+	export STEPS_WORLD
+	again
+	shrink
 fi
 t unload unuse
 t nothing-pinned nothing_pinned

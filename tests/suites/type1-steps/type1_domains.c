@@ -9,10 +9,13 @@
 #include "../transcript.h"
 #include "../emulated/emulated.h"
 
-#define KINDS 6
+/* Those after USABLE cannot be used with most others, or not at all. */
+#define KINDS 9
+#define USABLE 6
 
 static const char *names[KINDS] = {
 	NULL, "vfio-test-iommu.0", "vfio-test-iommu.1", "vfio-test-iommu.2", "vfio-test-iommu.3", "vfio-test-iommu.4",
+	"vfio-test-iommu.5", "vfio-test-iommu.6", "vfio-test-iommu.7",
 };
 
 static int container, group[KINDS];
@@ -148,7 +151,7 @@ static void everybody(void)
 		if (map(container, 0x100000 + i * 0x10000, ram + i * 0x10000, (i % 16 + 1) * PAGE, i % 3 + 1))
 			printf("  map %d failed\n", i);
 	state("map 4 MiB", map(container, 0x40000000, ram, 4 << 20, 3));
-	for (int k = 1; k < KINDS; k++) {
+	for (int k = 1; k < USABLE; k++) {
 		state("join", join(k));
 		info("");
 	}
@@ -159,14 +162,14 @@ static void everybody(void)
 	state("validate", map(container, 0x40000000, ram + (4 << 20), 4 << 20, VFIO_DMA_MAP_FLAG_VADDR));
 	state("join", join(3));
 	state("map", map(container, 0x50000000, ram, 4 << 20, 3));
-	for (int k = 0; k < KINDS; k += 2)
+	for (int k = 0; k < USABLE; k += 2)
 		state("leave", leave(k));
 	info("of the others");
 	state("unmap", unmap(container, 0x40000000, 4 << 20, 0));
-	for (int k = 0; k < KINDS; k += 2)
+	for (int k = 0; k < USABLE; k += 2)
 		state("join", join(k));
 	state("unmap all", unmap(container, 0, 0, VFIO_DMA_UNMAP_FLAG_ALL));
-	for (int k = 0; k < KINDS; k++)
+	for (int k = 0; k < USABLE; k++)
 		state("leave", leave(k));
 }
 
@@ -209,14 +212,89 @@ static void failures(void)
 		param("vfio_test_iommu", "fail_attach", i);
 		ret = join(2);
 		param("vfio_test_iommu", "fail_attach", 0);
-		printf("  attachment %d fails: %lld\n", i, (long long)ret);
+		if (ret && ret != -ENOMEM)
+			state("a join failed", ret);
 		if (!ret)
 			leave(2);
 	}
+	info("of those that stayed");
+	state("joined", join(2));
+	state("leave", leave(2));
 	state("unmap all", unmap(container, 0, 0, VFIO_DMA_UNMAP_FLAG_ALL));
 	leave(4);
 	leave(3);
 	state("leave", leave(1));
+}
+
+/* Together two of them leave no address to be mapped, or one does by itself. */
+static void nothing_left(void)
+{
+	printf("no address in common\n");
+	state("begin", begin(3));
+	state("join", join(6));
+	state("join", join(7));
+	info("after");
+	state("leave", leave(3));
+	state("begin with nothing", begin(7));
+	state("leave", leave(7));
+	state("begin", begin(6));
+	info("of the other");
+	state("leave", leave(6));
+}
+
+/* A group that leaves a domain which stays: its reserved addresses may be mapped again, unless they are the first ones. */
+static void shared_domain(void)
+{
+	printf("groups that share a domain\n");
+	state("begin", begin(1));
+	state("join", join(8));
+	info("of both");
+	state("map where it is reserved", map(container, 0, ram, PAGE, 3));
+	state("leave", leave(8));
+	info("of the one that is left");
+	state("join", join(8));
+	state("leave", leave(1));
+	info("of the other one");
+	state("leave", leave(8));
+	begin(1);
+	state("map there", map(container, 0, ram, PAGE, 3));
+	state("join", join(8));
+	info("after");
+	state("leave", leave(1));
+}
+
+static void doorbells(void)
+{
+	const char *path = "/sys/module/vfio_test_iommu/parameters/msi_cookies";
+
+	printf("doorbells %ld\n", number_in(path, ""));
+	begin(1);
+	leave(1);
+	printf("  without %ld\n", number_in(path, ""));
+	begin(5);
+	leave(5);
+	printf("  with %ld\n", number_in(path, ""));
+}
+
+static void page_sizes(void)
+{
+	void *huge = mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+
+	printf("page sizes\n");
+	if (huge == MAP_FAILED)
+		fail("huge pages");
+	for (int disable = 0; disable < 2; disable++) {
+		begin(1);
+		param("vfio_iommu_type1", "disable_hugepages", disable);
+		param("vfio_test_iommu", "largest_shift", 0);
+		state("map", map(container, 0x40000000, huge, 4 << 20, 3));
+		printf("  disable_hugepages %d: largest %ld\n", disable,
+		       number_in("/sys/module/vfio_test_iommu/parameters/largest_shift", ""));
+		state("unmap", unmap(container, 0x40000000, 4 << 20, 0));
+		leave(1);
+	}
+	param("vfio_iommu_type1", "disable_hugepages", 0);
+	munmap(huge, 4 << 20);
 }
 
 static void isolation(void)
@@ -256,10 +334,14 @@ int main(int argc, char **argv)
 		map_edges(true);
 		state("leave", leave(k));
 	}
-	for (int a = 0; a < KINDS; a++)
-		for (int b = 0; b < KINDS; b++)
+	for (int a = 0; a < USABLE; a++)
+		for (int b = 0; b < USABLE; b++)
 			if (a != b && a != 2)
 				pair(a, b);
+	nothing_left();
+	shared_domain();
+	doorbells();
+	page_sizes();
 	conflicts(0, 3);
 	conflicts(4, 0);
 	conflicts(4, 3);

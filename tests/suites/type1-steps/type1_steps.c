@@ -5,6 +5,7 @@
  * emulated devices pin and the edu device does DMA.
  *
  * usage: type1_steps record|compare FILE SEED SCRIPTS STEPS	take them; keep the answers, or compare with those kept
+ *        type1_steps show SEED STEPS				take one script, print steps and answers
  *        type1_steps replay SCRIPT				take those of a script, print the answers
  *        type1_steps shrink SCRIPT COMMAND			make a script short on which the answers differ; COMMAND with
  *							the argument `c` or `ours` loads these modules
@@ -27,6 +28,7 @@ static struct shared {
 	int count;		/* how many were taken */
 	bool differs;		/* the last of them differs */
 	bool lost;
+	char text[300];		/* what came of the last one */
 	uint32_t answers[MOST];
 	struct step steps[MOST];
 	/* By kind: taken, failed, skipped. */
@@ -95,6 +97,7 @@ static void begin_actor(int who, pid_t pid)
 static void spawn(const struct step *s)
 {
 	int who = s->a[0];
+	char ready;
 	pid_t pid;
 
 	if (pipe(world->to[who]) || pipe(world->from[who]))
@@ -111,10 +114,15 @@ static void spawn(const struct step *s)
 			close(EMULATED_FD);
 			forget_device();
 		}
-		act(who);
+		/* What it has closed others may be waiting for. */
+		if (write(world->from[who][1], "", 1) == 1)
+			act(who);
+		_exit(1);
 	}
 	close(world->to[who][0]);
 	close(world->from[who][1]);
+	if (read(world->from[who][0], &ready, 1) != 1)
+		fail("actor %d", who);
 	begin_actor(who, pid);
 }
 
@@ -367,6 +375,7 @@ static void run_script(uint64_t seed, bool given, int count, const uint32_t *exp
 			/* The step as well: what is generated depends on the answers. */
 			shared->answers[i] = hash_more(hash(text, strlen(text)), s, sizeof(*s));
 			shared->count = i + 1;
+			strcpy(shared->text, text);
 			shared->differs = expected && shared->answers[i] != expected[i];
 			if (out)
 				fprintf(out, "%s = %s\n", step_text(s), text);
@@ -451,8 +460,13 @@ static int run(bool record, const char *path, uint64_t seed, int scripts, int co
 
 			snprintf(script, sizeof(script), "%s.script", path);
 			write_script(script, shared->steps, shared->count);
-			printf("seed %llu: step %d %s\n", (unsigned long long)(seed + i), shared->count,
-			       shared->lost ? "is not as the model has it" : "differs");
+			printf("seed %llu: step %d %s: %s = %s\n", (unsigned long long)(seed + i), shared->count,
+			       shared->lost ? "is not as the model has it" : "differs",
+			       step_text(&shared->steps[shared->count - 1]), shared->text);
+			snprintf(script, sizeof(script), "%s.differs", path);
+			f = fopen(script, "w");
+			fprintf(f, "%llu %d\n", (unsigned long long)(seed + i), count);
+			fclose(f);
 			return 1;
 		}
 		if (record && fwrite(shared->answers, size, 1, f) != 1)
@@ -478,12 +492,16 @@ int main(int argc, char **argv)
 		fail("mmap");
 	if (argc == 6 && (!strcmp(what, "record") || !strcmp(what, "compare")))
 		return run(*what == 'r', argv[2], strtoull(argv[3], NULL, 0), atoi(argv[4]), atoi(argv[5]));
+	if (argc == 4 && !strcmp(what, "show")) {
+		run_script(strtoull(argv[2], NULL, 0), false, atoi(argv[3]), NULL, stdout);
+		return 0;
+	}
 	if (argc == 3 && !strcmp(what, "replay")) {
 		run_script(0, true, read_script(argv[2]), NULL, stdout);
 		return 0;
 	}
 	if (argc == 4 && !strcmp(what, "shrink"))
 		return shrink(argv[2], argv[3]);
-	fprintf(stderr, "usage: %s record|compare FILE SEED SCRIPTS STEPS | replay SCRIPT | shrink SCRIPT COMMAND\n", argv[0]);
+	fprintf(stderr, "usage: %s record|compare FILE SEED SCRIPTS STEPS | show SEED STEPS | replay SCRIPT | shrink SCRIPT COMMAND\n", argv[0]);
 	return 2;
 }

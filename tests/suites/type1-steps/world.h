@@ -174,8 +174,9 @@ static int touch(uint64_t address, uint64_t size)
 
 static int dirty_or_unmap(const struct step *s, struct answer *answer)
 {
-	static void *const where[] = { [GOOD] = (void *)AREA(BITS), [BAD] = (void *)8, [KERNEL] = (void *)(-1ull << 47) };
-	struct vfio_bitmap bitmap = { s->a[3], s->a[4], where[s->a[5] % 3] };
+	static void *const where[] = { [GOOD] = (void *)AREA(BITS), [BAD] = (void *)8, [KERNEL] = (void *)(-1ull << 47),
+				      [READ_ONLY_ARGUMENT] = (void *)AREA(BITS) };
+	struct vfio_bitmap bitmap = { s->a[3], s->a[4], where[s->a[5] % 4] };
 	struct {
 		struct vfio_iommu_type1_dma_unmap u;
 		struct vfio_bitmap bitmap;
@@ -190,6 +191,14 @@ static int dirty_or_unmap(const struct step *s, struct answer *answer)
 		memset((void *)AREA(BITS), 0x5a, area_size[BITS]);
 	if (s->op == DIRTY)
 		return ioctl(world->container, VFIO_IOMMU_DIRTY_PAGES, &dirty);
+	if (s->a[5] == READ_ONLY_ARGUMENT) {
+		memcpy((void *)AREA(TAIL), &unmap, sizeof(unmap));
+		mprotect((void *)AREA(TAIL), PAGE, PROT_READ);
+		ret = ioctl(world->container, VFIO_IOMMU_UNMAP_DMA, (void *)AREA(TAIL));
+		/* It is not one that sets errno. */
+		mprotect((void *)AREA(TAIL), PAGE, RW_PROT);
+		return ret;
+	}
 	ret = ioctl(world->container, VFIO_IOMMU_UNMAP_DMA, &unmap);
 	answer->value = unmap.u.size;
 	unmap.u.size = 0;

@@ -135,7 +135,7 @@ SUITES = {
         Suite(
             "type1-steps",
             "random steps on containers by several processes: the same as on the C modules; what differs is made short",
-            600,
+            1800,
             allowed=EDU_FAULTS,
             environment=(("STEPS_SCRIPTS", "10"), ("STEPS_COUNT", "2000")),
             cmdline=f"{SLUB} {STEPS_LOG}",
@@ -143,7 +143,7 @@ SUITES = {
         Suite(
             "type1-steps-long",
             "the same, 1,000,000 steps",
-            10800,
+            14400,
             script="type1-steps",
             allowed=EDU_FAULTS,
             environment=(("STEPS_SCRIPTS", "400"), ("STEPS_SLICE", "20"), ("STEPS_COUNT", "2500"), ("STEPS_SEED", "1000")),

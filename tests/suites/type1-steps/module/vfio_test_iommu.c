@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * An IOMMU that is a table in memory, with devices behind it that do nothing, to have several domains in a container.
- * vfio-test-iommu.0 and .1 can share a domain; .2 can reach fewer addresses and has others reserved; .3 enforces
- * cache coherency; .4 has its doorbell mapped by the kernel, and is told of smaller pages than the CPU has.
+ * vfio-test-iommu.0, .1 and .7 can share a domain; .2 can reach fewer addresses and has others reserved; .3 enforces
+ * cache coherency; .4 has its doorbell mapped by the kernel, and is told of smaller pages than the CPU has; .5 can only
+ * reach addresses that .2 cannot; .6 has them all reserved; .7 has the first ones reserved.
  *
  * It warns if a page is mapped that is not pinned, or unpinned while a device may still reach it.
  *
@@ -26,6 +27,8 @@ static const struct kind {
 	u64 first, last;
 	unsigned long pgsizes;
 	bool coherent;
+	/* Domains of devices of the same family can be shared. */
+	int family;
 	struct region reserved[4];
 } kinds[] = {
 	{
@@ -34,6 +37,7 @@ static const struct kind {
 		.reserved = { { 0xfee00000, SZ_1M, IOMMU_RESV_MSI } },
 	},
 	{
+		.family = 1,
 		.first = SZ_64K,
 		.last = (1ull << 33) - 1,
 		.pgsizes = SZ_4K | SZ_2M,
@@ -45,12 +49,14 @@ static const struct kind {
 		},
 	},
 	{
+		.family = 2,
 		.last = ~0ull,
 		.pgsizes = SZ_4K,
 		.coherent = true,
 		.reserved = { { 0x3e0000, SZ_4K, IOMMU_RESV_RESERVED } },
 	},
 	{
+		.family = 3,
 		.last = (1ull << 48) - 1,
 		.pgsizes = SZ_2K | SZ_4K | SZ_2M,
 		.reserved = {
@@ -59,9 +65,26 @@ static const struct kind {
 			{ (1ull << 48) - SZ_1M, SZ_1M, IOMMU_RESV_RESERVED },
 		},
 	},
+	{
+		.family = 4,
+		.first = 1ull << 33,
+		.last = (1ull << 34) - 1,
+		.pgsizes = SZ_4K,
+	},
+	{
+		.family = 5,
+		.last = SZ_1M - 1,
+		.pgsizes = SZ_4K,
+		.reserved = { { SZ_512K, SZ_1M, IOMMU_RESV_RESERVED }, { 0, SZ_512K, IOMMU_RESV_MSI } },
+	},
+	{
+		.last = (1ull << 39) - 1,
+		.pgsizes = SZ_4K | SZ_2M | SZ_1G,
+		.reserved = { { 0, SZ_64K, IOMMU_RESV_RESERVED } },
+	},
 };
 
-static const u8 kind_of[] = { 0, 0, 1, 2, 3 };
+static const u8 kind_of[] = { 0, 0, 1, 2, 3, 4, 5, 6 };
 
 #define DEVICES ARRAY_SIZE(kind_of)
 
@@ -72,6 +95,14 @@ MODULE_PARM_DESC(fail_map, "the so many-th page table update from now on fails")
 static int fail_attach;
 module_param(fail_attach, int, 0644);
 MODULE_PARM_DESC(fail_attach, "the so many-th attachment from now on fails");
+
+static unsigned int msi_cookies;
+module_param(msi_cookies, uint, 0444);
+MODULE_PARM_DESC(msi_cookies, "domains with doorbells mapped by the kernel that were freed so far");
+
+static unsigned int largest_shift;
+module_param(largest_shift, uint, 0644);
+MODULE_PARM_DESC(largest_shift, "log2 of the size of the largest page that was mapped since 0 was written");
 
 struct domain {
 	struct iommu_domain domain;
@@ -103,7 +134,7 @@ static int attach(struct iommu_domain *domain, struct device *dev, struct iommu_
 {
 	struct domain *d = container_of(domain, struct domain, domain);
 
-	if (d->kind != device_kind(dev))
+	if (d->kind->family != device_kind(dev)->family)
 		return -EINVAL;
 	return fails(&fail_attach) ? -ENOMEM : 0;
 }
@@ -121,6 +152,7 @@ static int map_pages(struct iommu_domain *domain, unsigned long iova, phys_addr_
 
 	if (fails(&fail_map))
 		return -ENOMEM;
+	largest_shift = max(largest_shift, (unsigned int)__fls(pgsize));
 	for (size_t done = 0; done < size; done += PAGE_SIZE) {
 		WARN_ONCE(!pinned(PHYS_PFN(paddr + done)), "mapped but not pinned");
 		if (xa_err(xa_store(&d->entries, (iova + done) >> PAGE_SHIFT, (void *)(paddr + done), gfp)))
@@ -176,6 +208,7 @@ static void free_domain(struct iommu_domain *domain)
 {
 	struct domain *d = container_of(domain, struct domain, domain);
 
+	msi_cookies += domain->cookie_type == IOMMU_COOKIE_DMA_MSI;
 	xa_destroy(&d->entries);
 	xa_destroy(&d->stale);
 	kfree(d);
