@@ -100,6 +100,55 @@ static void leave_out(struct script *to, const struct script *from, int size, co
 			to->steps[to->count++] = from->steps[i];
 }
 
+/* Whether a step is one of those that others need: who is there, and what they may do. */
+static bool sets_up(const struct step *s)
+{
+	switch (s->op) {
+	case JOIN ... EXEC:
+	case RLIMIT:
+	case CAP_LOCK:
+		return true;
+	case PARAM:
+		return s->a[0] == DMA_ENTRY_LIMIT;
+	default:
+		return false;
+	}
+}
+
+static bool same_range(const struct step *a, const struct step *b)
+{
+	uint64_t size_a = a->op == MAP ? a->a[3] : a->a[2], size_b = b->op == MAP ? b->a[3] : b->a[2];
+
+	return (a->op == MAP || a->op == UNMAP || a->op == DIRTY) && (b->op == MAP || b->op == UNMAP || b->op == DIRTY) &&
+	       a->a[1] <= b->a[1] + (size_b - 1) && b->a[1] <= a->a[1] + (size_a - 1);
+}
+
+/* Guesses, before anything is tried part by part: the set-up and the last steps, or those on the same addresses. */
+static void guess(struct script *best, struct script *trials, int kind)
+{
+	static const int lasts[] = { 1, 5, 25, 100, 300 };
+	const struct step *last = &best->steps[best->count - 1];
+	const int guesses = ARRAY_SIZE(lasts) * 2;
+	int length[TRIALS];
+
+	for (int i = 0; i < guesses; i++) {
+		trials[i].count = 0;
+		for (int k = 0; k < best->count; k++) {
+			const struct step *s = &best->steps[k];
+
+			if (k >= best->count - lasts[i / 2] || sets_up(s) || (i % 2 && same_range(s, last)))
+				trials[i].steps[trials[i].count++] = *s;
+		}
+	}
+	try(trials, guesses, kind, length);
+	for (int i = 0; i < guesses; i++)
+		if (length[i]) {
+			best->count = length[i];
+			memcpy(best->steps, trials[i].steps, length[i] * sizeof(struct step));
+			return;
+		}
+}
+
 /* One step shorter, or more; whether that was possible. */
 static bool shorter(struct script *best, struct script *trials, int size, int *offset, int kind, int *rounds)
 {
@@ -185,7 +234,7 @@ static void print_both(const struct script *best)
 static int shrink(const char *path, const char *command)
 {
 	struct script best = { read_script(path) }, trials[TRIALS];
-	int length, kind = -1, rounds = 1, whole = best.count;
+	int length, kind = -1, rounds = 2, whole = best.count;
 	char name[200];
 
 	shrink_command = command;
@@ -200,6 +249,7 @@ static int shrink(const char *path, const char *command)
 	}
 	best.count = length;
 	kind = first_difference(0) < length ? best.steps[length - 1].op : OPS;
+	guess(&best, trials, kind);
 	for (int size = best.count / 2; size && rounds < ROUNDS; size /= 2) {
 		int offset = 0;
 

@@ -250,8 +250,8 @@ static void shared_domain(void)
 	state("join", join(8));
 	info("of both");
 	state("map where it is reserved", map(container, 0, ram, PAGE, 3));
+	/* In C they would not be there before the domain goes. */
 	state("leave", leave(8));
-	info("of the one that is left");
 	state("join", join(8));
 	state("leave", leave(1));
 	info("of the other one");
