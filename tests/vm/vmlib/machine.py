@@ -220,8 +220,8 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "power", "type1", "tables", "abi", "variants", "unwind", "errors", "fuzz", "kselftest"),
-            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power-long", "emulated-long", "type1-long")
+            + ("igd", "type1", "tables", "abi", "variants", "unwind", "errors", "fuzz", "kselftest"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power", "emulated-long", "type1-long")
             + ("fuzz-long",),
             modules=HOST_DRIVERS + ("mdev",),
         ),
