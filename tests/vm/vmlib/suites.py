@@ -183,7 +183,6 @@ SUITES = {
             cmdline=STEPS_LOG,
         ),
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, faults=EDU, cmdline=SLUB),
-        Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, faults=EDU, cmdline=SLUB),
         Suite("groups", "groups of several devices, with all combinations of drivers; groups moved between containers", 900, cmdline=SLUB),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
         Suite(
