@@ -7,10 +7,15 @@
 
 use crate::{
     config,
-    state::Device, //
+    state::{
+        Device,
+        Trait, //
+    },
 };
 use core::ops::Range;
 use kernel::prelude::*;
+#[cfg(CONFIG_VFIO_PCI_VGA)]
+use vfio_kapi::pci::legacy_vga;
 use vfio_kapi::{
     mmio::Mmio,
     pci::{
@@ -18,8 +23,7 @@ use vfio_kapi::{
         rom::{
             self,
             Rom, //
-        },
-        vga, //
+        }, //
     },
     uaccess::UserArg, //
 };
@@ -156,13 +160,12 @@ pub(crate) fn bar(
         return Err(EINVAL);
     }
     let count = region::clip(pos, count, pci::resource_len(pdev, bar))?;
-    let table = dev.state().msix.get().filter(|table| table.bar == bar);
     let io = Io {
         dev,
         mmio: dev.bar(bar)?,
         memory: pci::is_memory(pdev, bar),
         // Who could write to the table would tell the device where to send interrupts.
-        hole: table.map_or(0..0, |table| table.range()),
+        hole: dev.msix_table(bar).map_or(0..0, |table| table.range()),
         max_width: Width::Eight,
     };
     io.rw(buf, pos, count, write)
@@ -213,6 +216,7 @@ pub(crate) fn rom(dev: &Device, buf: UserArg, pos: u64, count: usize) -> Result<
 ///
 /// `EINVAL` if the device has none or `pos` is not in one; `ENOMEM` if it cannot be mapped;
 /// `ERESTARTSYS` if a signal came while waiting for the arbiter; those of [`Io::rw`].
+#[cfg(CONFIG_VFIO_PCI_VGA)]
 pub(crate) fn vga(
     dev: &Device,
     buf: UserArg,
@@ -220,13 +224,13 @@ pub(crate) fn vga(
     count: usize,
     write: bool,
 ) -> Result<usize> {
-    if !dev.state().has_vga.get() {
+    if !dev.has(Trait::HasVga) {
         return Err(EINVAL);
     }
     let range = region::vga_range(pos)?;
     let pos = pos - u64::from(range.start);
     let count = region::clip(pos, count, range.len.into())?;
-    let legacy = vga::Legacy::acquire(dev.pdev(), range)?;
+    let legacy = legacy_vga::Legacy::acquire(dev.pdev(), range)?;
     let io = Io {
         dev,
         mmio: legacy.mmio(),

@@ -5,10 +5,6 @@
 
 SECONDS_OF_RACE=${CORE_SECONDS:-30}
 
-again() {
-	insmod /vm/"$(selected "$1")"/"$1".ko
-}
-
 unbinding() {
 	while kill -0 $race; do
 		sleep 0.4
@@ -19,24 +15,10 @@ unbinding() {
 	done
 }
 
-interrupted() {
-	address=$(bdf igb)
-	while kill -0 $race; do
-		sleep 0.4
-		echo "$address" >/sys/bus/pci/drivers/vfio-pci/unbind &
-		sleep 0.1
-		kill -INT $!
-		sleep 0.2
-		kill -KILL $!
-		wait $!
-		bind igb
-	done
-}
-
 removing() {
 	while kill -0 $race; do
 		sleep 0.2
-		rmmod vfio_iommu_type1 && again vfio_iommu_type1
+		rmmod vfio_iommu_type1 && vfio_insmod vfio_iommu_type1
 		rmmod vfio
 	done
 }
@@ -48,7 +30,7 @@ race() {
 	vfio_race "$SECONDS_OF_RACE" 3 1 "$(bdf edu)" "$(bdf igb)" "$(bdf twin-a)" &
 	race=$!
 	unbinding >/dev/null 2>&1 &
-	interrupted >/dev/null 2>&1 &
+	interrupted_unbinds $race igb >/dev/null 2>&1 &
 	removing >/dev/null 2>&1 &
 	wait $race
 	result=$?
@@ -64,7 +46,7 @@ nothing_left() {
 	for dev in edu igb twin-a; do
 		unbind $dev
 	done
-	[ -d /sys/module/vfio_iommu_type1 ] || again vfio_iommu_type1
+	[ -d /sys/module/vfio_iommu_type1 ] || vfio_insmod vfio_iommu_type1
 	vfio_unload || return 1
 	[ "$(pins)" = "$before" ] && [ ! -e /dev/vfio ]
 }

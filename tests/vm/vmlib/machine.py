@@ -19,6 +19,14 @@ class Device:
     driver: str = ""  # the host driver of the guest that would drive it, "" if there is none
 
 
+# Where the guest finds its lines to the outside: the console, and as /dev/ttyS1 to ttyS3 what the suite prints, the kernel
+# log at the end, QEMU's monitor.
+PC_LINES = tuple(arg for name in ("console", "output", "kernel", "monitor") for arg in ("-serial", f"chardev:{name}"))
+# For machines that have one serial port, or have it under another name.
+PCI_LINES = ("-serial", "chardev:console", "-chardev", "null,id=none")
+PCI_LINES += ("-device", "pci-serial-4x,addr=0x1e,chardev1=none,chardev2=output,chardev3=kernel,chardev4=monitor")
+
+
 @dataclass(frozen=True)
 class Machine:
     """A machine: how QEMU makes it, what its kernel is told, and which suites make sense on it."""
@@ -34,11 +42,13 @@ class Machine:
     long_suites: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()  # extra stock modules in the initramfs, loaded by nobody but the suites
     early: tuple[str, ...] = ()  # stock modules loaded before anything else
+    lines: tuple[str, ...] = PC_LINES
     memory: str = "4G"
     # or "iommufd": the stock kernel with iommufd, or "debug"; modules of ours are built for each
     kernel: str = "stock"
     optional: bool = False  # left out of `make test` unless it is named; `make test-long` has it
     environment: tuple[tuple[str, str], ...] = ()  # what the suites and tests/vm/guest/init are told
+    cannot: tuple[tuple[str, str], ...] = ()  # tests that QEMU's model fails on any modules, and why (`cannot` in guest/lib.sh)
     slowness: float = 1  # a suite may take so many times as long as it says
 
     def device(self, name: str) -> Device:
@@ -99,7 +109,7 @@ PC_DEVICES = (
     Device("xhci", "0000:09:00.0", "1b36:000d", behind_port(8, "qemu-xhci", "xhci")),
 )
 
-HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk")
+HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk", "pci-stub")
 
 
 def kvm_machine(name: str, about: str, iommu: str, kernel: str = "stock", suite: str = "kvm") -> Machine:
@@ -126,6 +136,78 @@ VTD += ("-device", "intel-iommu,intremap=on,caching-mode=on")
 # A loaded host delays emulated timers: what the kernel concludes from that is not for us.
 VTD_CMDLINE = f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}"
 
+# Neither of these has interrupt remapping that VFIO takes for safe.
+UNSAFE_INTERRUPTS = (("VFIO_PARAMS_vfio_iommu_type1", "allow_unsafe_interrupts=1"),)
+
+
+def twin_functions(devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    """The same with the twins as functions of one device, for IOMMUs whose driver takes no two devices with the bridge's
+    address (Linux's of SMMUv3 leaves out the second, that of virtio-iommu gives up)."""
+    twins = (
+        Device(
+            "twin-a",
+            "0000:06:00.0",
+            "1234:11e8",
+            behind_port(6, "edu,addr=0x0,multifunction=on", "twina"),
+        ),
+        Device("twin-b", "0000:06:00.1", "8086:100e", ("-device", "e1000,bus=rp6,addr=0x0.0x1"), "e1000"),
+    )
+    ports = (
+        Device("edu-port", "0000:07:00.0", "1234:11e8", behind_port(7, "edu", "eduport")),
+        Device("xhci", "0000:08:00.0", "1b36:000d", behind_port(8, "qemu-xhci", "xhci")),
+    )
+    new = {d.name: d for d in twins + ports}
+    return tuple(new.get(d.name, d) for d in devices)
+
+
+def arm_machine(name: str, about: str, args: tuple[str, ...] = (), **suites: tuple[str, ...]) -> Machine:
+    """QEMU's arm64 machine, without pointer authentication, which is slow to emulate."""
+    return Machine(
+        name=name,
+        about=about,
+        arch="arm64",
+        qemu="qemu-system-aarch64",
+        args=("-cpu", "max,pauth=off", "-M", "virt,gic-version=3,iommu=smmuv3", "-smp", "2", *args),
+        cmdline=f"console=ttyAMA0 8250.nr_uarts=4 {HUGE_PAGES}",
+        devices=twin_functions(PC_DEVICES),
+        modules=HOST_DRIVERS,
+        lines=PCI_LINES,
+        **{"suites": (), **suites},
+    )
+
+
+# Devices that share an IOMMU group, each pair for another reason; igb is alone behind its root port, as that has ACS.
+GROUP_DEVICES = (
+    Device("edu", "0000:00:02.0", "1234:11e8", ("-device", "edu,addr=0x2,id=edu")),
+    Device("igb", "0000:01:00.0", "8086:10c9", behind_port(1, "igb", "igb"), "igb"),
+    # Conventional devices behind a bridge, which speaks for them.
+    Device(
+        "twin-a",
+        "0000:03:01.0",
+        "1234:11e8",
+        behind_port(2, "pcie-pci-bridge", "pci") + ("-device", "edu,bus=pci,addr=0x1"),
+    ),
+    Device("twin-b", "0000:03:02.0", "8086:100e", ("-device", "e1000,bus=pci,addr=0x2"), "e1000"),
+    # Functions of one device without ACS.
+    Device("pair-a", "0000:04:00.0", "1234:11e8", behind_port(3, "edu,addr=0x0,multifunction=on", "paira")),
+    Device("pair-b", "0000:04:00.1", "8086:100e", ("-device", "e1000,bus=rp3,addr=0x0.0x1"), "e1000"),
+    # Behind different ports of a switch without ACS: a reset of one does not touch the other.
+    Device(
+        "switch-a",
+        "0000:07:00.0",
+        "1234:11e8",
+        behind_port(4, "x3130-upstream", "up")
+        + ("-device", "xio3130-downstream,bus=up,id=down0,chassis=20,addr=0x0", "-device", "edu,bus=down0"),
+    ),
+    Device(
+        "switch-b",
+        "0000:08:00.0",
+        "8086:10d3",
+        ("-device", "xio3130-downstream,bus=up,id=down1,chassis=21,addr=0x1", "-device", "e1000e,bus=down1"),
+        "e1000e",
+    ),
+)
+
 MACHINES = {
     m.name: m
     for m in (
@@ -138,8 +220,9 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "type1", "tables", "abi", "variants", "unwind", "errors", "kselftest"),
-            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "emulated-long", "type1-long"),
+            + ("igd", "type1", "tables", "abi", "variants", "unwind", "errors", "fuzz", "kselftest"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power", "emulated-long", "type1-long")
+            + ("fuzz-long",),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -150,10 +233,40 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("iommufd", "kselftest-iommufd"),
+            suites=("iommufd", "fuzz-iommufd", "kselftest-iommufd"),
             long_suites=("smoke", "kselftest-long", "core"),
             modules=HOST_DRIVERS,
             kernel="iommufd",
+        ),
+        Machine(
+            name="q35-amdvi",
+            about="PC, AMD-Vi",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2", "-device", "amd-iommu,intremap=on,xtsup=on"),
+            cmdline=f"console=ttyS0 amd_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
+            devices=PC_DEVICES,
+            suites=("smoke", "type1"),
+            long_suites=("edu", "core", "pci", "errors", "groups", "kselftest", "races"),
+            modules=HOST_DRIVERS,
+            environment=UNSAFE_INTERRUPTS,
+            cannot=(("vfio_pci_driver_test", "QEMU 10's AMD-Vi mistranslates pages that are larger than 4 KiB"),),
+        ),
+        Machine(
+            name="q35-virtio-iommu",
+            about="PC, virtio-iommu",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35", "-smp", "2", "-device", "virtio-iommu-pci,addr=0x1e"),
+            # Devices wait for the IOMMU's driver, which is a module: on a slow host for longer than the usual ten seconds.
+            cmdline=f"console=ttyS0 no_timer_check tsc=reliable deferred_probe_timeout=600 {HUGE_PAGES}",
+            devices=twin_functions(PC_DEVICES),
+            suites=("smoke", "edu"),
+            # Each request to this IOMMU is one to QEMU: type1 takes minutes.
+            long_suites=("type1-long", "core", "pci", "errors", "groups", "kselftest", "races"),
+            modules=HOST_DRIVERS,
+            early=("virtio_pci", "virtio_iommu"),
+            environment=UNSAFE_INTERRUPTS,
         ),
         Machine(
             name="q35-hotplug",
@@ -162,8 +275,21 @@ MACHINES = {
             qemu="qemu-system-x86_64",
             args=VTD + ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
             cmdline=VTD_CMDLINE,
-            devices=tuple(d for d in PC_DEVICES if d.name == "igb"),
+            devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme")),
             suites=("hotplug",),
+            long_suites=("hotplug-long",),
+            memory="2G",
+        ),
+        Machine(
+            name="q35-groups",
+            about="PC, Intel VT-d, groups of several devices: behind a bridge, in one slot, below a switch",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=VTD,
+            cmdline=VTD_CMDLINE,
+            devices=GROUP_DEVICES,
+            suites=("groups",),
+            modules=HOST_DRIVERS,
             memory="2G",
         ),
         Machine(
@@ -229,6 +355,25 @@ MACHINES = {
             ),
             suites=("noiommu-kinds",),
             memory="512M",
+        ),
+        arm_machine(
+            "virt-smmuv3",
+            "arm64, SMMUv3, interrupts through the ITS",
+            suites=("smoke", "edu", "type1"),
+            long_suites=("core", "pci", "errors", "groups", "kselftest", "races", "type1-long"),
+        ),
+        # The page tables that the SMMU of the other one has not: Linux takes the second stage if there is no first.
+        arm_machine(
+            "virt-smmuv3-stage2",
+            "the same, its SMMU translates by the second stage",
+            args=("-global", "arm-smmuv3.stage=2"),
+            long_suites=("smoke", "edu", "type1", "kselftest"),
+        ),
+        arm_machine(
+            "virt-smmuv3-nested",
+            "the same, its SMMU has both stages",
+            args=("-global", "arm-smmuv3.stage=nested"),
+            long_suites=("smoke", "edu", "type1", "kselftest"),
         ),
         Machine(
             name="q35-debug",
