@@ -73,7 +73,8 @@ static void all_modules(void)
 
 	for (current = 0; current < ARRAY_SIZE(modules); current++) {
 		snprintf(name, sizeof(name), "load-%s", modules[current].file);
-		operation(&(struct operation){ .name = name, .run = load_current, .undo = unloaded });
+		/* EINVAL is what the driver core says when it has no memory for a driver's links to its module. */
+		operation(&(struct operation){ .name = name, .run = load_current, .undo = unloaded, .also = { EINVAL } });
 		snprintf(name, sizeof(name), "unload-%s", modules[current].file);
 		operation(&(struct operation){ .name = name, .ready = loaded, .run = unload_current });
 		load_current();
