@@ -261,8 +261,9 @@ MACHINES = {
             # Devices wait for the IOMMU's driver, which is a module: on a slow host for longer than the usual ten seconds.
             cmdline=f"console=ttyS0 no_timer_check tsc=reliable deferred_probe_timeout=600 {HUGE_PAGES}",
             devices=twin_functions(PC_DEVICES),
-            suites=("smoke", "type1"),
-            long_suites=("edu", "core", "pci", "errors", "groups", "kselftest", "races"),
+            suites=("smoke", "edu"),
+            # Each request to this IOMMU is one to QEMU: type1 takes minutes.
+            long_suites=("type1-long", "core", "pci", "errors", "groups", "kselftest", "races"),
             modules=HOST_DRIVERS,
             early=("virtio_pci", "virtio_iommu"),
             environment=UNSAFE_INTERRUPTS,

@@ -189,7 +189,14 @@ SUITES = {
             environment=(("IOMMUFD_NOIOMMU", "1"),),
             cmdline=SLUB,
         ),
-        Suite("faults", "each allocation and user copy of each operation fails once: unwound, and works afterwards", 900),
+        Suite(
+            "faults",
+            "each allocation and user copy of each operation fails once: unwound, and works afterwards",
+            900,
+            # Giving a device back to the kernel's own domain must not fail, and the IOMMU core says so when it does; the
+            # same on the C modules. Failing vmalloc shows where it was called.
+            allowed=r"WARNING: at (__)?iommu_\w+\+|Call Trace",
+        ),
         Suite("kunit", "the library crates under KUnit", 120, cmdline="kunit.enable=1 kunit.autorun=1"),
         Suite(
             "unwind",
