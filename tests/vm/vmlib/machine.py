@@ -191,7 +191,7 @@ GROUP_DEVICES = (
     # Functions of one device without ACS.
     Device("pair-a", "0000:04:00.0", "1234:11e8", behind_port(3, "edu,addr=0x0,multifunction=on", "paira")),
     Device("pair-b", "0000:04:00.1", "8086:100e", ("-device", "e1000,bus=rp3,addr=0x0.0x1"), "e1000"),
-    # Behind different ports of a switch without ACS: a reset of one does not touch the other.
+    # Behind ports of a switch, which have no ACS, so that each is in the group of the device behind it.
     Device(
         "switch-a",
         "0000:07:00.0",
