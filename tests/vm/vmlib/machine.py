@@ -24,7 +24,8 @@ class Device:
 PC_LINES = tuple(arg for name in ("console", "output", "kernel", "monitor") for arg in ("-serial", f"chardev:{name}"))
 # For machines that have one serial port, or have it under another name.
 PCI_LINES = ("-serial", "chardev:console", "-chardev", "null,id=none")
-PCI_LINES += ("-device", "pci-serial-4x,addr=0x1e,chardev1=none,chardev2=output,chardev3=kernel,chardev4=monitor")
+# The slot chooses the interrupt line: a device that raises the same one while nobody listens would stop it.
+PCI_LINES += ("-device", "pci-serial-4x,addr=0x1f,chardev1=none,chardev2=output,chardev3=kernel,chardev4=monitor")
 
 
 @dataclass(frozen=True)
