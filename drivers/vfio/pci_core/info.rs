@@ -3,9 +3,11 @@
 //! What a device tells of itself, and the interrupts that the user sets.
 
 use crate::{
-    config,
-    intrs,
-    state::Device, //
+    config, intrs,
+    state::{
+        Device,
+        Trait, //
+    },
 };
 use kernel::{
     bindings,
@@ -55,7 +57,7 @@ pub(crate) fn device(dev: &Device, arg: UserArg) -> Result {
     let added = u32::try_from(dev.regions().len())?;
 
     info.flags = FLAG_PCI;
-    if dev.state().reset_works.get() {
+    if dev.has(Trait::ResetWorks) {
         info.flags |= FLAG_RESET;
     }
     info.num_regions = NUM_REGIONS.saturating_add(added);
@@ -119,7 +121,7 @@ fn irq_count(dev: &Device, index: u32) -> u32 {
 /// `EFAULT`; `EINVAL` if the argument is too short or there is no such interrupt.
 pub(crate) fn irq(dev: &Device, arg: UserArg) -> Result {
     let mut info: vfio_irq_info = arg.read_argsz(size_of::<vfio_irq_info>())?;
-    info.flags = irq_flags(info.index, pci::has_dynamic_msix(dev.pdev()))?;
+    info.flags = irq_flags(info.index, dev.has(Trait::HasDynMsix))?;
     info.count = irq_count(dev, info.index);
     arg.write(&info)
 }

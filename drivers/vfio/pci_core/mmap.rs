@@ -62,9 +62,7 @@ pub(crate) fn prepare(dev: &Device, vma: &mut NewVma) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let bar = rules::mmap(vma.page_offset(), vma.len(), page_size, |bar| {
-        dev.state()
-            .mappable
-            .has(bar)
+        dev.is_mappable(bar)
             .then(|| pci::resource_len(dev.pdev(), bar))
     })
     .explain(fmt!("mmap at {pos:#x}"))?;

@@ -221,8 +221,9 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "type1", "tables", "abi", "variants", "errors", "kselftest"),
-            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "emulated-long", "type1-long"),
+            + ("igd", "type1", "tables", "abi", "variants", "unwind", "errors", "fuzz", "kselftest"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power", "emulated-long", "type1-long")
+            + ("fuzz-long",),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -233,7 +234,7 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("iommufd", "kselftest-iommufd"),
+            suites=("iommufd", "fuzz-iommufd", "kselftest-iommufd"),
             long_suites=("smoke", "kselftest-long", "core"),
             modules=HOST_DRIVERS,
             kernel="iommufd",
@@ -275,8 +276,9 @@ MACHINES = {
             qemu="qemu-system-x86_64",
             args=VTD + ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
             cmdline=VTD_CMDLINE,
-            devices=tuple(d for d in PC_DEVICES if d.name == "igb"),
+            devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme")),
             suites=("hotplug",),
+            long_suites=("hotplug-long",),
             memory="2G",
         ),
         Machine(
@@ -385,8 +387,8 @@ MACHINES = {
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
-            suites=("smoke", "lifecycle", "pci"),
-            long_suites=("core", "diag", "kselftest", "iommufd", "errors", "pci-long"),
+            suites=("smoke", "kunit", "lifecycle", "pci"),
+            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
             modules=HOST_DRIVERS,
