@@ -24,7 +24,8 @@ class Device:
 PC_LINES = tuple(arg for name in ("console", "output", "kernel", "monitor") for arg in ("-serial", f"chardev:{name}"))
 # For machines that have one serial port, or have it under another name.
 PCI_LINES = ("-serial", "chardev:console", "-chardev", "null,id=none")
-PCI_LINES += ("-device", "pci-serial-4x,addr=0x1e,chardev1=none,chardev2=output,chardev3=kernel,chardev4=monitor")
+# The slot chooses the interrupt line: a device that raises the same one while nobody listens would stop it.
+PCI_LINES += ("-device", "pci-serial-4x,addr=0x1f,chardev1=none,chardev2=output,chardev3=kernel,chardev4=monitor")
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ GROUP_DEVICES = (
     # Functions of one device without ACS.
     Device("pair-a", "0000:04:00.0", "1234:11e8", behind_port(3, "edu,addr=0x0,multifunction=on", "paira")),
     Device("pair-b", "0000:04:00.1", "8086:100e", ("-device", "e1000,bus=rp3,addr=0x0.0x1"), "e1000"),
-    # Behind different ports of a switch without ACS: a reset of one does not touch the other.
+    # Behind ports of a switch, which have no ACS, so that each is in the group of the device behind it.
     Device(
         "switch-a",
         "0000:07:00.0",
