@@ -11,7 +11,8 @@ FETCHED=$STOCK/.complete-amd64
 DEBIAN_ARCH=ppc64el
 CROSS=powerpc64le-linux-gnu-
 KMAKE=(ARCH=powerpc LLVM=1 CROSS_COMPILE=$CROSS)
-RUST_TRIPLE=powerpc64le-unknown-linux-gnu
+# The sample is not for it: edu has big-endian registers there.
+RUST_TRIPLE=
 OURS="vfio vfio_iommu_spapr_tce vfio-pci-core vfio-pci"
 # rustc says this of its own description of the target, whatever it compiles.
 FILTER+=';/^warning: (unknown and )?unstable feature specified for `-Ctarget-feature`: `(mma|vsx|hard-float|altivec)`$/,/^$/d'
