@@ -184,6 +184,7 @@ SUITES = {
         ),
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, faults=EDU, cmdline=SLUB),
         Suite("groups", "groups of several devices, with all combinations of drivers; groups moved between containers", 900, cmdline=SLUB),
+        Suite("spapr", "DMA windows of POWER: answers the same as those of the C modules, DMA, random steps", 900),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
         Suite(
             "kvm-nodes",
@@ -274,7 +275,7 @@ def skipped(name: str, reason: str) -> ktap.Tally:
 def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Suite, rust: dict, live: bool):
     """One boot; returns its tally."""
     name = f"{machine.name}.{suite.name}"
-    selection = modules.parse_selection(options.modules)
+    selection = modules.parse_selection(options.modules, machine.arch)
     if suite.both and "rust" not in selection.values():
         return skipped(name, "MODULES=c has no module of ours to mix")
     folder = work / name
