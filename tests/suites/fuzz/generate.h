@@ -309,6 +309,12 @@ static void burst_dma(void)
 			flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
 		if (!dirty_episode)
 			flags &= ~VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+		if (!dirty_episode && chance(5)) {
+			/* All of many; what became of them is seen by how many more there may be. */
+			EMIT(UNMAP, container(), 0, 0x100000, 0x100000, 24, 0);
+			EMIT(IOMMU_INFO, container(), 128, 0);
+			break;
+		}
 		EMIT(UNMAP, container(), flags, flags == VFIO_DMA_UNMAP_FLAG_ALL && !chance(4) ? 0 : iova(),
 		     flags == VFIO_DMA_UNMAP_FLAG_ALL && !chance(4) ? 0 : dma_size(),
 		     flags & 1 ? argsz(sizeof(struct vfio_iommu_type1_dma_unmap) + sizeof(struct vfio_bitmap)) : argsz(24),
@@ -506,6 +512,14 @@ static void generate(struct script *script, uint64_t seed, unsigned worker, unsi
 		burst();
 		if (chance(6))
 			burst_open();
+		if (chance(10)) {
+			/* The group leaves, and comes back. */
+			for (unsigned i = 0; i < 4; i++)
+				EMIT(CLOSE, DEVICES + i);
+			EMIT(UNSET_CONTAINER, GROUPS + below(target_count));
+			EMIT(GROUP_STATUS, GROUPS + below(target_count), 8);
+			burst_open();
+		}
 		if (chance(4))
 			EMIT(EVENTS);
 		if (chance(12)) {
@@ -521,6 +535,8 @@ static void generate(struct script *script, uint64_t seed, unsigned worker, unsi
 			EMIT(UNBIND, below(target_count));
 	}
 	EMIT(EVENTS);
+	EMIT(UNMAP, CONTAINERS, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, 24, 0);
+	EMIT(IOMMU_INFO, CONTAINERS, 128, 0);
 	EMIT(LOCKED);
 }
 

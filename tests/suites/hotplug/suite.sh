@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What comes from outside while a device is in use: PCIe errors and hot-unplug. QEMU makes them happen
 # (`monitor`), vfio_events tells what the user sees; that has to be the same on the C modules and on the selected ones.
-# HOTPLUG_LONG=1: errors of more devices.
+# HOTPLUG_LONG=1: devices that are gone at once, more devices.
 
 OUT=/tmp/hotplug
 mkdir -p $OUT
@@ -94,39 +94,45 @@ capability() {
 	echo "$at"
 }
 
-# slot PORT BITS ON|OFF: switches it off behind the back of the kernel, and the device in it is gone, or on again. The
-# bits are more of Slot Control to set.
-slot() {
-	at=$(($(capability "$1" 16) + 24))
-	[ "$3" = ON ] && high=$(($(byte "$1" $((at + 1))) & ~6)) || high=$(($(byte "$1" $((at + 1))) | 7))
-	put_word "$1" $at $(($(byte "$1" $at) | $2)) $high
+# pull DEVICE: its slot is switched off behind the back of the kernel (Slot Control: power and its indicator off), and it
+# is not there any more. To have the port tell the kernel is no use: QEMU's then keeps it in its interrupt handler.
+pull() {
+	bridge=$(port_of "$1")
+	control=$(($(capability "$bridge" 16) + 24))
+	put_word "$bridge" $control "$(byte "$bridge" $control)" $(($(byte "$bridge" $((control + 1))) | 7))
 }
 
-# cut DEVICE: it goes at once, without being asked back; the kernel is told that its slot is empty.
-cut() {
-	bridge=$(port_of "$1")
+# empty DEVICE: the kernel is told that the slot is to be emptied; it waits for the user.
+empty() {
+	dev=$(bdf "$1")
+	echo 0 >"$(dirname "$(grep -l "^${dev%.*}$" /sys/bus/pci/slots/*/address)")/power"
+}
+
+# lost DEVICE: it is gone while it is in use, and the kernel notices.
+lost() {
 	bind "$1" && use "$1" || return 1
 	{
 		ask state
-		slot "$bridge" 8 OFF
+		pull "$1"
+		empty "$1" &
+		emptying=$!
 		within 60 told "event REQ"
 		ask state
 		ask reset
 		ask state
 		finish
+		wait $emptying
 		within 60 absent "$PCI/$(bdf "$1")" && echo gone
-		slot "$bridge" 0 ON
 	} >>"$log" 2>&1
 	again "$1" >>"$log" 2>&1
 }
 
-# vanish DEVICE: it goes, and the kernel does not know: it is closed, opened and unbound as if it were there.
+# vanish DEVICE: it is gone, and the kernel does not know: it is closed, opened, closed and unbound as if it were there.
 vanish() {
-	bridge=$(port_of "$1")
 	bind "$1" && use "$1" || return 1
 	{
 		ask state
-		slot "$bridge" 0 OFF
+		pull "$1"
 		ask state
 		ask reset
 		ask state
@@ -135,8 +141,8 @@ vanish() {
 		ask state
 		finish
 		unbind "$1"
-		echo 1 >"$PCI/$(bdf "$1")/remove"
-		slot "$bridge" 0 ON
+		empty "$1"
+		within 60 absent "$PCI/$(bdf "$1")" && echo gone
 	} >>"$log" 2>&1
 	again "$1" >>"$log" 2>&1
 }
@@ -151,10 +157,10 @@ scene() {
 
 # one_set WHICH: everything.
 one_set() {
-	for what in errors unplug cut vanish; do
+	for what in errors unplug ${HOTPLUG_LONG:+lost vanish}; do
 		t "$1-igb-$what" scene "$1" igb rp1 $what
 	done
-	for what in ${HOTPLUG_LONG:+errors} unplug cut; do
+	for what in ${HOTPLUG_LONG:+errors unplug lost}; do
 		t "$1-e1000e-$what" scene "$1" e1000e rp2 $what
 		t "$1-nvme-$what" scene "$1" nvme rp3 $what
 	done
