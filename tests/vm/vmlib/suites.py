@@ -195,7 +195,7 @@ SUITES = {
             900,
             # Giving a device back to the kernel's own domain must not fail, and the IOMMU core says so when it does; the
             # same on the C modules. Failing vmalloc shows where it was called.
-            allowed=r"WARNING: at (__)?iommu_\w+\+|Call Trace",
+            allowed=r"WARNING: at iommu_(group|device)_release_dma_owner\+|Call Trace",
         ),
         Suite("kunit", "the library crates under KUnit", 120, cmdline="kunit.enable=1 kunit.autorun=1"),
         Suite(
