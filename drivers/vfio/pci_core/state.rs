@@ -16,13 +16,12 @@ use crate::{
     power::Power,
     sriov::Sriov, //
 };
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+use kernel::sync::Arc;
 use kernel::{
     new_mutex,
     prelude::*,
-    sync::{
-        Arc,
-        Mutex, //
-    },
+    sync::Mutex, //
 };
 use vfio_kapi::{
     debugfs::Folder,
