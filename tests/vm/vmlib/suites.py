@@ -99,7 +99,7 @@ SUITES = {
         ),
         Suite(
             "hotplug-long",
-            "the same; devices that are gone at once; more devices",
+            "the same on more devices",
             3000,
             script="hotplug",
             environment=(("HOTPLUG_LONG", "1"),),
