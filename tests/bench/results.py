@@ -97,7 +97,7 @@ class Results:
                 last = boot
             c, ours = sets["c"].median, sets["rust"].median
             ratio = ours / c if c else float("nan")
-            goal = GOALS.get(name) if boot in ("operations", "no-caching-mode") else None
+            goal = GOALS.get(name) if boot in ("operations", "devices", "no-caching-mode") else None
             verdict = "" if goal is None else f"{goal:5.2f} {'reached' if round(ratio, 2) <= goal else 'missed'}"
             lines.append(f"{name:34} {c:12} {ours:12} {ratio:6.2f} {verdict}")
         return "\n".join(lines)
