@@ -171,9 +171,11 @@ pub(crate) fn rw_single(
 /// lock; the answer holds for as long as the caller has `memory_lock`.
 ///
 /// C function: `__vfio_pci_memory_enabled()`.
+#[inline]
 pub(crate) fn memory_enabled(dev: &Device) -> bool {
     let pdev = dev.pdev();
-    let command = shadow(dev).word(header::COMMAND);
+    let shadow = &config(dev).shadow;
+    let command = Shadow::new(shadow.data(), shadow.owners()).word(header::COMMAND);
     facts::is_awake(pdev)
         && (facts::no_command_memory(pdev) || command & header::COMMAND_MEMORY != 0)
 }

@@ -43,7 +43,8 @@ use vfio_logic::{
         Request,
         SET, //
     },
-    irq, //
+    irq,
+    lent::Lendable, //
 };
 
 pub(crate) use vfio_kapi::pci::{
@@ -60,6 +61,8 @@ pub(crate) struct Power {
     loses_config: Flag,
     /// INTx was masked because the device was suspended.
     intx_masked: Flag,
+    /// The usage count of the open device.
+    count: Lendable,
     #[pin]
     inner: Mutex<Inner>,
 }
@@ -78,6 +81,7 @@ impl Power {
             sriov_active: Flag::new(),
             loses_config: Flag::new(),
             intx_masked: Flag::new(),
+            count: Lendable::default(),
             inner <- new_mutex!(Inner { saved: None, wake: None }, "vfio_pci_power"),
         })
     }
@@ -86,6 +90,50 @@ impl Power {
 /// What is kept for the device.
 fn power(dev: &Device) -> &Power {
     &dev.state().get_ref().power
+}
+
+/// Keeps an open device awake until dropped.
+#[must_use = "the device may suspend at once when this is unused"]
+pub(crate) struct Awake<'a> {
+    dev: &'a Device,
+    /// A usage count, unless that of the open device is relied on.
+    counted: Option<runtime_pm::Active<'a>>,
+}
+
+/// Wakes an open device up if it is suspended. May sleep.
+///
+/// # Errors
+///
+/// `EIO` if that fails.
+#[inline]
+pub(crate) fn awake(dev: &Device) -> Result<Awake<'_>> {
+    let counted = if power(dev).count.enter() {
+        None
+    } else {
+        Some(wake_up(dev)?)
+    };
+    Ok(Awake { dev, counted })
+}
+
+#[cold]
+fn wake_up(dev: &Device) -> Result<runtime_pm::Active<'_>> {
+    runtime_pm::active(dev.pdev().as_ref()).map_err(|e| {
+        vfio_kapi::ratelimited!(dev_info!(
+            dev.pdev(),
+            "runtime resume failed {}\n",
+            e.to_errno()
+        ));
+        EIO
+    })
+}
+
+impl Drop for Awake<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.counted.is_none() && power(self.dev).count.leave() {
+            runtime_pm::put(self.dev.pdev().as_ref());
+        }
+    }
 }
 
 /// Finds out how the device behaves.
@@ -187,8 +235,10 @@ pub(crate) fn entry(
     }
     dev.set_low_power_engaged(true);
     power.inner.lock().wake = wake;
-    // The caller holds a count over the ioctl: the device suspends when that is put.
-    runtime_pm::put_noidle(dev.pdev().as_ref());
+    if power.count.lend() {
+        // The caller holds a count over the ioctl: the device suspends when that is put.
+        runtime_pm::put_noidle(dev.pdev().as_ref());
+    }
     Ok(())
 }
 
@@ -216,6 +266,9 @@ fn take_back_locked(dev: &Device) {
     if dev.is_low_power_engaged() {
         dev.set_low_power_engaged(false);
         runtime_pm::get_noresume(dev.pdev().as_ref());
+        if power.count.take_back() {
+            runtime_pm::put_noidle(dev.pdev().as_ref());
+        }
         power.inner.lock().wake = None;
     }
 }

@@ -76,12 +76,14 @@ impl Io<'_> {
             let at = pos.checked_add(done as u64).ok_or(EINVAL)?;
             let user = buf.offset(done);
             done += match step(at, count - done, &self.hole, self.max_width) {
-                Step::Access(width) if write => {
-                    self.write_one(user, at, width)?;
-                    width.bytes()
-                }
                 Step::Access(width) => {
-                    self.read_one(user, at, width)?;
+                    if write {
+                        let value = user.read_le(width)?;
+                        self.access(|io| io.write(at, width, value))?;
+                    } else {
+                        let value = self.access(|io| io.read(at, width))?;
+                        user.write_le(width, value)?;
+                    }
                     width.bytes()
                 }
                 Step::Hole(len) => {
@@ -93,36 +95,6 @@ impl Io<'_> {
             };
         }
         Ok(done)
-    }
-
-    fn read_one(&self, user: UserArg, at: u64, width: Width) -> Result {
-        match width {
-            Width::One => user.write_bytes(&self.access(|io| io.read8(at))?),
-            Width::Two => user.write_bytes(&self.access(|io| io.read16(at))?),
-            Width::Four => user.write_bytes(&self.access(|io| io.read32(at))?),
-            Width::Eight => user.write_bytes(&self.access(|io| io.read64(at))?),
-        }
-    }
-
-    fn write_one(&self, user: UserArg, at: u64, width: Width) -> Result {
-        match width {
-            Width::One => {
-                let bytes = user.read_array()?;
-                self.access(|io| io.write8(at, bytes))
-            }
-            Width::Two => {
-                let bytes = user.read_array()?;
-                self.access(|io| io.write16(at, bytes))
-            }
-            Width::Four => {
-                let bytes = user.read_array()?;
-                self.access(|io| io.write32(at, bytes))
-            }
-            Width::Eight => {
-                let bytes = user.read_array()?;
-                self.access(|io| io.write64(at, bytes))
-            }
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::{
     config,
     memory,
+    power,
     rdwr,
     state::Device, //
 };
@@ -18,7 +19,6 @@ use vfio_kapi::{
         rom::Rom, //
     },
     pci_core_device::regions::Region,
-    runtime_pm,
     uaccess::UserArg,
     uapi::{
         vfio_info_cap_header,
@@ -135,14 +135,7 @@ pub(crate) fn rw(
         ..region::NUM_REGIONS => None,
         index => Some(added(dev, index)?),
     };
-    let _awake = runtime_pm::active(dev.pdev().as_ref()).map_err(|e| {
-        vfio_kapi::ratelimited!(dev_info!(
-            dev.pdev(),
-            "runtime resume failed {}\n",
-            e.to_errno()
-        ));
-        EIO
-    })?;
+    let _awake = power::awake(dev)?;
 
     let done = match (index, added) {
         // Moves the position on itself.

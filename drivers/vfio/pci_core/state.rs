@@ -16,6 +16,10 @@ use crate::{
     power::Power,
     sriov::Sriov, //
 };
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering, //
+};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -99,7 +103,7 @@ impl State {
             needs_reset: Flag::new(),
             has_vga: Flag::new(),
             mappable: Mappable(Atomic::new(0)),
-            msix: MsixLocation(Atomic::new(0)),
+            msix: MsixLocation(AtomicU64::new(0)),
             opened <- new_mutex!(Opened::default(), "vfio_pci_opened"),
             power <- Power::new(),
             sriov <- Sriov::new(),
@@ -148,13 +152,14 @@ impl Mappable {
     }
 }
 
-/// Where the MSI-X table is. Written when the device is opened, before the user has it.
-pub(crate) struct MsixLocation(Atomic<u64>);
+/// Where the MSI-X table is. Written when the device is opened, before the user has it. Each access to a BAR
+/// reads it, for which an [`Atomic`] makes a call.
+pub(crate) struct MsixLocation(AtomicU64);
 
 impl MsixLocation {
     /// Where the table is, if there is one.
     pub(crate) fn get(&self) -> Option<MsixTable> {
-        let packed = self.0.load(Relaxed);
+        let packed = self.0.load(Ordering::Relaxed);
         // CAST: These are the fields that `set` packed.
         let table = MsixTable {
             bar: (packed >> 48) as u32,
@@ -169,6 +174,6 @@ impl MsixLocation {
         let packed = table.map_or(0, |t| {
             u64::from(t.bar) << 48 | u64::from(t.vectors) << 32 | u64::from(t.offset)
         });
-        self.0.store(packed, Relaxed);
+        self.0.store(packed, Ordering::Relaxed);
     }
 }
