@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 USER = 1 << 47
-SHOWN = 30
+SHOWN = 60
 
 
 def symbols(output: str) -> dict[str, list[tuple[int, str]]]:

@@ -152,7 +152,19 @@ impl UserArg {
     /// `minsz`.
     #[inline]
     pub fn read_argsz<T: UapiArgsz>(self, minsz: usize) -> Result<T> {
-        let value: T = self.read_prefix(minsz)?;
+        let mut value = T::zeroed();
+        self.fill_argsz(&mut value, minsz)?;
+        Ok(value)
+    }
+
+    /// As [`Self::read_argsz`], into a `T` that is where it is to be.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::read_argsz`].
+    #[inline]
+    pub fn fill_argsz<T: UapiArgsz>(self, value: &mut T, minsz: usize) -> Result {
+        self.read_bytes(value.as_bytes_mut().get_mut(..minsz).ok_or(EINVAL)?)?;
         if (value.argsz() as usize) < minsz {
             return Err(refuse!(
                 EINVAL,
@@ -160,7 +172,7 @@ impl UserArg {
                 value.argsz()
             ));
         }
-        Ok(value)
+        Ok(())
     }
 
     /// Reads a `T` that starts with `argsz` and may become longer: user space gives at least `min` bytes,

@@ -73,6 +73,14 @@ pub fn step(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Step {
     Step::Access(width)
 }
 
+/// The width of `count` bytes at `pos`, if [`step`] makes one access of them.
+#[inline]
+pub fn single(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Option<Width> {
+    let width = Width::exactly(count.try_into().ok()?)?;
+    let aligned = pos % width.bytes() as u64 == 0;
+    (aligned && width <= max && !is_outside(pos, width, u64::MAX, hole)).then_some(width)
+}
+
 /// Whether an access of `width` at `pos` touches `hole`, or does not fit into `size` bytes.
 #[inline]
 pub fn is_outside(pos: u64, width: Width, size: u64, hole: &Range<u64>) -> bool {

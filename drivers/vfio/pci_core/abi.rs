@@ -616,13 +616,11 @@ pub(crate) unsafe extern "C" fn vfio_pci_config_rw_single(
 ) -> isize {
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_raw(core), *ppos) };
-    size_or_errno(config::rw_single(
-        dev,
-        UserArg::new(buf as usize),
-        count,
-        pos,
-        iswrite,
-    ))
+    size_or_errno((|| {
+        let pos = usize::try_from(pos).map_err(|_| EFAULT)?;
+        let done = config::rw_single(dev, UserArg::new(buf as usize), count, pos, iswrite)?;
+        Ok(done as usize)
+    })())
 }
 
 /// The bytes that a buffer and a block share.

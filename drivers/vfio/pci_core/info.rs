@@ -8,16 +8,12 @@ use crate::{
     state::Device, //
 };
 use kernel::{
-    bindings,
     ffi::c_int,
     prelude::*, //
 };
 use vfio_kapi::{
     irq_set,
-    pci::{
-        self,
-        config as hw, //
-    },
+    pci,
     uaccess::UserArg,
     uapi::{
         vfio_device_info,
@@ -29,8 +25,6 @@ use vfio_logic::{
     irq,
     pci::{
         irq_flags,
-        msi_vectors,
-        MsixTable,
         ATOMIC_COMPLETERS, //
     },
     region::NUM_REGIONS, //
@@ -50,7 +44,8 @@ const DEVICE_INFO_MINSZ: usize = core::mem::offset_of!(vfio_device_info, cap_off
 ///
 /// `EFAULT`; `EINVAL` if the argument is too short.
 pub(crate) fn device(dev: &Device, arg: UserArg) -> Result {
-    let mut info: vfio_device_info = arg.read_argsz(DEVICE_INFO_MINSZ)?;
+    let mut info: vfio_device_info = pin_init::zeroed();
+    arg.fill_argsz(&mut info, DEVICE_INFO_MINSZ)?;
     let argsz = info.argsz as usize;
     let added = u32::try_from(dev.regions().len())?;
 
@@ -97,16 +92,10 @@ fn atomic_cap(dev: &Device) -> Option<vfio_device_info_cap_pci_atomic_comp> {
 
 /// The number of interrupts of an index.
 fn irq_count(dev: &Device, index: u32) -> u32 {
-    let pdev = dev.pdev();
-    let read = |cap: Option<u16>, register: u32| {
-        // CAST: Registers are at small offsets.
-        hw::read_word(pdev, cap?.checked_add(register as u16)?).ok()
-    };
     match index {
         irq::INTX => u32::from(config::interrupt_pin(dev) != 0),
-        irq::MSI => read(pci::msi_capability(pdev), bindings::PCI_MSI_FLAGS).map_or(0, msi_vectors),
-        irq::MSIX => read(pci::msix_capability(pdev), bindings::PCI_MSIX_FLAGS)
-            .map_or(0, |control| MsixTable::decode(control, 0).vectors.into()),
+        irq::MSI => dev.state().msi_vectors.get(),
+        irq::MSIX => dev.state().msix.get().map_or(0, |table| table.vectors.into()),
         irq::ERR | irq::REQ => 1,
         _ => 0,
     }
@@ -118,7 +107,8 @@ fn irq_count(dev: &Device, index: u32) -> u32 {
 ///
 /// `EFAULT`; `EINVAL` if the argument is too short or there is no such interrupt.
 pub(crate) fn irq(dev: &Device, arg: UserArg) -> Result {
-    let mut info: vfio_irq_info = arg.read_argsz(size_of::<vfio_irq_info>())?;
+    let mut info: vfio_irq_info = pin_init::zeroed();
+    arg.fill_argsz(&mut info, size_of::<vfio_irq_info>())?;
     info.flags = irq_flags(info.index, pci::has_dynamic_msix(dev.pdev()))?;
     info.count = irq_count(dev, info.index);
     arg.write(&info)
@@ -130,7 +120,7 @@ pub(crate) fn irq(dev: &Device, arg: UserArg) -> Result {
 ///
 /// `EFAULT`, `ENOMEM`; those of `vfio_set_irqs_validate_and_prepare()` and [`intrs::set_irqs`].
 pub(crate) fn set_irqs(dev: &Device, arg: UserArg) -> Result<c_int> {
-    let header = irq_set::Header::read(arg)?;
+    let mut header = irq_set::Header::read(arg)?;
     let max = irq_count(dev, header.index());
     let len = header.check(max, irq::NUM)?;
 

@@ -121,6 +121,10 @@ fn enable_enabled(dev: &Device) -> Result {
         Some(rules::MsixTable::decode(control.ok()?, table.ok()?))
     });
     state.msix.set(msix);
+    let msi = pci::msi_capability(pdev)
+        .and_then(|cap| cap.checked_add(bindings::PCI_MSI_FLAGS as u16))
+        .and_then(|flags| hw::read_word(pdev, flags).ok());
+    state.msi_vectors.set(msi.map_or(0, rules::msi_vectors));
     let vga = cfg!(CONFIG_VFIO_PCI_VGA) && !dev.disable_vga() && pci::is_vga(pdev);
     state.has_vga.set(vga);
     Ok(())

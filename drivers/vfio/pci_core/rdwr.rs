@@ -25,6 +25,7 @@ use vfio_kapi::{
 };
 use vfio_logic::{
     io::{
+        single,
         step,
         Step,
         Width, //
@@ -77,13 +78,7 @@ impl Io<'_> {
             let user = buf.offset(done);
             done += match step(at, count - done, &self.hole, self.max_width) {
                 Step::Access(width) => {
-                    if write {
-                        let value = user.read_le(width)?;
-                        self.access(|io| io.write(at, width, value))?;
-                    } else {
-                        let value = self.access(|io| io.read(at, width))?;
-                        user.write_le(width, value)?;
-                    }
+                    self.rw_one(user, at, width, write)?;
                     width.bytes()
                 }
                 Step::Hole(len) => {
@@ -95,6 +90,18 @@ impl Io<'_> {
             };
         }
         Ok(done)
+    }
+
+    /// Reads or writes at `at`, in one access, which must not touch the hole.
+    #[inline]
+    fn rw_one(&self, user: UserArg, at: u64, width: Width, write: bool) -> Result {
+        if write {
+            let value = user.read_le(width)?;
+            self.access(|io| io.write(at, width, value))
+        } else {
+            let value = self.access(|io| io.read(at, width))?;
+            user.write_le(width, value)
+        }
     }
 }
 
@@ -115,6 +122,7 @@ fn fill(user: UserArg, len: usize) -> Result {
 /// # Errors
 ///
 /// `EINVAL` if `pos` is not in the BAR; those of the BAR, and of [`Io::rw`].
+#[inline(always)]
 pub(crate) fn bar(
     dev: &Device,
     bar: u32,
@@ -137,7 +145,11 @@ pub(crate) fn bar(
         hole: table.map_or(0..0, |table| table.range()),
         max_width: Width::Eight,
     };
-    io.rw(buf, pos, count, write)
+    // Nearly always it is one register.
+    match single(pos, count, &io.hole, io.max_width) {
+        Some(width) => io.rw_one(buf, pos, width, write).map(|()| count),
+        None => io.rw(buf, pos, count, write),
+    }
 }
 
 /// The size of the ROM region: that of the BAR, or of the firmware's copy as a BAR would have it.

@@ -119,6 +119,7 @@ fn rom_info(dev: &Device) -> (u64, u32) {
 ///
 /// `EINVAL` if there is no such region, or it cannot be written; `EIO` if the device cannot be
 /// resumed; that of the region.
+#[inline(always)]
 pub(crate) fn rw(
     dev: &Device,
     buf: UserArg,

@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) mappable: Mappable,
     /// Where the MSI-X table is.
     pub(crate) msix: MsixLocation,
+    /// How many MSI vectors the function can have.
+    pub(crate) msi_vectors: Count,
     /// What is there only while the device is open.
     #[pin]
     pub(crate) opened: Mutex<Opened>,
@@ -104,6 +106,7 @@ impl State {
             has_vga: Flag::new(),
             mappable: Mappable(Atomic::new(0)),
             msix: MsixLocation(AtomicU64::new(0)),
+            msi_vectors: Count(Atomic::new(0)),
             opened <- new_mutex!(Opened::default(), "vfio_pci_opened"),
             power <- Power::new(),
             sriov <- Sriov::new(),
@@ -149,6 +152,21 @@ impl Mappable {
     /// Sets which BARs the user may map.
     pub(crate) fn set(&self, bars: u32) {
         self.0.store(bars, Relaxed);
+    }
+}
+
+/// How many there are. Written when the device is opened, before the user has it.
+pub(crate) struct Count(Atomic<u32>);
+
+impl Count {
+    /// How many there are.
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+
+    /// Sets how many there are.
+    pub(crate) fn set(&self, count: u32) {
+        self.0.store(count, Relaxed);
     }
 }
 

@@ -100,8 +100,7 @@ impl Access {
     ///
     /// `EFAULT` if not all of it is in configuration space.
     #[inline]
-    pub fn first(shadow: &Shadow<'_>, pos: i64, count: usize) -> Result<Self, Errno> {
-        let pos = usize::try_from(pos).map_err(|_| EFAULT)?;
+    pub fn first(shadow: &Shadow<'_>, pos: usize, count: usize) -> Result<Self, Errno> {
         let end = pos.checked_add(count.max(1)).ok_or(EFAULT)?;
         if end > shadow.size() {
             return Err(EFAULT);
