@@ -19,11 +19,13 @@ pub enum Width {
 
 impl Width {
     /// The number of bytes.
+    #[inline]
     pub const fn bytes(self) -> usize {
         self as usize
     }
 
     /// The largest width of no more than `bytes`.
+    #[inline]
     pub const fn at_most(bytes: u64) -> Self {
         match bytes {
             8.. => Self::Eight,
@@ -74,11 +76,11 @@ pub fn step(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Step {
 }
 
 /// The width of `count` bytes at `pos`, if [`step`] makes one access of them.
-#[inline]
+#[inline(always)]
 pub fn single(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Option<Width> {
-    let width = Width::exactly(count.try_into().ok()?)?;
-    let aligned = pos % width.bytes() as u64 == 0;
-    (aligned && width <= max && !is_outside(pos, width, u64::MAX, hole)).then_some(width)
+    let width = Width::at_most(count as u64);
+    let whole = width.bytes() == count && width <= max && pos % width.bytes() as u64 == 0;
+    (whole && !is_outside(pos, width, u64::MAX, hole)).then_some(width)
 }
 
 /// Whether an access of `width` at `pos` touches `hole`, or does not fit into `size` bytes.

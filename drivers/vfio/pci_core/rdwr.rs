@@ -93,7 +93,7 @@ impl Io<'_> {
     }
 
     /// Reads or writes at `at`, in one access, which must not touch the hole.
-    #[inline]
+    #[inline(always)]
     fn rw_one(&self, user: UserArg, at: u64, width: Width, write: bool) -> Result {
         if write {
             let value = user.read_le(width)?;

@@ -89,7 +89,7 @@ impl<S> PciCoreDevice<S> {
     ///
     /// `EINVAL` if there is no BAR of that number; `ENODEV` if it is not implemented; `EBUSY` or
     /// `ENOMEM` if it could not be reserved or mapped when the device was opened.
-    #[inline]
+    #[inline(always)]
     pub fn bar(&self, bar: u32) -> Result<Mmio<'_>> {
         // SAFETY: The structure is valid. `barmap` is only written to by `map_bars` and `unmap_bars`,
         // which nothing runs beside by their contracts.
