@@ -5,21 +5,21 @@
 
 ARCH ?= amd64
 KDIR ?=
+KVER ?=
 DEBUG ?=
 MACHINE ?=
 SUITE ?=
 MODULES ?= rust
 JOBS ?= 2
 
-export ARCH
+export ARCH DESTDIR
 unexport MAKEFLAGS
 
 comma := ,
-VM = scripts/in-root python3 -B tests/vm/run --jobs $(JOBS) $(if $(V),--verbose) \
-	$(foreach m,$(subst $(comma), ,$(MACHINE)),--machine $(m))
+MACHINES = $(foreach m,$(subst $(comma), ,$(MACHINE)),--machine $(m))
 SUITES = $(foreach s,$(subst $(comma), ,$(SUITE)),--suite $(s)) --modules='$(MODULES)'
 # Nothing of ours is needed where only the stock C modules run.
-NEEDED = $(if $(filter-out c,$(MODULES)),modules)
+NEEDED = $(filter-out c,$(MODULES))
 
 .PHONY: help
 help:
@@ -38,11 +38,14 @@ help:
 	@echo 'make check               rustfmt, clippy, unsafe gate, host tests, rustdoc, exported symbols'
 	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=amd64] [KDIR=<prepared kernel tree>]; DEBUG=1: for the debug'
 	@echo '                           kernel, into build/$(ARCH)-debug'
-	@echo 'make modules_install     into /lib/modules/<release>/updates  [DESTDIR=]'
+	@echo 'make install             build for the running kernel, into /lib/modules/<release>/updates/vfio; says how to roll back'
+	@echo '     MODULES="vfio"        only these;  KVER=<release>: for another kernel;  DESTDIR=<folder>: staged there'
+	@echo 'make uninstall           what was installed goes, and the C modules are back  [MODULES=] [KVER=] [DESTDIR=]'
 	@echo 'make tables              run the C functions for tests/host/tables again'
 	@echo 'make sample              build/$(ARCH)/vfio-edu, the user-space driver'
 	@echo 'make doc                 build/$(ARCH)/doc: rustdoc of all crates'
 	@echo 'make setup               only what the others need: toolchain root, kernel, test programs'
+	@echo 'make entry-points        Documentation/entry-points.rst again, from what the functions say of themselves'
 	@echo 'make clean               remove build/ (the cache of set-up, $${VFIO_CACHE:-/var/cache/vfio-rs}, stays)'
 
 .PHONY: setup
@@ -53,9 +56,13 @@ setup:
 modules:
 	@scripts/build modules $(if $(DEBUG),debug,$(KDIR))
 
-.PHONY: modules_install
-modules_install: modules
-	@scripts/install-modules
+# MODULES=rust, the default, is all of them.
+.PHONY: install uninstall
+install:
+	@scripts/for-kernel '$(KVER)' sh -c 'exec scripts/build modules $$KDIR'
+	@scripts/for-kernel '$(KVER)' scripts/install install $(filter-out rust,$(subst $(comma), ,$(MODULES)))
+uninstall:
+	@scripts/for-kernel '$(KVER)' scripts/install uninstall $(filter-out rust,$(subst $(comma), ,$(MODULES)))
 
 .PHONY: sample
 sample:
@@ -67,16 +74,8 @@ run:
 
 .PHONY: test test-long
 test-long: LONG = --long
-test test-long: $(NEEDED)
-	@scripts/setup root kernel tests
-	@case "$$($(VM) $(SUITES) $(LONG) --kernels)" in \
-	*debug*) $(if $(NEEDED),scripts/build modules,scripts/setup) debug ;; \
-	esac
-	@case "$$($(VM) $(SUITES) $(LONG) --kernels)" in \
-	*iommufd*) $(if $(NEEDED),scripts/build modules,scripts/setup) iommufd ;; \
-	esac
-	@$(if $(wildcard samples/edu/Cargo.toml),scripts/build-sample)
-	@$(VM) $(SUITES) $(LONG)
+test test-long:
+	@scripts/test $(if $(NEEDED),--build) --jobs $(JOBS) $(if $(V),--verbose) $(MACHINES) $(SUITES) $(LONG)
 
 .PHONY: tables
 tables:
@@ -93,11 +92,16 @@ bench: modules
 .PHONY: machines
 machines:
 	@scripts/setup root
-	@$(VM) --list
+	@scripts/in-root python3 -B tests/vm/run --list
 
 .PHONY: check
 check:
 	@scripts/check
+
+.PHONY: entry-points
+entry-points:
+	@scripts/setup root kernel
+	@scripts/in-root sh -c 'python3 -B tests/abi/entry_points.py "$$VFIO_SOURCE" Documentation/entry-points.rst'
 
 .PHONY: doc
 doc:

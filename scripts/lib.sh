@@ -21,7 +21,8 @@ die() {
 	exit 1
 }
 
-[ "$ARCH" = amd64 ] || die "ARCH=$ARCH is not supported: only amd64 is, so far"
+[ "$ARCH" = amd64 ] || [ -e "$PROJECT/scripts/arch/$ARCH.sh" ] ||
+	die "ARCH=$ARCH is not supported: amd64 $(cd "$PROJECT/scripts/arch" && echo *.sh | sed 's/\.sh//g') are"
 
 # key FILE...: names what is made of these files; another content, another name.
 key() {
@@ -37,11 +38,24 @@ DEBUG_CONFIG=$PROJECT/tests/vm/kernels/debug.config
 DEBUG=$CACHE/debug-$KERNEL_PACKAGE-$RUSTC-$(key "$DEBUG_CONFIG")
 IOMMUFD=$CACHE/iommufd-$KERNEL_PACKAGE-$RUSTC-$(key "$PROJECT/scripts/setup-iommufd")
 DOWNLOADS=$CACHE/downloads
+# Where the modules are built, and which ones there are.
+BUILT=${VFIO_BUILT:-$PROJECT/build/$ARCH}
+OURS="vfio vfio_iommu_type1 vfio-pci-core vfio-pci"
 TESTS=$CACHE/tests-$KERNEL_PACKAGE-$(cd "$PROJECT" && key scripts/build-tests tests/suites/kselftest/settings.c)
+
+# What another architecture has otherwise: its file below scripts/arch sets these, and any of the above, anew.
+SETUP_ROOT=setup-root            # the script that makes $ROOT
+KMAKE=()                         # what kbuild has to be told
+CROSS=                           # the prefix of the names of gcc and binutils
+RUST_TRIPLE=x86_64-unknown-linux-gnu
+KERNEL_TESTS=(kernel samples variants) # what scripts/build-tests builds of the kernel's own tests,
+OUR_TESTS=(ours modules)               # and of ours
+# shellcheck source=scripts/arch/arm64.sh
+[ "$ARCH" = amd64 ] || . "$PROJECT/scripts/arch/$ARCH.sh"
 
 # The host itself is the right toolchain: the same release of Debian with every package.
 host_is_root() {
-	[ -z "${VFIO_USE_ROOT:-}" ] || return 1
+	[ -z "${VFIO_USE_ROOT:-}" ] && [ "$ARCH" = amd64 ] || return 1
 	[ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" = "$SUITE" ] || return 1
 	# shellcheck disable=SC2046
 	dpkg-query -W -f '${db:Status-Abbrev}\n' $(grep -v '^#' "$PROJECT/scripts/packages") 2>/dev/null |

@@ -116,6 +116,8 @@ fn non_null<T>(ptr: *mut T) -> Result<NonNull<T>> {
 
 /// Allocates a device of `size` bytes.
 ///
+/// Context: process context; may sleep.
+///
 /// # Safety
 ///
 /// `dev` must be valid and outlive the device; `ops` must be valid for as long as the device is allocated.
@@ -137,6 +139,8 @@ pub(crate) unsafe extern "C" fn _vfio_alloc_device(
         })
 }
 
+/// Context: process context; may sleep.
+///
 /// # Safety
 ///
 /// `dev` must be part of a device that `_vfio_alloc_device` made, and the last reference to it gone.
@@ -164,6 +168,8 @@ unsafe fn register(device: *mut vb::vfio_device, kind: GroupKind) -> ffi::c_int 
 
 /// Registers a device that does DMA.
 ///
+/// Context: process context, while the driver binds; may sleep.
+///
 /// # Safety
 ///
 /// `device` must come from `_vfio_alloc_device`, not be registered, and nobody else may register it.
@@ -177,6 +183,8 @@ pub(crate) unsafe extern "C" fn vfio_register_group_dev(
 
 /// Registers a device that does no DMA.
 ///
+/// Context: process context, while the driver binds; may sleep.
+///
 /// # Safety
 ///
 /// As for [`vfio_register_group_dev`].
@@ -189,6 +197,8 @@ pub(crate) unsafe extern "C" fn vfio_register_emulated_iommu_dev(
 }
 
 /// Unregisters a device, and waits until nobody uses it.
+///
+/// Context: process context, while the driver unbinds; sleeps until nobody uses the device.
 ///
 /// # Safety
 ///
@@ -205,6 +215,8 @@ pub(crate) unsafe extern "C" fn vfio_unregister_group_dev(device: *mut vb::vfio_
 
 /// Takes a count of the registration.
 ///
+/// Context: any.
+///
 /// # Safety
 ///
 /// `device` must be allocated.
@@ -218,6 +230,8 @@ pub(crate) unsafe extern "C" fn vfio_device_try_get_registration(
 
 /// Gives a count of the registration back.
 ///
+/// Context: any.
+///
 /// # Safety
 ///
 /// The caller must own a count.
@@ -228,6 +242,8 @@ pub(crate) unsafe extern "C" fn vfio_device_put_registration(device: *mut vb::vf
 }
 
 /// Puts a device that is not registered into the set of `set_id`.
+///
+/// Context: process context; may sleep.
 ///
 /// # Safety
 ///
@@ -246,6 +262,8 @@ pub(crate) unsafe extern "C" fn vfio_assign_device_set(
 
 /// How often devices of the set are open.
 ///
+/// Context: lock of the set held.
+///
 /// # Safety
 ///
 /// `dev_set` must be valid and locked by the caller.
@@ -258,6 +276,8 @@ pub(crate) unsafe extern "C" fn vfio_device_set_open_count(
 }
 
 /// The device in the set whose parent is `dev`.
+///
+/// Context: lock of the set held.
 ///
 /// # Safety
 ///
@@ -293,6 +313,8 @@ unsafe fn group_of<'a>(file: *mut bindings::file) -> Option<kernel::sync::ArcBor
 
 /// The IOMMU group of a group's file, with a reference; only POWER needs it.
 ///
+/// Context: process context; may sleep.
+///
 /// # Safety
 ///
 /// `file` must be valid.
@@ -313,6 +335,8 @@ pub(crate) unsafe extern "C" fn vfio_file_iommu_group(
 
 /// Whether the file is that of a group.
 ///
+/// Context: any.
+///
 /// # Safety
 ///
 /// `file` must be valid.
@@ -324,6 +348,8 @@ pub(crate) unsafe extern "C" fn vfio_file_is_group(file: *mut bindings::file) ->
 
 /// Whether the file is that of a group or a device.
 ///
+/// Context: any.
+///
 /// # Safety
 ///
 /// `file` must be valid.
@@ -334,6 +360,8 @@ pub(crate) unsafe extern "C" fn vfio_file_is_valid(file: *mut bindings::file) ->
 }
 
 /// Whether the file is that of the device's group.
+///
+/// Context: process context; may sleep.
 ///
 /// # Safety
 ///
@@ -353,6 +381,8 @@ pub(crate) unsafe extern "C" fn vfio_file_has_dev(
 }
 
 /// Whether the DMA of what the file is for is always coherent.
+///
+/// Context: process context; may sleep.
 ///
 /// # Safety
 ///
@@ -376,6 +406,8 @@ pub(crate) unsafe extern "C" fn vfio_file_enforced_coherent(file: *mut bindings:
 
 /// Links the file with a virtual machine, or takes the link away.
 ///
+/// Context: any but interrupts.
+///
 /// # Safety
 ///
 /// `file` must be valid; `kvm` must be null, or valid until this is called again.
@@ -397,6 +429,8 @@ pub(crate) unsafe extern "C" fn vfio_file_set_kvm(file: *mut bindings::file, kvm
 
 /// Adds a backend.
 ///
+/// Context: process context; may sleep.
+///
 /// # Safety
 ///
 /// `ops` must be a valid table until it is unregistered and its module is unused.
@@ -413,6 +447,8 @@ pub(crate) unsafe extern "C" fn vfio_register_iommu_driver(
 
 /// Removes a backend.
 ///
+/// Context: process context; may sleep.
+///
 /// # Safety
 ///
 /// None: `ops` is only compared.
@@ -424,6 +460,8 @@ pub(crate) unsafe extern "C" fn vfio_unregister_iommu_driver(
 }
 
 /// Pins pages of user space for an emulated device.
+///
+/// Context: process context, device open; may sleep.
 ///
 /// # Safety
 ///
@@ -460,6 +498,8 @@ pub(crate) unsafe extern "C" fn vfio_pin_pages(
 
 /// Unpins what [`vfio_pin_pages`] pinned.
 ///
+/// Context: process context, device open; may sleep.
+///
 /// # Safety
 ///
 /// `device` must be registered and open.
@@ -491,6 +531,8 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
 
 /// Copies between kernel memory and what user space mapped.
 ///
+/// Context: process context, device open; may sleep.
+///
 /// # Safety
 ///
 /// `device` must be registered and open; `data` must be valid for `len` bytes.
@@ -520,6 +562,8 @@ pub(crate) unsafe extern "C" fn vfio_dma_rw(
 
 /// Appends a capability that is zero but for its header; answers with where it is.
 ///
+/// Context: process context; may sleep.
+///
 /// # Safety
 ///
 /// `caps` must be a valid chain of the caller.
@@ -538,6 +582,8 @@ pub(crate) unsafe extern "C" fn vfio_info_cap_add(
 
 /// Makes the links of a chain count from `offset` bytes before it.
 ///
+/// Context: any.
+///
 /// # Safety
 ///
 /// `caps` must be a valid chain of the caller.
@@ -549,6 +595,8 @@ pub(crate) unsafe extern "C" fn vfio_info_cap_shift(caps: *mut vb::vfio_info_cap
 }
 
 /// Appends a copy of a capability.
+///
+/// Context: process context; may sleep.
 ///
 /// # Safety
 ///
@@ -581,6 +629,8 @@ pub(crate) unsafe extern "C" fn vfio_info_add_capability(
 }
 
 /// Checks the header of `VFIO_DEVICE_SET_IRQS`.
+///
+/// Context: any.
 ///
 /// # Safety
 ///
@@ -625,6 +675,8 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
 
 /// The next state on the way to a migration state.
 ///
+/// Context: any.
+///
 /// # Safety
 ///
 /// `device` and `next_fsm` must be valid.
@@ -652,6 +704,8 @@ pub(crate) unsafe extern "C" fn vfio_mig_get_next_state(
 
 /// Merges the ranges that are closest, until of `cur_nodes` there are `req_nodes`.
 ///
+/// Context: any.
+///
 /// # Safety
 ///
 /// `root` must be null or a valid tree of the caller.
@@ -677,6 +731,8 @@ pub(crate) unsafe extern "C" fn vfio_combine_iova_ranges(
 // --- eventfds --------------------------------------------------------------
 
 /// Calls functions when an eventfd is signalled.
+///
+/// Context: process context; may sleep.
 ///
 /// # Safety
 ///
@@ -704,6 +760,8 @@ pub(crate) unsafe extern "C" fn vfio_virqfd_enable(
 
 /// Ends that.
 ///
+/// Context: process context; sleeps until the handler is gone.
+///
 /// # Safety
 ///
 /// `pvirqfd` must be one for [`vfio_virqfd_enable`].
@@ -716,6 +774,8 @@ pub(crate) unsafe extern "C" fn vfio_virqfd_disable(pvirqfd: *mut *mut vb::virqf
 }
 
 /// Waits for the function that runs later.
+///
+/// Context: process context; sleeps until the handler's thread has run.
 ///
 /// # Safety
 ///

@@ -33,6 +33,8 @@ same_as_c! {
 
 /// The iommufd that a device which does DMA is bound to, or null.
 ///
+/// Context: lock of the device's set held, or the device's own file open.
+///
 /// # Safety
 ///
 /// `vdev` must be valid.
@@ -43,6 +45,8 @@ unsafe extern "C" fn vfio_iommufd_device_ictx(vdev: *mut vb::vfio_device) -> *mu
 }
 
 /// The number of a device in `ictx`; negative errnos if it has none there.
+///
+/// Context: lock of the device's set held.
 ///
 /// # Safety
 ///
@@ -57,6 +61,8 @@ unsafe extern "C" fn vfio_iommufd_get_dev_id(
 }
 
 /// Gives the DMA of a device to an iommufd.
+///
+/// Context: process context, lock of the device's set held; may sleep.
 ///
 /// # Safety
 ///
@@ -76,6 +82,8 @@ unsafe extern "C" fn vfio_iommufd_physical_bind(
 
 /// Takes it back.
 ///
+/// Context: process context, lock of the device's set held; may sleep.
+///
 /// # Safety
 ///
 /// `vdev` must be valid, and the lock of its set be held.
@@ -86,6 +94,8 @@ unsafe extern "C" fn vfio_iommufd_physical_unbind(vdev: *mut vb::vfio_device) {
 }
 
 /// Attaches an address space or page tables.
+///
+/// Context: process context, lock of the device's set held; may sleep.
 ///
 /// # Safety
 ///
@@ -101,6 +111,8 @@ unsafe extern "C" fn vfio_iommufd_physical_attach_ioas(
 
 /// Detaches them.
 ///
+/// Context: process context, lock of the device's set held; may sleep.
+///
 /// # Safety
 ///
 /// As for [`vfio_iommufd_physical_unbind`].
@@ -111,6 +123,8 @@ unsafe extern "C" fn vfio_iommufd_physical_detach_ioas(vdev: *mut vb::vfio_devic
 }
 
 /// Attaches an address space or page tables to a PASID.
+///
+/// Context: process context, lock of the device's set held; may sleep.
 ///
 /// # Safety
 ///
@@ -127,6 +141,8 @@ unsafe extern "C" fn vfio_iommufd_physical_pasid_attach_ioas(
 
 /// Detaches them.
 ///
+/// Context: process context, lock of the device's set held; may sleep.
+///
 /// # Safety
 ///
 /// As for [`vfio_iommufd_physical_unbind`].
@@ -140,6 +156,8 @@ unsafe extern "C" fn vfio_iommufd_physical_pasid_detach_ioas(
 }
 
 /// Lets the driver of a device access the memory of an iommufd.
+///
+/// Context: process context, lock of the device's set held; may sleep.
 ///
 /// # Safety
 ///
@@ -159,6 +177,8 @@ unsafe extern "C" fn vfio_iommufd_emulated_bind(
 
 /// Ends that.
 ///
+/// Context: process context, lock of the device's set held; may sleep.
+///
 /// # Safety
 ///
 /// As for [`vfio_iommufd_physical_unbind`].
@@ -169,6 +189,8 @@ unsafe extern "C" fn vfio_iommufd_emulated_unbind(vdev: *mut vb::vfio_device) {
 }
 
 /// Attaches an address space.
+///
+/// Context: process context, lock of the device's set held; may sleep.
 ///
 /// # Safety
 ///
@@ -183,6 +205,8 @@ unsafe extern "C" fn vfio_iommufd_emulated_attach_ioas(
 }
 
 /// Detaches it.
+///
+/// Context: process context, lock of the device's set held; may sleep.
 ///
 /// # Safety
 ///

@@ -74,6 +74,8 @@ impl Class {
         self.class.get()
     }
 
+    /// Context: udev's or devtmpfs's question for a name; may sleep.
+    ///
     /// # Safety
     ///
     /// Only for the kernel to call, with a device of a class made by `new`.
@@ -309,6 +311,8 @@ impl<T: Send + Sync + 'static> CharDevice<T> {
         NonNull::new(inner).map(Self).ok_or(EINVAL)
     }
 
+    /// Context: the last reference to the device; may sleep.
+    ///
     /// # Safety
     ///
     /// Only for the kernel to call, when the last reference to a device made by `new` is gone.

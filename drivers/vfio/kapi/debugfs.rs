@@ -248,6 +248,8 @@ impl<F: DebugFile> Adapter<F> {
         <Self as StaticOps>::OPS
     }
 
+    /// Context: process context of the administrator; may sleep.
+    ///
     /// # Safety
     ///
     /// Only for debugfs to call: `inode` is that of a file made by [`Subfolder::file`], and `file`
@@ -260,6 +262,8 @@ impl<F: DebugFile> Adapter<F> {
         unsafe { bindings::single_open(file, Some(Self::show), (*inode).i_private) }
     }
 
+    /// Context: process context of the administrator; may sleep.
+    ///
     /// # Safety
     ///
     /// Only for `seq_read` to call, with what `open` gave to it, while the file is not removed.

@@ -375,6 +375,8 @@ impl<O> Drop for ActiveBuf<O> {
     }
 }
 
+/// Context: the importer's attach; may sleep.
+///
 /// # Safety
 ///
 /// For the kernel only, as an operation of a dma-buf that has [`Operations<O>`].
@@ -399,6 +401,8 @@ unsafe extern "C" fn attach<O: Send + Sync + Unpin + 'static>(
     })
 }
 
+/// Context: the importer, the buffer's reservation locked; may sleep.
+///
 /// # Safety
 ///
 /// For the kernel only, as an operation of a dma-buf that has [`Operations<O>`].
@@ -431,6 +435,8 @@ unsafe extern "C" fn map<O: Send + Sync + Unpin + 'static>(
     table
 }
 
+/// Context: the importer, the buffer's reservation locked; may sleep.
+///
 /// # Safety
 ///
 /// For the kernel only, as an operation of a dma-buf that has [`Operations<O>`].
@@ -451,6 +457,8 @@ unsafe extern "C" fn unmap<O: Send + Sync + Unpin + 'static>(
     }
 }
 
+/// Context: the last reference to the buffer; may sleep.
+///
 /// # Safety
 ///
 /// For the kernel only, as an operation of a dma-buf that has [`Operations<O>`].

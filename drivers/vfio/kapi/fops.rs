@@ -131,6 +131,8 @@ impl<T: FileOps<Node = ()>> FileOperations<T> {
         Self::new(Opens::Misc, Some(Self::open_misc))
     }
 
+    /// Context: process context of the user; may sleep.
+    ///
     /// # Safety
     ///
     /// Only for the kernel to call, to open a file with these operations.
@@ -261,6 +263,8 @@ impl<T: FileOps> FileOperations<T> {
         }
     }
 
+    /// Context: process context of the user; may sleep.
+    ///
     /// # Safety
     ///
     /// Only for the kernel to call, to open a file with these operations.
@@ -277,6 +281,8 @@ impl<T: FileOps> FileOperations<T> {
         unsafe { Self::finish_open(file, T::open(node)) }
     }
 
+    /// Context: the last use of the file; may sleep.
+    ///
     /// # Safety
     ///
     /// Only for the kernel to call, on the last use of an open file with these operations.
@@ -297,6 +303,8 @@ impl<T: FileOps> FileOperations<T> {
         unsafe { T::Ptr::borrow((*file).private_data) }
     }
 
+    /// Context: process context of the user; may sleep.
+    ///
     /// # Safety
     ///
     /// Only for the kernel to call, on an open file with these operations.
@@ -311,6 +319,8 @@ impl<T: FileOps> FileOperations<T> {
         from_result(|| Ok(T::read(data, UserArg::new(buf as usize), count, pos)? as isize))
     }
 
+    /// Context: process context of the user; may sleep.
+    ///
     /// # Safety
     ///
     /// As for [`Self::read`].
@@ -325,6 +335,8 @@ impl<T: FileOps> FileOperations<T> {
         from_result(|| Ok(T::write(data, UserArg::new(buf as usize), count, pos)? as isize))
     }
 
+    /// Context: process context of the user; may sleep.
+    ///
     /// # Safety
     ///
     /// As for [`Self::read`].
@@ -338,6 +350,8 @@ impl<T: FileOps> FileOperations<T> {
         from_result(|| T::ioctl(data, file, cmd, arg))
     }
 
+    /// Context: process context of the user, `mmap_lock` held for writing; may sleep.
+    ///
     /// # Safety
     ///
     /// As for [`Self::read`].
@@ -350,6 +364,8 @@ impl<T: FileOps> FileOperations<T> {
         from_result(|| T::mmap(data, vma).map(|()| 0))
     }
 
+    /// Context: a reader of `/proc/<pid>/fdinfo`; may sleep.
+    ///
     /// # Safety
     ///
     /// As for [`Self::read`].
@@ -370,6 +386,8 @@ where
         Self::new(Opens::Device, Some(Self::open_device))
     }
 
+    /// Context: process context of the user; may sleep.
+    ///
     /// # Safety
     ///
     /// Only for the kernel to call, to open a file with these operations.
@@ -398,6 +416,8 @@ where
         })
     }
 
+    /// Context: process context of the user; may sleep.
+    ///
     /// # Safety
     ///
     /// Never called: devices have no nodes.

@@ -129,6 +129,8 @@ impl PagingDomain {
     pub fn for_group(group: &IommuGroup) -> Result<Self> {
         /// Allocates a domain for the device and stops the iteration.
         ///
+        /// Context: the caller of `iommu_group_for_each_dev()`, here; may sleep.
+        ///
         /// # Safety
         ///
         /// `dev` must be a valid device and `data` point to a `*mut iommu_domain`.

@@ -403,6 +403,8 @@ impl<T: IommuDriver> Adapter<T> {
         unsafe { &*data.cast() }
     }
 
+    /// Context: `VFIO_SET_IOMMU`, the container locked; may sleep.
+    ///
     /// # Safety
     ///
     /// None; unsafe for the C signature.
@@ -423,6 +425,8 @@ impl<T: IommuDriver> Adapter<T> {
         }
     }
 
+    /// Context: the container's last group leaves, the container locked; may sleep.
+    ///
     /// # Safety
     ///
     /// `data` must be what `open` returned, and not be used any more.
@@ -432,6 +436,8 @@ impl<T: IommuDriver> Adapter<T> {
         hosted.driver.release();
     }
 
+    /// Context: process context of the user; may sleep.
+    ///
     /// # Safety
     ///
     /// `data` must be what `open` returned, or null.
@@ -454,6 +460,8 @@ impl<T: IommuDriver> Adapter<T> {
         }
     }
 
+    /// Context: `VFIO_SET_IOMMU` or `VFIO_GROUP_SET_CONTAINER`, the container locked; may sleep.
+    ///
     /// # Safety
     ///
     /// `data` must be what `open` returned, and `group` be valid.
@@ -468,6 +476,8 @@ impl<T: IommuDriver> Adapter<T> {
         from_result(|| hosted.driver.attach_group(group, kind).map(|()| 0))
     }
 
+    /// Context: a group leaves, the container locked; may sleep.
+    ///
     /// # Safety
     ///
     /// `data` must be what `open` returned, and `group` be valid.
@@ -477,6 +487,8 @@ impl<T: IommuDriver> Adapter<T> {
         hosted.driver.detach_group(&hosted.devices, group);
     }
 
+    /// Context: a driver of an open device; may sleep.
+    ///
     /// # Safety
     ///
     /// `data` must be what `open` returned, `group` be valid and `pages` have room for `npage`
@@ -515,6 +527,8 @@ impl<T: IommuDriver> Adapter<T> {
         }
     }
 
+    /// Context: a driver of an open device; may sleep.
+    ///
     /// # Safety
     ///
     /// `data` must be what `open` returned.
@@ -527,6 +541,8 @@ impl<T: IommuDriver> Adapter<T> {
         hosted.driver.unpin_pages(iova, npage as u64);
     }
 
+    /// Context: the device opens, lock of its set held; may sleep.
+    ///
     /// # Safety
     ///
     /// `data` must be what `open` returned; `device` be valid, and be unregistered before it is
@@ -541,6 +557,8 @@ impl<T: IommuDriver> Adapter<T> {
         };
     }
 
+    /// Context: the device closes, lock of its set held; may sleep.
+    ///
     /// # Safety
     ///
     /// `data` must be what `open` returned, and `device` be valid.
@@ -553,6 +571,8 @@ impl<T: IommuDriver> Adapter<T> {
         };
     }
 
+    /// Context: a driver of an open device; may sleep.
+    ///
     /// # Safety
     ///
     /// `data` must be what `open` returned, and `buf` have `count` initialized bytes.

@@ -111,6 +111,8 @@ impl IommuGroup {
     pub fn find_device<R>(&self, mut f: impl FnMut(&Device) -> Option<R>) -> Option<R> {
         struct Search<'a, R>(&'a mut dyn FnMut(&Device) -> Option<R>, Option<R>);
 
+        /// Context: the caller of `iommu_group_for_each_dev()`, here; the group's mutex held.
+        ///
         /// # Safety
         ///
         /// `data` must point to a `Search<R>` that nobody else uses.

@@ -270,6 +270,8 @@ static ACCESS_OPS: vb::iommufd_access_ops = vb::iommufd_access_ops {
     unmap: Some(unmapped),
 };
 
+/// Context: an unmap or the end of iommufd's access, its locks held; may sleep.
+///
 /// # Safety
 ///
 /// Only for iommufd to call, with the device that [`Emulated::bind`] passed.

@@ -55,6 +55,8 @@ impl Drop for Bitmap {
     }
 }
 
+/// Context: the caller of `iova_bitmap_for_each()`, here; may sleep.
+///
 /// # Safety
 ///
 /// Only for `iova_bitmap_for_each`, with a `DmaLog` as `opaque`.

@@ -216,6 +216,8 @@ impl<H: Handler> Irq<H> {
         }
     }
 
+    /// Context: interrupt.
+    ///
     /// # Safety
     ///
     /// For the kernel only, to which `install` gave it.

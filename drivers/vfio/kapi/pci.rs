@@ -24,6 +24,8 @@ pub mod core_region;
 pub mod driver;
 pub mod facts;
 pub mod intx;
+#[cfg(CONFIG_VFIO_PCI_VGA)]
+pub mod legacy_vga;
 pub mod msi;
 pub mod pcie;
 pub mod reset;

@@ -53,6 +53,8 @@ impl<const MAGIC: usize> PseudoFs<MAGIC> {
         }
     }
 
+    /// Context: the mount of the pseudo file system; may sleep.
+    ///
     /// # Safety
     ///
     /// Only for the kernel to call, with a valid context.

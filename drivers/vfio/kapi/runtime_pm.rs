@@ -149,6 +149,8 @@ impl<T: RuntimePm> Ops<T> {
         ..pin_init::zeroed()
     };
 
+    /// Context: runtime power management, the device awake; may sleep.
+    ///
     /// # Safety
     ///
     /// For the PM core only, with a device of the driver.
@@ -160,6 +162,8 @@ impl<T: RuntimePm> Ops<T> {
         0
     }
 
+    /// Context: runtime power management; may sleep.
+    ///
     /// # Safety
     ///
     /// For the PM core only, with a device of the driver.

@@ -81,6 +81,8 @@ impl<T: Target> Virqfd<T> {
         unsafe { vb::vfio_virqfd_disable(self.virqfd.get()) };
     }
 
+    /// Context: `virqfds.rs`: the lock of the eventfd's queue held, interrupts off.
+    ///
     /// # Safety
     ///
     /// For `vfio.ko` only, to which `enable` gave it.
@@ -89,6 +91,8 @@ impl<T: Target> Virqfd<T> {
         unsafe { &*target.cast::<T>() }.wake().into()
     }
 
+    /// Context: a workqueue; may sleep.
+    ///
     /// # Safety
     ///
     /// As for `wake`.

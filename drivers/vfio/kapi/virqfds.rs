@@ -277,6 +277,8 @@ impl State {
 
     /// Called with the lock of the eventfd's queue held and interrupts off.
     ///
+    /// Context: whoever signals or closes the eventfd: the lock of its queue held, interrupts off.
+    ///
     /// # Safety
     ///
     /// `wait` must be in a [`State`] and in the queue of its eventfd.
@@ -315,6 +317,8 @@ impl State {
         0
     }
 
+    /// Context: `vfs_poll()`, here; may sleep.
+    ///
     /// # Safety
     ///
     /// `pt` must be in a [`State`].
@@ -330,6 +334,8 @@ impl State {
         }
     }
 
+    /// Context: the cleanup workqueue; may sleep.
+    ///
     /// # Safety
     ///
     /// `work` must be in a [`State`] that is in no slot.
@@ -350,6 +356,8 @@ impl State {
         }
     }
 
+    /// Context: a workqueue; may sleep.
+    ///
     /// # Safety
     ///
     /// `work` must be in a [`State`].
@@ -363,6 +371,8 @@ impl State {
         }
     }
 
+    /// Context: a workqueue; may sleep.
+    ///
     /// # Safety
     ///
     /// `work` must be in a [`State`].

@@ -234,6 +234,8 @@ impl<T: Faults> FaultOps<T> {
         ..pin_init::zeroed()
     };
 
+    /// Context: a page fault: the VMA's or the memory map's lock held for reading; may sleep.
+    ///
     /// # Safety
     ///
     /// For the kernel only, with a fault of a mapping set up with these operations.
@@ -242,6 +244,8 @@ impl<T: Faults> FaultOps<T> {
         unsafe { Self::huge_fault(vmf, 0) }
     }
 
+    /// Context: a page fault: the VMA's or the memory map's lock held for reading; may sleep.
+    ///
     /// # Safety
     ///
     /// For the kernel only, with a fault of a mapping set up with these operations.

@@ -124,6 +124,8 @@ same_as_c! {
 }
 
 /// What a driver's `init` calls first.
+///
+/// Context: process context; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_init_dev(vdev: *mut vb::vfio_device) -> c_int {
     let core: *mut CDevice = vdev.cast();
@@ -143,6 +145,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_init_dev(vdev: *mut vb::vfio_devic
 }
 
 /// What a driver's `release` calls last.
+///
+/// Context: process context; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_release_dev(vdev: *mut vb::vfio_device) {
     // SAFETY: The device is initialized, and nobody else uses it any more.
@@ -150,6 +154,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_release_dev(vdev: *mut vb::vfio_de
 }
 
 /// Makes the device known to user space.
+///
+/// Context: process context, while the driver binds, device lock held; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_register_device(core: *mut CDevice) -> c_int {
     // SAFETY: By the contract of this file.
@@ -181,6 +187,9 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_register_device(core: *mut CDevice
 }
 
 /// Undoes [`vfio_pci_core_register_device`]; waits until nobody has the device open.
+///
+/// Context: process context, while the driver unbinds, device lock held; sleeps until nobody uses
+/// it.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_unregister_device(core: *mut CDevice) {
     // SAFETY: By the contract of this file.
@@ -195,6 +204,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_unregister_device(core: *mut CDevi
 }
 
 /// What a driver's `open_device` calls first.
+///
+/// Context: process context, lock of the device's set held; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_enable(core: *mut CDevice) -> c_int {
     // SAFETY: By the contract of this file.
@@ -208,6 +219,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_enable(core: *mut CDevice) -> c_in
 }
 
 /// What a driver's `open_device` calls last.
+///
+/// Context: process context, lock of the device's set held; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_finish_enable(core: *mut CDevice) {
     // SAFETY: By the contract of this file.
@@ -215,6 +228,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_finish_enable(core: *mut CDevice) 
 }
 
 /// Undoes [`vfio_pci_core_enable`].
+///
+/// Context: process context, lock of the device's set held; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_disable(core: *mut CDevice) {
     // SAFETY: By the contract of this file.
@@ -232,6 +247,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_disable(core: *mut CDevice) {
 }
 
 /// What a driver's `close_device` calls.
+///
+/// Context: process context, lock of the device's set held; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_close_device(vdev: *mut vb::vfio_device) {
     // SAFETY: By the contract of this file.
@@ -243,6 +260,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_close_device(vdev: *mut vb::vfio_d
 }
 
 /// Adds a region, between [`vfio_pci_core_enable`] and [`vfio_pci_core_finish_enable`].
+///
+/// Context: process context, lock of the device's set held; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_register_dev_region(
     core: *mut CDevice,
@@ -268,6 +287,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_register_dev_region(
 }
 
 /// The ioctls of a device, as far as `vfio.ko` does not do them.
+///
+/// Context: process context of the user, device open; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_ioctl(
     vdev: *mut vb::vfio_device,
@@ -292,6 +313,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_ioctl(
 }
 
 /// The features of a device, as far as `vfio.ko` does not do them.
+///
+/// Context: process context of the user, device open; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_ioctl_feature(
     vdev: *mut vb::vfio_device,
@@ -319,6 +342,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_ioctl_feature(
 }
 
 /// What is to be told of a region.
+///
+/// Context: process context of the user, device open; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_ioctl_get_region_info(
     vdev: *mut vb::vfio_device,
@@ -337,6 +362,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_ioctl_get_region_info(
 }
 
 /// Reads from the device file.
+///
+/// Context: process context of the user, device open; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_read(
     vdev: *mut vb::vfio_device,
@@ -356,6 +383,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_read(
 }
 
 /// Writes to the device file.
+///
+/// Context: process context of the user, device open; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_write(
     vdev: *mut vb::vfio_device,
@@ -381,6 +410,8 @@ fn size_or_errno(result: Result<usize>) -> isize {
 }
 
 /// Maps part of the device file.
+///
+/// Context: process context of the user, device open, `mmap_lock` held for writing; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_mmap(
     vdev: *mut vb::vfio_device,
@@ -398,6 +429,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_mmap(
 }
 
 /// Maps page frames where a fault of a variant driver's mapping is, with `memory_lock` held.
+///
+/// Context: page fault, `memory_lock` held for reading.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_vmf_insert_pfn(
     core: *mut CDevice,
@@ -417,6 +450,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_vmf_insert_pfn(
 }
 
 /// The device is wanted back.
+///
+/// Context: process context of who unregisters the device; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_request(vdev: *mut vb::vfio_device, count: c_uint) {
     // SAFETY: By the contract of this file.
@@ -424,6 +459,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_request(vdev: *mut vb::vfio_device
 }
 
 /// Whether a name with options is that of the device, and the user may open it: 1, 0 or an errno.
+///
+/// Context: any.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_match(
     vdev: *mut vb::vfio_device,
@@ -435,6 +472,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_match(
 }
 
 /// Whether somebody with this token, or none, may open the device.
+///
+/// Context: process context; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_match_token_uuid(
     vdev: *mut vb::vfio_device,
@@ -446,6 +485,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_match_token_uuid(
 }
 
 /// An error was detected on the way to the device, or by it.
+///
+/// Context: thread of the error service, device lock held; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_aer_err_detected(
     pdev: *mut bindings::pci_dev,
@@ -474,6 +515,8 @@ pub(crate) static vfio_pci_core_err_handlers: ErrorHandlers =
     });
 
 /// Makes virtual functions, or removes them. Called with the device lock of the function held.
+///
+/// Context: process context of the administrator, device lock held; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_sriov_configure(
     core: *mut CDevice,
@@ -506,6 +549,8 @@ unsafe impl RuntimePm for State {
 }
 
 /// Reads or writes `count` bytes at `io + off`, which the caller has mapped.
+///
+/// Context: process context of the user; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_do_io_rw(
     core: *mut CDevice,
@@ -538,6 +583,9 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_do_io_rw(
 macro_rules! io_accessors {
     ($($read:ident, $write:ident: $ty:ty, $width:ident;)*) => {$(
         /// Writes to what the caller has mapped.
+        ///
+        /// Context: where `test_mem` is set: process context, `memory_lock` is taken for reading,
+        /// may sleep; else any.
         #[no_mangle]
         pub(crate) unsafe extern "C" fn $write(
             core: *mut CDevice,
@@ -554,6 +602,9 @@ macro_rules! io_accessors {
         }
 
         /// Reads from what the caller has mapped.
+        ///
+        /// Context: where `test_mem` is set: process context, `memory_lock` is taken for reading,
+        /// may sleep; else any.
         #[no_mangle]
         pub(crate) unsafe extern "C" fn $read(
             core: *mut CDevice,
@@ -599,6 +650,8 @@ unsafe fn one_access<'a>(core: *mut CDevice, memory: bool, io: *mut c_void, len:
 }
 
 /// Whether accesses to the memory of the device are answered.
+///
+/// Context: `memory_lock` held.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn __vfio_pci_memory_enabled(core: *mut CDevice) -> bool {
     // SAFETY: By the contract of this file.
@@ -606,6 +659,8 @@ pub(crate) unsafe extern "C" fn __vfio_pci_memory_enabled(core: *mut CDevice) ->
 }
 
 /// Reads or writes one register of configuration space.
+///
+/// Context: process context of the user, device open; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_config_rw_single(
     core: *mut CDevice,
@@ -624,6 +679,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_config_rw_single(
 }
 
 /// The bytes that a buffer and a block share.
+///
+/// Context: any.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_range_intersect_range(
     buf_start: bindings::loff_t,
@@ -651,6 +708,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_range_intersect_range(
 }
 
 /// Turns ranges of what is at `start` into physical ranges.
+///
+/// Context: any.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_fill_phys_vec(
     phys_vec: *mut bindings::phys_vec,
@@ -671,6 +730,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_fill_phys_vec(
 }
 
 /// Turns ranges of a BAR into physical ranges, and finds who can make them reachable for other devices.
+///
+/// Context: process context; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_get_dmabuf_phys(
     core: *mut CDevice,
@@ -699,6 +760,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_get_dmabuf_phys(
 }
 
 /// The physical range of a dma-buf, for iommufd.
+///
+/// Context: process context, lock of the dma-buf's reservation held; may sleep.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_dma_buf_iommufd_map(
     attachment: *mut bindings::dma_buf_attachment,

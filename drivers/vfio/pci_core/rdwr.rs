@@ -11,6 +11,8 @@ use crate::{
 };
 use core::ops::Range;
 use kernel::prelude::*;
+#[cfg(CONFIG_VFIO_PCI_VGA)]
+use vfio_kapi::pci::legacy_vga;
 use vfio_kapi::{
     mmio::Mmio,
     pci::{
@@ -18,8 +20,7 @@ use vfio_kapi::{
         rom::{
             self,
             Rom, //
-        },
-        vga, //
+        }, //
     },
     uaccess::UserArg, //
 };
@@ -197,6 +198,7 @@ pub(crate) fn rom(dev: &Device, buf: UserArg, pos: u64, count: usize) -> Result<
 ///
 /// `EINVAL` if the device has none or `pos` is not in one; `ENOMEM` if it cannot be mapped;
 /// `ERESTARTSYS` if a signal came while waiting for the arbiter; those of [`Io::rw`].
+#[cfg(CONFIG_VFIO_PCI_VGA)]
 pub(crate) fn vga(
     dev: &Device,
     buf: UserArg,
@@ -210,7 +212,7 @@ pub(crate) fn vga(
     let range = region::vga_range(pos)?;
     let pos = pos - u64::from(range.start);
     let count = region::clip(pos, count, range.len.into())?;
-    let legacy = vga::Legacy::acquire(dev.pdev(), range)?;
+    let legacy = legacy_vga::Legacy::acquire(dev.pdev(), range)?;
     let io = Io {
         dev,
         mmio: legacy.mmio(),

@@ -144,7 +144,10 @@ pub(crate) fn rw(
         (region::CONFIG, _) => config::rw(dev, buf, count, start, write),
         (region::ROM, _) if write => Err(EINVAL),
         (region::ROM, _) => rdwr::rom(dev, buf, offset, count),
+        #[cfg(CONFIG_VFIO_PCI_VGA)]
         (region::VGA, _) => rdwr::vga(dev, buf, offset, count, write),
+        #[cfg(not(CONFIG_VFIO_PCI_VGA))]
+        (region::VGA, _) => Err(EINVAL),
         (bar, _) => rdwr::bar(dev, bar, buf, offset, count, write),
     }?;
     *pos = pos.checked_add(i64::try_from(done)?).ok_or(EINVAL)?;

@@ -19,20 +19,6 @@ unbinding() {
 	done
 }
 
-interrupted() {
-	address=$(bdf igb)
-	while kill -0 $race; do
-		sleep 0.4
-		echo "$address" >/sys/bus/pci/drivers/vfio-pci/unbind &
-		sleep 0.1
-		kill -INT $!
-		sleep 0.2
-		kill -KILL $!
-		wait $!
-		bind igb
-	done
-}
-
 removing() {
 	while kill -0 $race; do
 		sleep 0.2
@@ -48,7 +34,7 @@ race() {
 	vfio_race "$SECONDS_OF_RACE" 3 1 "$(bdf edu)" "$(bdf igb)" "$(bdf twin-a)" &
 	race=$!
 	unbinding >/dev/null 2>&1 &
-	interrupted >/dev/null 2>&1 &
+	interrupted_unbinds $race igb >/dev/null 2>&1 &
 	removing >/dev/null 2>&1 &
 	wait $race
 	result=$?

@@ -144,20 +144,6 @@ unbinding() {
 	done
 }
 
-interrupted() {
-	address=$(bdf igb)
-	while kill -0 $race; do
-		sleep 0.4
-		echo "$address" >/sys/bus/pci/drivers/vfio-pci/unbind &
-		sleep 0.1
-		kill -INT $!
-		sleep 0.2
-		kill -KILL $!
-		wait $!
-		bind igb
-	done
-}
-
 race() {
 	for dev in igb edu twin-a twin-b; do
 		bind $dev || return 1
@@ -165,7 +151,7 @@ race() {
 	iommufd_race "${IOMMUFD_SECONDS:-20}" 3 1 "$(bdf igb)" "$(bdf edu)" "$(bdf twin-a)" "$(bdf twin-b)" &
 	race=$!
 	unbinding >/dev/null 2>&1 &
-	interrupted >/dev/null 2>&1 &
+	interrupted_unbinds $race igb >/dev/null 2>&1 &
 	wait $race
 	result=$?
 	wait

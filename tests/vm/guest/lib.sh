@@ -81,6 +81,21 @@ bind() {
 	}
 }
 
+# interrupted_unbinds PID NAME: while the process runs, a device is unbound by somebody who is interrupted, then killed.
+interrupted_unbinds() {
+	address=$(bdf "$2")
+	while kill -0 "$1"; do
+		sleep 0.4
+		echo "$address" >/sys/bus/pci/drivers/vfio-pci/unbind &
+		sleep 0.1
+		kill -INT $!
+		sleep 0.2
+		kill -KILL $!
+		wait $!
+		bind "$2"
+	done
+}
+
 # kst PROGRAM NAME [ARGUMENTS]: one of the kernel's selftests on a device.
 kst() {
 	program=$1

@@ -49,7 +49,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="keep initramfs, console, output and kernel log in this folder")
     parser.add_argument("--jobs", type=int, default=2, help="machines that run side by side (default: 2)")
     parser.add_argument("--list", action="store_true", help="list machines and suites")
-    parser.add_argument("--kernels", action="store_true", help="list the kernels that the run needs: stock, debug, iommufd")
+    parser.add_argument("--arch", help="only machines of this architecture")
+    parser.add_argument("--tally", type=Path, help="append the numbers to this file instead of printing them last")
+    parser.add_argument("--kernels", action="store_true", help="list what the run needs, as <architecture>/<kernel>")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the kernel's console as well")
     return parser.parse_args(argv)
 
@@ -73,7 +75,13 @@ def shell(options: argparse.Namespace, work: Path) -> int:
     files = {guest: Path(host) for host, _, guest in (f.partition(":") for f in options.file)}
     initramfs.make_disk(work / "disk")
     initramfs.build(
-        work / "initramfs", machine, command=command, selection=selection, rust=rust, files=files, environment={}
+        work / "initramfs",
+        machine,
+        command=command,
+        selection=selection,
+        rust=rust,
+        files=files,
+        environment=dict(machine.environment),
     )
     print("# modules: " + " ".join(f"{n}={w}" for n, w in selection.items()), flush=True)
 
@@ -118,7 +126,7 @@ def main() -> int:
         suites.show()
         return 0
     if options.kernels:
-        print(*sorted({machine.kernel for machine, _ in suites.selected(options)}))
+        print(*sorted({f"{machine.arch}/{machine.kernel}" for machine, _ in suites.selected(options)}))
         return 0
     work = options.work or Path(tempfile.mkdtemp(prefix="vfio-vm."))
     work.mkdir(parents=True, exist_ok=True)

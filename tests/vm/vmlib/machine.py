@@ -19,6 +19,14 @@ class Device:
     driver: str = ""  # the host driver of the guest that would drive it, "" if there is none
 
 
+# Where the guest finds its lines to the outside: the console, and as /dev/ttyS1 to ttyS3 what the suite prints, the kernel
+# log at the end, QEMU's monitor.
+PC_LINES = tuple(arg for name in ("console", "output", "kernel", "monitor") for arg in ("-serial", f"chardev:{name}"))
+# For machines that have one serial port, or have it under another name.
+PCI_LINES = ("-serial", "chardev:console", "-chardev", "null,id=none")
+PCI_LINES += ("-device", "pci-serial-4x,addr=0x1e,chardev1=none,chardev2=output,chardev3=kernel,chardev4=monitor")
+
+
 @dataclass(frozen=True)
 class Machine:
     """A machine: how QEMU makes it, what its kernel is told, and which suites make sense on it."""
@@ -34,6 +42,7 @@ class Machine:
     long_suites: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()  # extra stock modules in the initramfs, loaded by nobody but the suites
     early: tuple[str, ...] = ()  # stock modules loaded before anything else
+    lines: tuple[str, ...] = PC_LINES
     memory: str = "4G"
     # or "iommufd": the stock kernel with iommufd, or "debug"; modules of ours are built for each
     kernel: str = "stock"
@@ -126,6 +135,11 @@ VTD += ("-device", "intel-iommu,intremap=on,caching-mode=on")
 # A loaded host delays emulated timers: what the kernel concludes from that is not for us.
 VTD_CMDLINE = f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}"
 
+# Neither of these has interrupt remapping that VFIO takes for safe.
+UNSAFE_INTERRUPTS = (("VFIO_PARAMS_vfio_iommu_type1", "allow_unsafe_interrupts=1"),)
+
+VIRT_DEVICES = tuple(d for d in PC_DEVICES)
+
 MACHINES = {
     m.name: m
     for m in (
@@ -154,6 +168,33 @@ MACHINES = {
             long_suites=("smoke", "kselftest-long", "core"),
             modules=HOST_DRIVERS,
             kernel="iommufd",
+        ),
+        Machine(
+            name="q35-amdvi",
+            about="PC, AMD-Vi",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2", "-device", "amd-iommu,intremap=on,xtsup=on"),
+            cmdline=f"console=ttyS0 amd_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
+            devices=PC_DEVICES,
+            suites=("smoke", "type1"),
+            long_suites=("edu", "core", "pci", "errors", "kselftest", "races"),
+            modules=HOST_DRIVERS,
+            environment=UNSAFE_INTERRUPTS,
+        ),
+        Machine(
+            name="q35-virtio-iommu",
+            about="PC, virtio-iommu",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=("-cpu", "max", "-M", "q35", "-smp", "2", "-device", "virtio-iommu-pci,addr=0x1e"),
+            cmdline=f"console=ttyS0 no_timer_check tsc=reliable {HUGE_PAGES}",
+            devices=PC_DEVICES,
+            suites=("smoke", "type1"),
+            long_suites=("edu", "core", "pci", "errors", "kselftest", "races"),
+            modules=HOST_DRIVERS,
+            early=("virtio_pci", "virtio_iommu"),
+            environment=UNSAFE_INTERRUPTS,
         ),
         Machine(
             name="q35-hotplug",
@@ -229,6 +270,19 @@ MACHINES = {
             ),
             suites=("noiommu-kinds",),
             memory="512M",
+        ),
+        Machine(
+            name="virt-smmuv3",
+            about="arm64 with SMMUv3 and a GIC with ITS",
+            arch="arm64",
+            qemu="qemu-system-aarch64",
+            args=("-cpu", "max,pauth=off", "-M", "virt,gic-version=3,iommu=smmuv3", "-smp", "2"),
+            cmdline=f"console=ttyAMA0 8250.nr_uarts=4 {HUGE_PAGES}",
+            devices=VIRT_DEVICES,
+            suites=("smoke", "edu", "type1"),
+            long_suites=("core", "pci", "errors", "kselftest", "races"),
+            modules=HOST_DRIVERS,
+            lines=PCI_LINES,
         ),
         Machine(
             name="q35-debug",

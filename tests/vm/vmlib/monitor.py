@@ -25,10 +25,10 @@ class Monitor:
         self._asked = b""
 
     def arguments(self) -> list[str]:
-        """What QEMU is told; the serial port is the next one in the order of the command line."""
+        """What QEMU is told: the guest's end is the character device `monitor`."""
         guest, qmp = (f"socket,path={path},server=on,wait=off" for path in self._paths)
         return [
-            *("-chardev", f"{guest},id=monitor", "-serial", "chardev:monitor"),
+            *("-chardev", f"{guest},id=monitor"),
             *("-chardev", f"{qmp},id=qmp", "-mon", "chardev=qmp,mode=control"),
         ]
 

@@ -2,7 +2,10 @@
 """Boots a machine and follows it until it powers off, or until its time is over."""
 
 import ctypes
+import functools
+import mmap
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -30,8 +33,8 @@ class Outcome:
     seconds: float
 
 
-def accelerator() -> str:
-    """KVM where the processor has it and /dev/kvm opens; software emulation elsewhere.
+def accelerator(machine: Machine) -> str:
+    """KVM where the machine's processor has it and /dev/kvm opens; software emulation elsewhere.
 
     All processors run on one thread: with a thread for each, QEMU 11.1 now and then loses an end of interrupt, on C modules
     as well. A vector then stays in service (`info lapic` shows it), its processor gets no timer any more and the machine
@@ -41,9 +44,44 @@ def accelerator() -> str:
     if choice:
         return choice
     flags = Path("/proc/cpuinfo").read_text()
-    if ("vmx" in flags or "svm" in flags) and os.access("/dev/kvm", os.R_OK | os.W_OK):
+    if machine.arch == "amd64" and ("vmx" in flags or "svm" in flags) and os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "kvm"
     return "tcg,thread=single"
+
+
+@functools.cache
+def timestamp_khz() -> int:
+    """The rate of this processor's time-stamp counter, 0 if it is no x86.
+
+    That is the rate of an emulated one as well. A guest that has to find it out by itself compares it with an emulated timer, and
+    on a loaded host may end up with a clock that is many times too fast: all its time limits are too short then.
+    """
+    if platform.machine() != "x86_64":
+        return 0
+    code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(bytes.fromhex("0f31 48c1e220 4809d0 c3"))  # rdtsc; shl $32, %rdx; or %rdx, %rax; ret
+    address = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    counter = ctypes.CFUNCTYPE(ctypes.c_uint64)(address)
+
+    def both() -> tuple[int, int]:
+        """Time and counter, read without an interruption: that of several readings that took least."""
+        readings = []
+        for _ in range(20):
+            before = time.monotonic_ns()
+            count = counter()
+            readings.append((time.monotonic_ns() - before, before, count))
+        return min(readings)[1:]
+
+    start = both()
+    time.sleep(0.2)
+    end = both()
+    return (end[1] - start[1]) * 1_000_000 // (end[0] - start[0])
+
+
+def clock(machine: Machine, args: list[str]) -> str:
+    """What a PC's kernel is told of its clock: with -icount it counts instructions, with KVM it is told otherwise."""
+    emulated = machine.arch == "amd64" and accelerator(machine) != "kvm" and "-icount" not in args
+    return f"tsc_early_khz={timestamp_khz()}" if emulated and timestamp_khz() else ""
 
 
 def child_setup() -> None:
@@ -56,14 +94,14 @@ def command_line(
     machine: Machine, work: Path, disk: Path, monitor: Monitor, extra_cmdline: str, extra_args: list[str]
 ) -> list[str]:
     kernel = paths.kernel(machine.arch, machine.kernel)
-    command = [machine.qemu, "-accel", accelerator(), *machine.args, "-m", machine.memory]
+    command = [machine.qemu, "-accel", accelerator(machine), *machine.args, "-m", machine.memory]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     for device in machine.devices:
         command += [arg.replace("{disk}", str(disk)) for arg in device.qemu]
     for name in ("console", "output", "kernel"):
-        command += ["-chardev", f"file,id={name},path={work / name}", "-serial", f"chardev:{name}"]
-    command += monitor.arguments()
-    append = f"{machine.cmdline} panic=-1 loglevel=5 printk.time=1 log_buf_len=4M {extra_cmdline}"
+        command += ["-chardev", f"file,id={name},path={work / name}"]
+    command += [*monitor.arguments(), *machine.lines]
+    append = f"{machine.cmdline} panic=-1 loglevel=5 printk.time=1 log_buf_len=4M {clock(machine, extra_args)} {extra_cmdline}"
     command += ["-kernel", str(kernel / "vmlinuz"), "-initrd", str(work / "initramfs"), "-append", append]
     return command + extra_args
 

@@ -284,6 +284,8 @@ def selected(options: argparse.Namespace) -> list[tuple[Machine, Suite]]:
     jobs = []
     usual = [m for m in MACHINES.values() if options.long or not m.optional]
     for machine in [MACHINES[name] for name in options.machine] or usual:
+        if options.arch and machine.arch != options.arch:
+            continue
         every = machine.suites + machine.long_suites
         wanted = [s for s in every if s in options.suite] if options.suite else machine.suites
         if options.long and not options.suite:
@@ -313,5 +315,9 @@ def run(options: argparse.Namespace, work: Path, rust_modules) -> int:
             total.add(tally)
     for name in total.failures:
         print(f"# FAILED: {name}")
-    print(total, flush=True)
+    if options.tally:
+        with open(options.tally, "a") as file:
+            print(total.passed, total.failed, total.skipped, file=file)
+    else:
+        print(total, flush=True)
     return 1 if total.failed else 0

@@ -102,6 +102,8 @@ impl<T: BusEvents> BusNotifier<T> {
         )
     }
 
+    /// Context: the driver core; may sleep.
+    ///
     /// # Safety
     ///
     /// `nb` must be the notifier of a [`BusNotifier`], `data` a valid device on a PCI bus.

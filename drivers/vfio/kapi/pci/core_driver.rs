@@ -132,6 +132,8 @@ impl<T: DeviceOps> Adapter<T> {
         get_dmabuf_phys: None,
     };
 
+    /// Context: `_vfio_alloc_device()`; may sleep.
+    ///
     /// # Safety
     ///
     /// For `vfio.ko` only, as an operation of a device that `probe` allocates.
@@ -148,6 +150,8 @@ impl<T: DeviceOps> Adapter<T> {
         unsafe { vb::vfio_pci_core_init_dev(vdev) }
     }
 
+    /// Context: the device opens, lock of its set held; may sleep.
+    ///
     /// # Safety
     ///
     /// For `vfio.ko` only, as an operation of a device that `probe` registered.

@@ -55,6 +55,8 @@ impl<T: ReadRegion> Ops<T> {
         add_capability: None,
     };
 
+    /// Context: process context of the user; may sleep.
+    ///
     /// # Safety
     ///
     /// For `vfio-pci-core.ko` only: the position is in a region that has this table.
@@ -88,6 +90,8 @@ impl<T: ReadRegion> Ops<T> {
         }
     }
 
+    /// Context: the device closes, lock of its set held; may sleep.
+    ///
     /// # Safety
     ///
     /// For `vfio-pci-core.ko` only, once, for a region that has this table.

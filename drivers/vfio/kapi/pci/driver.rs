@@ -166,6 +166,8 @@ impl<T: Driver> Registration<T> {
         })
     }
 
+    /// Context: the driver core, device lock held; may sleep.
+    ///
     /// # Safety
     ///
     /// For the PCI core only, to which `new` gave it.
@@ -178,6 +180,8 @@ impl<T: Driver> Registration<T> {
         from_result(|| T::probe(pdev).map(|()| 0))
     }
 
+    /// Context: the driver core, device lock held; may sleep.
+    ///
     /// # Safety
     ///
     /// As for `probe_callback`.
@@ -186,6 +190,8 @@ impl<T: Driver> Registration<T> {
         T::remove(unsafe { &*pdev.cast::<pci::Device<Core<'_>>>() });
     }
 
+    /// Context: process context of the administrator, device lock held; may sleep.
+    ///
     /// # Safety
     ///
     /// As for `probe_callback`.

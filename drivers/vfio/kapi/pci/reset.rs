@@ -131,6 +131,8 @@ pub fn for_each(
         result: Result,
     }
 
+    /// Context: the caller of `pci_walk_bus()`, here, the bus locked for reading.
+    ///
     /// # Safety
     ///
     /// `data` must point to a [`Walk`] that nobody else uses, `pdev` must be valid.
