@@ -12,8 +12,7 @@ use kernel::{
     prelude::*, //
 };
 use vfio_kapi::{
-    irq_set,
-    pci,
+    irq_set, pci,
     uaccess::UserArg,
     uapi::{
         vfio_device_info,
@@ -95,7 +94,11 @@ fn irq_count(dev: &Device, index: u32) -> u32 {
     match index {
         irq::INTX => u32::from(config::interrupt_pin(dev) != 0),
         irq::MSI => dev.state().msi_vectors.get(),
-        irq::MSIX => dev.state().msix.get().map_or(0, |table| table.vectors.into()),
+        irq::MSIX => dev
+            .state()
+            .msix
+            .get()
+            .map_or(0, |table| table.vectors.into()),
         irq::ERR | irq::REQ => 1,
         _ => 0,
     }

@@ -19,8 +19,7 @@ use kernel::{
     prelude::*, //
 };
 use vfio_kapi::{
-    explain,
-    pci,
+    explain, pci,
     pci_core_device::DeviceFaults,
     refuse,
     vma::{

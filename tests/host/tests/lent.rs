@@ -44,7 +44,11 @@ proptest! {
 /// Nobody who relies on the count sees it gone, and in the end it is what it was.
 #[test]
 fn threads() {
-    let (lendable, count, done) = (Lendable::default(), AtomicIsize::new(1), AtomicBool::new(false));
+    let (lendable, count, done) = (
+        Lendable::default(),
+        AtomicIsize::new(1),
+        AtomicBool::new(false),
+    );
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {

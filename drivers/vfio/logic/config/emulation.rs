@@ -154,7 +154,12 @@ impl<F: Function> Emulation<'_, F> {
     }
 
     /// Writable bits to the emulation or to hardware, which is not touched for nothing.
-    fn write_merged(&self, access: &Access, table: &Permissions, value: u32) -> Result<(), F::Error> {
+    fn write_merged(
+        &self,
+        access: &Access,
+        table: &Permissions,
+        value: u32,
+    ) -> Result<(), F::Error> {
         let Bits { virt, write } = table.bits(access.offset, access.width);
         let (pos, width) = (access.pos, access.width);
 

@@ -144,11 +144,7 @@ impl Board {
     pub fn user_read(&self, pos: usize, len: usize) -> Result<Vec<u8>, Errno> {
         let mut bytes = Vec::new();
         while bytes.len() < len {
-            let access = Access::first(
-                &self.shadow(),
-                pos + bytes.len(),
-                len - bytes.len(),
-            )?;
+            let access = Access::first(&self.shadow(), pos + bytes.len(), len - bytes.len())?;
             let value = self.emulation().read(&access)?.to_le_bytes();
             bytes.extend_from_slice(&value[..access.width.bytes()]);
         }
