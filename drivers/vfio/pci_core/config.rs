@@ -118,6 +118,7 @@ pub(crate) fn free(dev: &Device) {
 /// access to hardware. What came before in the same call has been done.
 ///
 /// C function: `vfio_pci_config_rw()`.
+// Inline: what it answers would go through memory. So for `region::rw()` and `rdwr::bar()`.
 #[inline(always)]
 pub(crate) fn rw(dev: &Device, buf: UserArg, count: usize, pos: u64, write: bool) -> Result<usize> {
     const OFFSET_MASK: u64 = vfio_logic::region::offset(1) - 1;
@@ -158,6 +159,7 @@ pub(crate) fn rw_single(
     Ok(access.width.bytes() as u32)
 }
 
+// Out of the way of reads, which need far fewer registers.
 #[inline(never)]
 fn write_piece(dev: &Device, buf: UserArg, access: &Access) -> Result {
     if access.drops_writes() {

@@ -93,6 +93,8 @@ fn power(dev: &Device) -> &Power {
 }
 
 /// Keeps an open device awake until dropped.
+///
+/// Costs next to nothing as long as the user has not lent the usage count that the open device has.
 #[must_use = "the device may suspend at once when this is unused"]
 pub(crate) struct Awake<'a> {
     dev: &'a Device,
@@ -267,6 +269,7 @@ fn take_back_locked(dev: &Device) {
         dev.set_low_power_engaged(false);
         runtime_pm::get_noresume(dev.pdev().as_ref());
         if power.count.take_back() {
+            // Somebody has relied on the old one since before it was lent.
             runtime_pm::put_noidle(dev.pdev().as_ref());
         }
         power.inner.lock().wake = None;
@@ -293,7 +296,8 @@ pub(crate) fn resume(dev: &Device) {
         let _guard = memory::lock(dev);
         let wake = power(dev).inner.lock().wake.take();
         if let Some(wake) = wake {
-            // It was somebody else: the user is told, and the device stays awake.
+            // It was somebody else: the user is told, and the device stays awake. The PCI core has restored
+            // it, so accesses may rely on the count at once.
             wake.signal();
             take_back_locked(dev);
         }
