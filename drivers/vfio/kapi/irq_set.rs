@@ -34,7 +34,7 @@ impl Header {
             index,
             start,
             count,
-            ..Default::default()
+            data: Default::default(),
         }))
     }
 

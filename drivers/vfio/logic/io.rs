@@ -75,6 +75,21 @@ pub fn step(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Step {
     Step::Access(width)
 }
 
+/// How many accesses of `width` from `pos` on follow each other, where [`step`] has just made the first of them.
+/// For many bytes, so that not each access is looked at.
+#[inline]
+pub fn repeats(pos: u64, count: usize, hole: &Range<u64>, width: Width, max: Width) -> usize {
+    if width < max {
+        // The next one may be wider.
+        return 1;
+    }
+    let accessible = match hole.start.checked_sub(pos) {
+        Some(left) if left > 0 => usize::try_from(left).map_or(count, |left| count.min(left)),
+        _ => count,
+    };
+    accessible / width.bytes()
+}
+
 /// The width of `count` bytes at `pos`, if [`step`] makes one access of them.
 #[inline(always)]
 pub fn single(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Option<Width> {

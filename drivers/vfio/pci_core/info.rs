@@ -127,17 +127,21 @@ pub(crate) fn set_irqs(dev: &Device, arg: UserArg) -> Result<c_int> {
     let max = irq_count(dev, header.index());
     let len = header.check(max, irq::NUM)?;
 
-    let mut data = KVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?;
-    data.resize(len, 0u8, GFP_KERNEL_ACCOUNT)?;
-    if !data.is_empty() {
-        arg.offset(irq_set::Header::SIZE).read_bytes(&mut data)?;
-    }
+    let data = match len {
+        0 => None,
+        len => {
+            let mut data = KVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?;
+            data.resize(len, 0u8, GFP_KERNEL_ACCOUNT)?;
+            arg.offset(irq_set::Header::SIZE).read_bytes(&mut data)?;
+            Some(data)
+        }
+    };
     intrs::set_irqs(
         dev,
         header.flags(),
         header.index(),
         header.start(),
         header.count(),
-        &data,
+        data.as_deref().unwrap_or_default(),
     )
 }

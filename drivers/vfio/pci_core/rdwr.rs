@@ -26,6 +26,7 @@ use vfio_kapi::{
 };
 use vfio_logic::{
     io::{
+        repeats,
         single,
         step,
         Step,
@@ -54,6 +55,7 @@ impl Io<'_> {
     /// # Errors
     ///
     /// `EIO` if they are not.
+    #[inline(always)]
     pub(crate) fn access<T>(&self, f: impl FnOnce(Mmio<'_>) -> Result<T>) -> Result<T> {
         let _guard = if self.memory {
             let guard = self.dev.memory_lock().read();
@@ -75,20 +77,23 @@ impl Io<'_> {
     pub(crate) fn rw(&self, buf: UserArg, pos: u64, count: usize, write: bool) -> Result<usize> {
         let mut done = 0;
         while done < count {
-            let at = pos.checked_add(done as u64).ok_or(EINVAL)?;
-            let user = buf.offset(done);
-            done += match step(at, count - done, &self.hole, self.max_width) {
+            let (hole, max) = (&self.hole, self.max_width);
+            let mut at = pos.checked_add(done as u64).ok_or(EINVAL)?;
+            match step(at, count - done, hole, max) {
                 Step::Access(width) => {
-                    self.rw_one(user, at, width, write)?;
-                    width.bytes()
+                    for _ in 0..repeats(at, count - done, hole, width, max) {
+                        self.rw_one(buf.offset(done), at, width, write)?;
+                        done += width.bytes();
+                        at = at.checked_add(width.bytes() as u64).ok_or(EINVAL)?;
+                    }
                 }
                 Step::Hole(len) => {
                     if !write {
-                        fill(user, len)?;
+                        fill(buf.offset(done), len)?;
                     }
-                    len
+                    done += len;
                 }
-            };
+            }
         }
         Ok(done)
     }

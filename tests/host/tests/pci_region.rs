@@ -81,6 +81,27 @@ proptest! {
     }
 
     #[test]
+    fn what_repeats_is_what_steps_say(off in 0u64..400, count in 1usize..100, hole in hole(), max in width()) {
+        if let Step::Access(width) = step(off, count, &hole, max) {
+            let n = repeats(off, count, &hole, width, max);
+            prop_assert!(n > 0);
+            for i in 0..n {
+                let done = i * width.bytes();
+                prop_assert_eq!(step(off + done as u64, count - done, &hole, max), Step::Access(width));
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_access_is_one_step(off in 0u64..400, count in 1usize..20, hole in hole(), max in width()) {
+        let one = match step(off, count, &hole, max) {
+            Step::Access(width) if width.bytes() == count => Some(width),
+            _ => None,
+        };
+        prop_assert_eq!(single(off, count, &hole, max), one);
+    }
+
+    #[test]
     fn outside_is_what_does_not_fit(pos in any::<u64>(), width in width(), size in 0u64..300, hole in hole()) {
         let pos = if pos % 2 == 0 { pos % 400 } else { pos };
         let bytes: Vec<u128> = (0..width.bytes() as u128).map(|i| u128::from(pos) + i).collect();
