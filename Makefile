@@ -31,12 +31,13 @@ help:
 	@echo '                           MODULES=-vfio: all but that one in Rust'
 	@echo '     JOBS=<n>              machines side by side (2);  V=1: the kernel console as well'
 	@echo 'make test-long           the same with the long suites'
+	@echo 'make fuzz-replay SCRIPT=<file>   a script that the suite fuzz printed, on C and on ours; shortens it'
 	@echo 'make bench               C and ours measured in the same boot: instructions, memory, threads'
 	@echo '     PROFILE=1             by function as well;  ONLY=operations: one of the boots (tests/bench/run lists them);'
 	@echo '                           KEEP=1: into Documentation/performance'
 	@echo 'make machines            list machines and suites'
 	@echo 'make check               rustfmt, clippy, unsafe gate, host tests, rustdoc, exported symbols'
-	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=amd64] [KDIR=<prepared kernel tree>]; DEBUG=1: for the debug'
+	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=arm64] [KDIR=<prepared kernel tree>]; DEBUG=1: for the debug'
 	@echo '                           kernel, into build/$(ARCH)-debug'
 	@echo 'make install             build for the running kernel, into /lib/modules/<release>/updates/vfio; says how to roll back'
 	@echo '     MODULES="vfio"        only these;  KVER=<release>: for another kernel;  DESTDIR=<folder>: staged there'
@@ -81,6 +82,12 @@ test test-long:
 tables:
 	@scripts/setup root kernel tests
 	@scripts/make-tables
+
+.PHONY: fuzz-replay
+fuzz-replay: $(NEEDED)
+	@scripts/setup root kernel tests
+	@$(VM) --modules='$(MODULES)' --no-log --timeout 3600 --script tests/suites/fuzz/replay.sh \
+		--file tests/suites/fuzz/swap.sh:/vm/suite/swap.sh --file $(SCRIPT):/vm/script
 
 # PROFILE=1: by function as well. ONLY=<boot>: one of the boots. KEEP=1: as the numbers of the release.
 .PHONY: bench

@@ -21,6 +21,15 @@
 #include <linux/vfio.h>
 
 #define PAGE 4096UL
+/*
+ * On arm64 an access that a device does not take is an external abort, which kills the kernel, whoever's the modules
+ * are. QEMU's edu, NVMe and MSI-X tables take no narrower ones than this.
+ */
+#ifdef __aarch64__
+#define BAR_ACCESS 4ull
+#else
+#define BAR_ACCESS 1ull
+#endif
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 static inline void fail(const char *format, ...)

@@ -304,10 +304,10 @@ bool vfio_helper_schedule_work(struct work_struct *work)
 	return schedule_work(work);
 }
 
-void vfio_helper_sg_set_page(struct scatterlist *sg, struct page *page,
-			     unsigned int len)
+void vfio_helper_sg_set_pfn(struct scatterlist *sg, unsigned long pfn,
+			    unsigned int len)
 {
-	sg_set_page(sg, page, len, 0);
+	sg_set_page(sg, pfn_to_page(pfn), len, 0);
 }
 
 unsigned long vfio_helper_untagged_addr_remote(struct mm_struct *mm,

@@ -31,14 +31,16 @@ use vfio_bindings as vb;
 pub mod bars;
 #[cfg(CONFIG_VFIO_PCI_DMABUF)]
 pub mod dma_ranges;
+pub mod eventfds;
+pub mod fields;
 pub mod regions;
 pub mod set;
 
 /// `struct vfio_pci_core_device`, with the core's own state `S` attached.
 ///
-/// Variant drivers embed the C structure and touch some of its fields, so those stay where the
-/// header has them (see the accessors). What is the core's own business is in `S`, which hangs on
-/// the field `msi_perm`: a pointer to a structure that is private to the core and that no driver
+/// Variant drivers embed the C structure and may look at its fields, so facts that the header has a place
+/// for are there (see the accessors), and only there. What else is the core's own business is in `S`, which
+/// hangs on the field `msi_perm`: a pointer to a structure that is private to the core and that no driver
 /// can dereference.
 ///
 /// # Invariants
@@ -103,6 +105,28 @@ impl<S> PciCoreDevice<S> {
                 c"&vdev->memory_lock".as_char_ptr(),
                 kernel::static_lock_class!().as_ptr(),
             );
+            // The core does not use these, but a driver that does is not to crash.
+            for list in [
+                &raw mut (*ptr).dummy_resources_list,
+                &raw mut (*ptr).ioeventfds_list,
+                &raw mut (*ptr).sriov_pfs_item,
+                &raw mut (*ptr).dmabufs,
+            ] {
+                list.write(bindings::list_head {
+                    next: list,
+                    prev: list,
+                });
+            }
+            for (mutex, name) in [
+                (&raw mut (*ptr).igate, c"&vdev->igate"),
+                (&raw mut (*ptr).ioeventfds_lock, c"&vdev->ioeventfds_lock"),
+            ] {
+                bindings::__mutex_init(
+                    mutex,
+                    name.as_char_ptr(),
+                    kernel::static_lock_class!().as_ptr(),
+                );
+            }
         }
         Ok(())
     }
@@ -163,80 +187,12 @@ impl<S> PciCoreDevice<S> {
         core::ptr::eq(data.cast(), self.as_raw())
     }
 
-    /// Not to suspend the device while nobody uses it.
-    pub fn disable_idle_d3(&self) -> bool {
-        // SAFETY: The driver sets it when it initializes the device, and nobody later.
-        unsafe { vb::vfio_pci_core_device::disable_idle_d3_raw(self.as_raw()) }
-    }
-
-    /// Not to mask INTx at the function, but at the interrupt controller.
-    pub fn nointxmask(&self) -> bool {
-        // SAFETY: As in `disable_idle_d3`.
-        unsafe { vb::vfio_pci_core_device::nointxmask_raw(self.as_raw()) }
-    }
-
-    /// Not to give legacy VGA ranges to the user.
-    pub fn disable_vga(&self) -> bool {
-        // SAFETY: As in `disable_idle_d3`.
-        unsafe { vb::vfio_pci_core_device::disable_vga_raw(self.as_raw()) }
-    }
-
     /// Held for writing while the device's memory is not to be accessed (memory space off, D3,
     /// reset); held for reading by who accesses it.
     #[inline]
     pub fn memory_lock(&self) -> &RwSem<()> {
         // SAFETY: The semaphore is initialized before the state is attached.
         unsafe { RwSem::from_raw(&raw mut (*self.as_raw()).memory_lock) }
-    }
-}
-
-impl<S> PciCoreDevice<S> {
-    /// Tells C drivers which interrupts are in use: an index of SET_IRQS, or the number of indices
-    /// for none.
-    #[inline]
-    pub fn set_irq_type(&self, index: u32) {
-        // CAST: The index is less than ten.
-        let index = index as c_int;
-        // SAFETY: The field is valid, and only written to here.
-        unsafe { (&raw mut (*self.as_raw()).irq_type).write_volatile(index) };
-    }
-
-    /// Which interrupts are in use, as [`Self::set_irq_type`] has it.
-    #[inline]
-    pub fn irq_type(&self) -> u32 {
-        // SAFETY: The field is valid, and only written to in single stores.
-        let index = unsafe { (&raw const (*self.as_raw()).irq_type).read_volatile() };
-        // CAST: It was given as this type.
-        index as u32
-    }
-
-    /// Tells C drivers whether the user lent the usage count, so that the device may be suspended any
-    /// time. They look with [`Self::memory_lock`] held; it is changed with it held for writing.
-    #[inline]
-    pub fn set_low_power_engaged(&self, engaged: bool) {
-        // SAFETY: The field is valid, and only written to here.
-        unsafe { (&raw mut (*self.as_raw()).pm_runtime_engaged).write_volatile(engaged) };
-    }
-
-    /// Whether the user lent the usage count, as [`Self::set_low_power_engaged`] has it.
-    #[inline]
-    pub fn is_low_power_engaged(&self) -> bool {
-        // SAFETY: The field is valid, and only written to in single stores.
-        unsafe { (&raw const (*self.as_raw()).pm_runtime_engaged).read_volatile() }
-    }
-
-    /// How many MSI vectors were last enabled, as a power of two.
-    #[inline]
-    pub fn msi_qmax(&self) -> u8 {
-        // SAFETY: The field is valid, and only written to in single stores.
-        unsafe { (&raw const (*self.as_raw()).msi_qmax).read_volatile() }
-    }
-
-    /// Sets how many MSI vectors the virtual configuration space says are enabled, as a power of two.
-    #[inline]
-    pub fn set_msi_qmax(&self, log2: u8) {
-        // SAFETY: The field is valid, and only written to here.
-        unsafe { (&raw mut (*self.as_raw()).msi_qmax).write_volatile(log2) };
     }
 }
 

@@ -127,10 +127,11 @@ pub fn dma_range(bar_start: u64, bar_len: u64, offset: u64, len: u64) -> Result<
     }
     let start = bar_start.checked_add(offset).ok_or(EOVERFLOW)?;
     let end = start.checked_add(len).ok_or(EOVERFLOW)?;
-    if end > bar_start.saturating_add(bar_len) {
-        return Err(EINVAL);
+    // What would have a BAR go on behind the last address has nothing in it.
+    match bar_start.checked_add(bar_len) {
+        Some(bar_end) if end <= bar_end => Ok(start),
+        _ => Err(EINVAL),
     }
-    Ok(start)
 }
 
 /// Which legacy ranges a VGA function is said to decode: none only if the user gets none, and a

@@ -11,7 +11,8 @@ mod function;
 
 use crate::state::{
     Device,
-    State, //
+    State,
+    Trait, //
 };
 use core::pin::Pin;
 use function::Hardware;
@@ -98,7 +99,9 @@ fn emulation(dev: &Device) -> Emulation<'_, Hardware<'_>> {
 ///
 /// C function: `vfio_config_init()`.
 pub(crate) fn init(dev: &Device) -> Result {
-    emulation(dev).init()?;
+    let extended = emulation(dev).init()?;
+    dev.set(Trait::ExtendedCaps, extended);
+    dev.set_host_bars(config(dev).state.bars());
     dev.publish_config_shadow();
     Ok(())
 }

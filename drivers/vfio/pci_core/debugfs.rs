@@ -4,7 +4,10 @@
 //!
 //! The parameters of a driver may change at any time; a device keeps those that it was bound with.
 
-use crate::state::Device;
+use crate::state::{
+    Device,
+    Trait, //
+};
 use kernel::{
     prelude::*,
     seq_file::SeqFile,
@@ -24,8 +27,8 @@ pub(crate) struct Policy {
 impl Policy {
     pub(crate) fn of(dev: &Device) -> Self {
         Self {
-            nointxmask: dev.nointxmask(),
-            disable_idle_d3: dev.disable_idle_d3(),
+            nointxmask: dev.has(Trait::Nointxmask),
+            disable_idle_d3: dev.has(Trait::DisableIdleD3),
         }
     }
 }

@@ -284,7 +284,7 @@ fn wake_all<'a>(set: &'a Set<'_>) -> Result<KVec<runtime_pm::Active<'a>>> {
 /// Resets all devices of the set if nobody else has one open, and one was closed without a reset.
 pub(crate) fn try_unused(set: &Set<'_>) {
     // The one that is being closed still counts.
-    if set.open_count() > 1 || !set.devices().any(|dev| dev.state().needs_reset.get()) {
+    if set.open_count() > 1 || !set.devices().any(|dev| dev.needs_reset()) {
         return;
     }
     let Some(pdev) = resettable(set, |_| ()) else {
@@ -295,7 +295,7 @@ pub(crate) fn try_unused(set: &Set<'_>) {
     };
     if reset::bus(pdev).is_ok() {
         for dev in set.devices() {
-            dev.state().needs_reset.set(false);
+            dev.set_needs_reset(false);
         }
     }
 }

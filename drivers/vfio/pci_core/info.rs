@@ -3,9 +3,11 @@
 //! What a device tells of itself, and the interrupts that the user sets.
 
 use crate::{
-    config,
-    intrs,
-    state::Device, //
+    config, intrs,
+    state::{
+        Device,
+        Trait, //
+    },
 };
 use kernel::{
     ffi::c_int,
@@ -49,7 +51,7 @@ pub(crate) fn device(dev: &Device, arg: UserArg) -> Result {
     let added = u32::try_from(dev.regions().len())?;
 
     info.flags = FLAG_PCI;
-    if dev.state().reset_works.get() {
+    if dev.has(Trait::ResetWorks) {
         info.flags |= FLAG_RESET;
     }
     info.num_regions = NUM_REGIONS.saturating_add(added);
@@ -94,11 +96,7 @@ fn irq_count(dev: &Device, index: u32) -> u32 {
     match index {
         irq::INTX => u32::from(config::interrupt_pin(dev) != 0),
         irq::MSI => dev.state().msi_vectors.get(),
-        irq::MSIX => dev
-            .state()
-            .msix
-            .get()
-            .map_or(0, |table| table.vectors.into()),
+        irq::MSIX => dev.msix_vectors(),
         irq::ERR | irq::REQ => 1,
         _ => 0,
     }
@@ -112,7 +110,7 @@ fn irq_count(dev: &Device, index: u32) -> u32 {
 pub(crate) fn irq(dev: &Device, arg: UserArg) -> Result {
     let mut info: vfio_irq_info = pin_init::zeroed();
     arg.fill_argsz(&mut info, size_of::<vfio_irq_info>())?;
-    info.flags = irq_flags(info.index, pci::has_dynamic_msix(dev.pdev()))?;
+    info.flags = irq_flags(info.index, dev.has(Trait::HasDynMsix))?;
     info.count = irq_count(dev, info.index);
     arg.write(&info)
 }

@@ -139,8 +139,7 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
     if bar > region::BAR5 {
         return Err(refuse!(EINVAL, "IOEVENTFD: region {bar} is no BAR"));
     }
-    let table = dev.state().msix.get().filter(|table| table.bar == bar);
-    let hole = table.map_or(0..0, |table| table.range());
+    let hole = dev.msix_table(bar).map_or(0..0, |table| table.range());
     if io::is_outside(pos, width, pci::resource_len(dev.pdev(), bar), &hole) {
         return Err(refuse!(
             EINVAL,
@@ -159,7 +158,11 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
     if request.fd < 0 {
         // Dropped, that is waited for, with the list locked: nobody adds the same meanwhile.
         return match same {
-            Some(i) => list.remove(i).map(drop).map_err(|_| ENODEV),
+            Some(i) => {
+                drop(list.remove(i).map_err(|_| ENODEV)?);
+                dev.set_ioeventfds(list.len());
+                Ok(())
+            }
             None => Err(ENODEV),
         };
     }
@@ -189,6 +192,7 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
         },
         GFP_KERNEL,
     )?;
+    dev.set_ioeventfds(list.len());
     Ok(())
 }
 
@@ -196,4 +200,5 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
 pub(crate) fn remove_all(dev: &Device) {
     let list = core::mem::take(&mut *dev.state().get_ref().ioeventfds.list.lock());
     drop(list);
+    dev.set_ioeventfds(0);
 }

@@ -61,7 +61,7 @@ pub(crate) fn prepare(dev: &Device, vma: &mut NewVma) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let bar_len = |bar| {
-        let mappable = dev.state().mappable.has(bar);
+        let mappable = dev.is_mappable(bar);
         mappable.then(|| pci::resource_len(dev.pdev(), bar))
     };
     let bar = explain!(

@@ -16,12 +16,11 @@ use crate::{
         self,
         Set, //
     },
-    intrs,
-    ioeventfd,
-    memory,
-    power,
-    sriov,
-    state::Device, //
+    intrs, ioeventfd, memory, power, sriov,
+    state::{
+        Device,
+        Trait, //
+    },
 };
 use kernel::{
     bindings,
@@ -64,7 +63,7 @@ pub(crate) struct Opened {
 pub(crate) fn enable(dev: &Device) -> Result {
     let pdev = dev.pdev();
 
-    let awake = if dev.disable_idle_d3() {
+    let awake = if dev.has(Trait::DisableIdleD3) {
         None
     } else {
         Some(runtime_pm::active(pdev.as_ref())?)
@@ -83,33 +82,33 @@ pub(crate) fn enable(dev: &Device) -> Result {
 }
 
 fn enable_enabled(dev: &Device) -> Result {
-    let (pdev, state) = (dev.pdev(), dev.state());
+    let pdev = dev.pdev();
 
     let reset = reset::try_function(pdev);
     if reset == Err(EAGAIN) {
         return reset;
     }
-    state.reset_works.set(reset.is_ok());
+    dev.set(Trait::ResetWorks, reset.is_ok());
     reset::save_state(pdev);
     let saved = SavedState::store(pdev);
     if saved.is_none() {
         dev_dbg!(pdev, "vfio_pci_core_enable: Couldn't store saved state\n");
     }
-    state.opened.lock().saved = saved;
+    dev.state().opened.lock().saved = saved;
 
-    state.nointx.set(false);
-    state.pci_2_3.set(false);
-    if !dev.nointxmask() {
+    dev.set(Trait::Nointx, false);
+    dev.set(Trait::Pci23, false);
+    if !dev.has(Trait::Nointxmask) {
         if rules::has_broken_intx(pdev.vendor_id().as_raw(), pdev.device_id()) {
             dev_info!(pdev, "Masking broken INTx support\n");
-            state.nointx.set(true);
+            dev.set(Trait::Nointx, true);
             pci::set_intx(pdev, false);
         } else {
-            state.pci_2_3.set(pci::can_mask_intx(pdev));
+            dev.set(Trait::Pci23, pci::can_mask_intx(pdev));
         }
     }
     let command = hw::read_word(pdev, hw::COMMAND).unwrap_or(!0);
-    if state.pci_2_3.get() && command & INTX_DISABLE != 0 {
+    if dev.has(Trait::Pci23) && command & INTX_DISABLE != 0 {
         let _ = hw::write_word(pdev, hw::COMMAND, command & !INTX_DISABLE);
     }
 
@@ -120,27 +119,25 @@ fn enable_enabled(dev: &Device) -> Result {
         let table = hw::read_dword(pdev, cap.checked_add(bindings::PCI_MSIX_TABLE as u16)?);
         Some(rules::MsixTable::decode(control.ok()?, table.ok()?))
     });
-    state.msix.set(msix);
+    dev.set_msix_table(msix);
+    dev.set(Trait::HasDynMsix, pci::has_dynamic_msix(pdev));
     let msi = pci::msi_capability(pdev)
         .and_then(|cap| cap.checked_add(bindings::PCI_MSI_FLAGS as u16))
         .and_then(|flags| hw::read_word(pdev, flags).ok());
-    state.msi_vectors.set(msi.map_or(0, rules::msi_vectors));
-    let vga = cfg!(CONFIG_VFIO_PCI_VGA) && !dev.disable_vga() && pci::is_vga(pdev);
-    state.has_vga.set(vga);
+    dev.state().msi_vectors.set(msi.map_or(0, rules::msi_vectors));
+    let vga = cfg!(CONFIG_VFIO_PCI_VGA) && !dev.has(Trait::DisableVga) && pci::is_vga(pdev);
+    dev.set(Trait::HasVga, vga);
     Ok(())
 }
 
 /// The last step of opening, after the driver had its own.
 pub(crate) fn finish_enable(dev: &Device) {
     let mut rests = KVec::new();
-    let mut mappable = 0;
     for bar in 0..NUM_BARS {
-        if can_map(dev, bar, &mut rests) {
-            mappable |= 1 << bar;
-        }
+        let mappable = can_map(dev, bar, &mut rests);
+        dev.set_mappable(bar, mappable);
     }
     dev.state().opened.lock().rests = rests;
-    dev.state().mappable.set(mappable);
     sriov::user_opened(dev);
 }
 
@@ -175,32 +172,31 @@ pub(crate) fn quiesce(dev: &Device) {
     pci::clear_master(pdev);
     intrs::disable(dev);
     ioeventfd::remove_all(dev);
-    dev.state().virq_disabled.set(false);
+    dev.set_virq_disabled(false);
 }
 
 /// Brings the function back to where it was before it was opened, and resets it.
 pub(crate) fn disable(dev: &Device, set: &Set<'_>) {
-    let (pdev, state) = (dev.pdev(), dev.state());
+    let pdev = dev.pdev();
 
     config::free(dev);
-    state.mappable.set(0);
-    let Opened { saved, rests } = core::mem::take(&mut *state.opened.lock());
+    let Opened { saved, rests } = core::mem::take(&mut *dev.state().opened.lock());
     drop(rests);
-    state.needs_reset.set(true);
+    dev.set_needs_reset(true);
 
     restore(dev, saved);
     pci::disable(pdev);
 
     hot_reset::try_unused(set);
 
-    if !dev.disable_idle_d3() {
+    if !dev.has(Trait::DisableIdleD3) {
         runtime_pm::put(pdev.as_ref());
     }
 }
 
 /// Writes the saved configuration back, with a reset in between if there is one.
 fn restore(dev: &Device, saved: Option<SavedState>) {
-    let (pdev, state) = (dev.pdev(), dev.state());
+    let pdev = dev.pdev();
 
     if saved
         .ok_or(ENOMEM)
@@ -208,7 +204,7 @@ fn restore(dev: &Device, saved: Option<SavedState>) {
         .is_err()
     {
         dev_info!(pdev, "vfio_pci_core_disable: Couldn't reload saved state\n");
-        if !state.reset_works.get() {
+        if !dev.has(Trait::ResetWorks) {
             return;
         }
         // The present configuration is better than none.
@@ -216,8 +212,8 @@ fn restore(dev: &Device, saved: Option<SavedState>) {
     }
     // No interrupts during the reset.
     let _ = hw::write_word(pdev, hw::COMMAND, INTX_DISABLE);
-    if state.reset_works.get() && reset::try_function_without_state(pdev).is_ok() {
-        state.needs_reset.set(false);
+    if dev.has(Trait::ResetWorks) && reset::try_function_without_state(pdev).is_ok() {
+        dev.set_needs_reset(false);
     }
     reset::restore_state(pdev);
 }

@@ -13,7 +13,7 @@ use crate::{
     config, intrs, memory,
     state::{
         Device,
-        Flag, //
+        Trait, //
     },
 };
 use kernel::{
@@ -55,12 +55,6 @@ pub(crate) use vfio_kapi::pci::{
 /// What there is to power management per device.
 #[pin_data]
 pub(crate) struct Power {
-    /// There are virtual functions, so the device has to stay in D0.
-    pub(crate) sriov_active: Flag,
-    /// The device loses its configuration on the way from D3hot to D0.
-    loses_config: Flag,
-    /// INTx was masked because the device was suspended.
-    intx_masked: Flag,
     /// The usage count of the open device.
     count: Lendable,
     #[pin]
@@ -70,19 +64,14 @@ pub(crate) struct Power {
 struct Inner {
     /// The configuration before D3hot, if it gets lost.
     saved: Option<SavedState>,
-    /// Whom to tell that the device was woken up by somebody else than its user.
-    wake: Option<EventFd>,
 }
 
 impl Power {
     /// That of a device that is not registered yet.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            sriov_active: Flag::new(),
-            loses_config: Flag::new(),
-            intx_masked: Flag::new(),
             count: Lendable::default(),
-            inner <- new_mutex!(Inner { saved: None, wake: None }, "vfio_pci_power"),
+            inner <- new_mutex!(Inner { saved: None }, "vfio_pci_power"),
         })
     }
 }
@@ -144,9 +133,8 @@ pub(crate) fn probe(dev: &Device) {
         .and_then(|cap| cap.checked_add(bindings::PCI_PM_CTRL as u16))
         .and_then(|offset| hw::read_word(dev.pdev(), offset).ok());
     let keeps = bindings::PCI_PM_CTRL_NO_SOFT_RESET as u16;
-    power(dev)
-        .loses_config
-        .set(control.is_some_and(|control| control & keeps == 0));
+    let loses = control.is_some_and(|control| control & keeps == 0);
+    dev.set(Trait::NeedsPmRestore, loses);
 }
 
 /// Brings the device into `state`. For any but D0 `memory_lock` must be held for writing.
@@ -158,11 +146,11 @@ pub(crate) fn probe(dev: &Device) {
 pub(crate) fn set_state(dev: &Device, state: bindings::pci_power_t) -> Result {
     let (pdev, power) = (dev.pdev(), power(dev));
 
-    if state > D0 && power.sriov_active.get() {
+    if state > D0 && dev.sriov_active() {
         return Err(EBUSY);
     }
     let before = pci::power_state(pdev);
-    let loses = power.loses_config.get();
+    let loses = dev.has(Trait::NeedsPmRestore);
     let save = loses && before < D3HOT && state >= D3HOT;
     let restore = loses && before >= D3HOT && state <= D0;
     if save {
@@ -230,14 +218,13 @@ pub(crate) fn entry(
         None
     };
 
-    let power = power(dev);
     let _guard = memory::zap_and_lock(dev);
-    if dev.is_low_power_engaged() {
+    if dev.pm_runtime_engaged() {
         return Err(refuse!(EINVAL, "LOW_POWER_ENTRY: it is entered already"));
     }
-    dev.set_low_power_engaged(true);
-    power.inner.lock().wake = wake;
-    if power.count.lend() {
+    dev.set_pm_runtime_engaged(true);
+    dev.replace_wakeup(wake);
+    if power(dev).count.lend() {
         // The caller holds a count over the ioctl: the device suspends when that is put.
         runtime_pm::put_noidle(dev.pdev().as_ref());
     }
@@ -264,15 +251,14 @@ pub(crate) fn take_back(dev: &Device) {
 
 /// As [`take_back`], with `memory_lock` held for writing.
 fn take_back_locked(dev: &Device) {
-    let power = power(dev);
-    if dev.is_low_power_engaged() {
-        dev.set_low_power_engaged(false);
+    if dev.pm_runtime_engaged() {
+        dev.set_pm_runtime_engaged(false);
         runtime_pm::get_noresume(dev.pdev().as_ref());
-        if power.count.take_back() {
+        if power(dev).count.take_back() {
             // Somebody has relied on the old one since before it was lent.
             runtime_pm::put_noidle(dev.pdev().as_ref());
         }
-        power.inner.lock().wake = None;
+        dev.replace_wakeup(None);
     }
 }
 
@@ -285,24 +271,21 @@ pub(crate) fn suspend(dev: &Device) {
         let _ = set_state(dev, D0);
     }
     // An INTx that the user himself masked stays so on resume.
-    power(dev)
-        .intx_masked
-        .set(dev.irq_type() == irq::INTX && intrs::intx_mask(dev));
+    dev.set_pm_intx_masked(dev.irq_type() == irq::INTX && intrs::intx_mask(dev));
 }
 
 /// The device was resumed.
 pub(crate) fn resume(dev: &Device) {
     {
         let _guard = memory::lock(dev);
-        let wake = power(dev).inner.lock().wake.take();
-        if let Some(wake) = wake {
+        if let Some(wake) = dev.replace_wakeup(None) {
             // It was somebody else: the user is told, and the device stays awake. The PCI core has restored
             // it, so accesses may rely on the count at once.
             wake.signal();
             take_back_locked(dev);
         }
     }
-    if power(dev).intx_masked.get() {
+    if dev.pm_intx_masked() {
         intrs::intx_unmask(dev);
     }
 }
@@ -310,5 +293,5 @@ pub(crate) fn resume(dev: &Device) {
 /// Whether the device's memory may be mapped: it answers, and is not about to be suspended. One that
 /// has `memory_lock` gets an answer that lasts.
 pub(crate) fn is_accessible(dev: &Device) -> bool {
-    !dev.is_low_power_engaged() && config::memory_enabled(dev)
+    !dev.pm_runtime_engaged() && config::memory_enabled(dev)
 }

@@ -7,7 +7,10 @@
 
 use crate::{
     config,
-    state::Device, //
+    state::{
+        Device,
+        Trait, //
+    },
 };
 use core::ops::Range;
 use kernel::prelude::*;
@@ -142,13 +145,12 @@ pub(crate) fn bar(
         return Err(EINVAL);
     }
     let count = region::clip(pos, count, pci::resource_len(pdev, bar))?;
-    let table = dev.state().msix.get().filter(|table| table.bar == bar);
     let io = Io {
         dev,
         mmio: dev.bar(bar)?,
         memory: pci::is_memory(pdev, bar),
         // Who could write to the table would tell the device where to send interrupts.
-        hole: table.map_or(0..0, |table| table.range()),
+        hole: dev.msix_table(bar).map_or(0..0, |table| table.range()),
         max_width: Width::Eight,
     };
     // Nearly always it is one register.
@@ -211,7 +213,7 @@ pub(crate) fn vga(
     count: usize,
     write: bool,
 ) -> Result<usize> {
-    if !dev.state().has_vga.get() {
+    if !dev.has(Trait::HasVga) {
         return Err(EINVAL);
     }
     let range = region::vga_range(pos)?;

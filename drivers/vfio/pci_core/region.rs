@@ -3,11 +3,11 @@
 //! The regions of a device: what there is, and reads and writes.
 
 use crate::{
-    config,
-    memory,
-    power,
-    rdwr,
-    state::Device, //
+    config, memory, power, rdwr,
+    state::{
+        Device,
+        Trait, //
+    },
 };
 use kernel::prelude::*;
 use vfio_kapi::{
@@ -58,7 +58,7 @@ pub(crate) fn info(dev: &Device, info: &mut vfio_region_info, caps: &mut InfoCap
         region::CONFIG => (hw::size(dev.pdev()) as u64, READ | WRITE),
         region::BAR0..=region::BAR5 => bar_info(dev, info.index, caps)?,
         region::ROM => rom_info(dev),
-        region::VGA if dev.state().has_vga.get() => (region::VGA_SIZE, READ | WRITE),
+        region::VGA if dev.has(Trait::HasVga) => (region::VGA_SIZE, READ | WRITE),
         region::VGA => return Err(EINVAL),
         index => {
             let region = added(dev, index)?;
@@ -82,10 +82,10 @@ fn bar_info(dev: &Device, bar: u32, caps: &mut InfoCaps) -> Result<(u64, u32)> {
     if size == 0 {
         return Ok((0, 0));
     }
-    if !dev.state().mappable.has(bar) {
+    if !dev.is_mappable(bar) {
         return Ok((size, READ | WRITE));
     }
-    if dev.state().msix.get().is_some_and(|table| table.bar == bar) {
+    if dev.msix_table(bar).is_some() {
         // The MSI-X table is in this BAR, and may be mapped all the same.
         let mut cap = vfio_info_cap_header {
             id: CAP_MSIX_MAPPABLE,

@@ -5,9 +5,11 @@
 //! Order: `dev_set->lock`, `memory_lock`, the kernel's device lock (which is only tried).
 
 use crate::{
-    memory,
-    power,
-    state::Device, //
+    memory, power,
+    state::{
+        Device,
+        Trait, //
+    },
 };
 use kernel::error::{
     code::EINVAL,
@@ -33,7 +35,7 @@ pub(crate) fn function(dev: &Device) -> Result {
 ///
 /// `EINVAL` if the function cannot be reset alone; otherwise as for [`function`].
 pub(crate) fn ioctl(dev: &Device) -> Result {
-    if !dev.state().reset_works.get() {
+    if !dev.has(Trait::ResetWorks) {
         return Err(EINVAL);
     }
     function(dev)

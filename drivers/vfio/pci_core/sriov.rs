@@ -101,7 +101,7 @@ impl VfToken {
 
 /// A physical function whose virtual functions were made here.
 pub(crate) struct Pf {
-    pdev: ARef<PciDevice>,
+    dev: ARef<Device>,
     token: Arc<VfToken>,
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn init_module() -> Result {
 }
 
 fn is(pf: &Pf, pdev: &PciDevice) -> bool {
-    pci::same(&pf.pdev, pdev)
+    pci::same(pf.dev.pdev(), pdev)
 }
 
 /// What is kept for the device.
@@ -140,6 +140,7 @@ pub(crate) fn init(dev: &Device) -> Result {
         // before it removes its virtual functions.
         let pfs = PFS.get().lock();
         let pf = pfs.iter().find(|pf| is(pf, pci::physfn(pdev)));
+        dev.set_pf(pf.map(|pf| &*pf.dev));
         *this.pf_token.lock() = pf.map(|pf| pf.token.clone());
         return Ok(());
     }
@@ -213,14 +214,14 @@ impl BusEvents for Watch {
 /// `EINVAL` if there are some already; those of runtime power management and of
 /// `pci_enable_sriov()`. There are none then.
 pub(crate) fn configure(dev: &Device, count: c_int) -> Result<c_int> {
-    let (pdev, power) = (dev.pdev(), &dev.state().get_ref().power);
+    let pdev = dev.pdev();
 
     if count == 0 {
         if sriov::num_vfs(pdev) != 0 {
             sriov::disable(pdev);
             runtime_pm::put(pdev.as_ref());
         }
-        power.sriov_active.set(false);
+        dev.set_sriov_active(false);
         PFS.get().lock().retain(|pf| !is(pf, pdev));
         return Ok(0);
     }
@@ -233,14 +234,14 @@ pub(crate) fn configure(dev: &Device, count: c_int) -> Result<c_int> {
         }
         pfs.push(
             Pf {
-                pdev: pdev.into(),
+                dev: dev.into(),
                 token: token.clone(),
             },
             GFP_KERNEL,
         )?;
     }
     enable(dev, count).inspect_err(|_| {
-        power.sriov_active.set(false);
+        dev.set_sriov_active(false);
         PFS.get().lock().retain(|pf| !is(pf, pdev));
     })?;
     Ok(count)
@@ -252,7 +253,7 @@ fn enable(dev: &Device, count: c_int) -> Result {
     {
         let _guard = memory::lock(dev);
         let _ = power::set_state(dev, power::D0);
-        dev.state().power.sriov_active.set(true);
+        dev.set_sriov_active(true);
     }
     sriov::enable(dev.pdev(), count)?;
     // Put when the virtual functions are removed.

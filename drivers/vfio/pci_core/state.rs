@@ -16,10 +16,6 @@ use crate::{
     power::Power,
     sriov::Sriov, //
 };
-use core::sync::atomic::{
-    AtomicU64,
-    Ordering, //
-};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -37,7 +33,8 @@ use vfio_kapi::{
     pci::vga,
     pci_core_device::PciCoreDevice, //
 };
-use vfio_logic::pci::MsixTable;
+
+pub(crate) use vfio_kapi::pci_core_device::fields::Trait;
 
 /// A PCI function behind VFIO.
 pub(crate) type Device = PciCoreDevice<State>;
@@ -51,22 +48,6 @@ pub(crate) struct State {
     /// Interrupts and the eventfds they signal.
     #[pin]
     pub(crate) intrs: Intrs,
-    /// INTx is not to be used: the function cannot be trusted to tell that it asserts it.
-    pub(crate) nointx: Flag,
-    /// INTx can be masked at the function itself, as PCI 2.3 has it.
-    pub(crate) pci_2_3: Flag,
-    /// The user set INTx Disable in the (virtual) command register.
-    pub(crate) virq_disabled: Flag,
-    /// The function can be reset alone.
-    pub(crate) reset_works: Flag,
-    /// The function was closed without having been reset. Changed under the lock of the device set.
-    pub(crate) needs_reset: Flag,
-    /// The user gets the legacy VGA ranges.
-    pub(crate) has_vga: Flag,
-    /// Which BARs the user may map, a bit each.
-    pub(crate) mappable: Mappable,
-    /// Where the MSI-X table is.
-    pub(crate) msix: MsixLocation,
     /// How many MSI vectors the function can have.
     pub(crate) msi_vectors: Count,
     /// What is there only while the device is open.
@@ -98,14 +79,6 @@ impl State {
         try_pin_init!(Self {
             config <- Config::new(),
             intrs <- Intrs::new(),
-            nointx: Flag::new(),
-            pci_2_3: Flag::new(),
-            virq_disabled: Flag::new(),
-            reset_works: Flag::new(),
-            needs_reset: Flag::new(),
-            has_vga: Flag::new(),
-            mappable: Mappable(Atomic::new(0)),
-            msix: MsixLocation(AtomicU64::new(0)),
             msi_vectors: Count(Atomic::new(0)),
             opened <- new_mutex!(Opened::default(), "vfio_pci_opened"),
             power <- Power::new(),
@@ -116,42 +89,6 @@ impl State {
             vga <- new_mutex!(None, "vfio_pci_vga"),
             debugfs <- new_mutex!(None, "vfio_pci_debugfs"),
         })
-    }
-}
-
-/// Something about a device that is so or not; each on its own, in no order with anything else.
-pub(crate) struct Flag(Atomic<bool>);
-
-impl Flag {
-    /// It is not so.
-    pub(crate) const fn new() -> Self {
-        Self(Atomic::new(false))
-    }
-
-    /// Whether it is so right now.
-    pub(crate) fn get(&self) -> bool {
-        self.0.load(Relaxed)
-    }
-
-    /// Sets whether it is so.
-    pub(crate) fn set(&self, value: bool) {
-        self.0.store(value, Relaxed);
-    }
-}
-
-/// Which BARs the user may map. Written when the device is opened, before the user has it.
-pub(crate) struct Mappable(Atomic<u32>);
-
-impl Mappable {
-    /// Whether the user may map the BAR.
-    pub(crate) fn has(&self, bar: u32) -> bool {
-        let bit = 1u32.checked_shl(bar).unwrap_or(0);
-        self.0.load(Relaxed) & bit != 0
-    }
-
-    /// Sets which BARs the user may map.
-    pub(crate) fn set(&self, bars: u32) {
-        self.0.store(bars, Relaxed);
     }
 }
 
@@ -167,31 +104,5 @@ impl Count {
     /// Sets how many there are.
     pub(crate) fn set(&self, count: u32) {
         self.0.store(count, Relaxed);
-    }
-}
-
-/// Where the MSI-X table is. Written when the device is opened, before the user has it. Each access to a BAR
-/// reads it, for which an [`Atomic`] makes a call.
-pub(crate) struct MsixLocation(AtomicU64);
-
-impl MsixLocation {
-    /// Where the table is, if there is one.
-    pub(crate) fn get(&self) -> Option<MsixTable> {
-        let packed = self.0.load(Ordering::Relaxed);
-        // CAST: These are the fields that `set` packed.
-        let table = MsixTable {
-            bar: (packed >> 48) as u32,
-            offset: packed as u32,
-            vectors: (packed >> 32) as u16,
-        };
-        (table.vectors != 0).then_some(table)
-    }
-
-    /// Sets where the table is.
-    pub(crate) fn set(&self, table: Option<MsixTable>) {
-        let packed = table.map_or(0, |t| {
-            u64::from(t.bar) << 48 | u64::from(t.vectors) << 32 | u64::from(t.offset)
-        });
-        self.0.store(packed, Ordering::Relaxed);
     }
 }

@@ -8,6 +8,8 @@ use vfio_logic::{
     errno::EINVAL,
     io::{
         is_outside,
+        repeats,
+        single,
         step,
         Step,
         Width, //

@@ -5,7 +5,7 @@
  *
  * usage: vfio_bench WHAT DEVICE LOAD SET...
  *
- *   WHAT    ops | devices | type1 | growth | memory | threads
+ *   WHAT    ops | devices | type1 | growth | memory | threads | overlap
  *   DEVICE  PCI address of an edu
  *   LOAD    shell text that loads the modules "$1" and binds the device
  *   SET     what it is told: c, rust, ...
@@ -558,7 +558,7 @@ static void devices(void)
 
 /* --- growth ---------------------------------------------------------------------------------------------- */
 
-static char *pages_4k, *pages_2m;
+static char *pages_4k, *pages_2m, *pieces;
 
 static void growth(void)
 {
@@ -623,33 +623,58 @@ static void shrink(void)
 	usleep(50000);
 }
 
+/* The same memory again and again: what counts is only what is kept for each mapping. */
 static void book(const char *kind, unsigned int count, const char *p, uint64_t size)
 {
 	SAMPLES(s, kind);
-	unsigned int i;
+	unsigned int i, round;
 	int64_t bytes;
 
-	shrink();
-	bytes = -kernel_bytes();
-	for (i = 0; i < count; i++)
-		map(IOVA + i * (size + PAGE), p, size);
-	shrink();
-	bytes += kernel_bytes();
-	/* Others come and go by some kilobytes, which count if there are few mappings. */
-	add(&s, bytes > 0 ? bytes / count : 0);
+	for (round = 0; round < 3; round++) {
+		shrink();
+		bytes = -kernel_bytes();
+		for (i = 0; i < count; i++)
+			map(IOVA + i * (size + PAGE), p, size);
+		shrink();
+		bytes += kernel_bytes();
+		/* Rounded up. Others come and go as well, see "bytes-nothing". */
+		add(&s, bytes > 0 ? (bytes + (count ? count - 1 : 0)) / (count ? count : 1) : 0);
+		if (count)
+			unmap(0, 0, count * size);
+	}
 	report(&s);
-	unmap(0, 0, count * size);
+}
+
+/*
+ * The memory of `p`, in huge pages, in pieces of `piece` bytes that are contiguous while neighbours are not: behind
+ * each other come one from the first half and one from the second.
+ */
+static char *in_pieces(char *p, uint64_t size, uint64_t piece)
+{
+	char *q = reserve(size, 2 * MIB);
+	uint64_t i, pieces = size / piece;
+
+	for (i = 0; i < pieces; i++)
+		if (mremap(p + (i % 2 * (pieces / 2) + i / 2) * piece, piece, piece, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   q + i * piece) == MAP_FAILED)
+			fail("mremap");
+	return q;
 }
 
 static void memory(void)
 {
 	enter();
-	book("bytes-4k", 20000, small, PAGE);
-	book("bytes-16k-scattered", 10000, small, 16 * KIB);
-	book("bytes-1m-scattered", 1000, small, MIB);
-	book("bytes-16m-scattered", 64, small, 16 * MIB);
+	/* All of it, not for each: the error of the rest, which is divided by the number of mappings. */
+	book("bytes-nothing", 0, small, PAGE);
+	book("bytes-4k", 10000, small, PAGE);
+	book("bytes-16k-scattered", 5000, small, 16 * KIB);
+	book("bytes-1m-scattered", 500, small, MIB);
+	book("bytes-16m-scattered", 30, small, 16 * MIB);
 	book("bytes-256m-scattered", 2, pages_4k, 256 * MIB);
-	book("bytes-64m-thp", 64, thp, 64 * MIB);
+	book("bytes-1m-pieces", 500, pieces, MIB);
+	book("bytes-16m-pieces", 30, pieces, 16 * MIB);
+	book("bytes-32m-pieces", 30, pieces, 32 * MIB);
+	book("bytes-64m-thp", 30, thp, 64 * MIB);
 	leave();
 }
 
@@ -674,6 +699,66 @@ static uint64_t now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static uint64_t ends[2];
+static volatile bool mapped;
+
+static void *map_part_and_tell(void *arg)
+{
+	map_part(arg);
+	ends[(uint64_t)arg] = ticks();
+	mapped = true;
+	return NULL;
+}
+
+/*
+ * Two processors that take turns, so that the host does not matter: whoever waits until the other's call ends gets
+ * nothing done before. How far apart the ends of two calls are tells, and how many others return in between.
+ */
+static void overlap(void)
+{
+	SAMPLES(first, "two-512m-first-ends");
+	SAMPLES(last, "two-512m-last-ends");
+	SAMPLES(meanwhile, "maps-4k-during-512m");
+	pthread_t thread[2];
+	uint64_t t, i;
+	int round;
+
+	enter();
+	pthread_barrier_init(&barrier, NULL, 3);
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < 2; i++)
+			pthread_create(&thread[i], NULL, map_part_and_tell, (void *)i);
+		t = ticks();
+		pthread_barrier_wait(&barrier);
+		for (i = 0; i < 2; i++)
+			pthread_join(thread[i], NULL);
+		add(&first, (ends[0] < ends[1] ? ends[0] : ends[1]) - t);
+		add(&last, (ends[0] < ends[1] ? ends[1] : ends[0]) - t);
+		unmap(IOVA, 2 * PART, 2 * PART);
+	}
+	pthread_barrier_destroy(&barrier);
+	pthread_barrier_init(&barrier, NULL, 2);
+	for (round = 0; round < 3; round++) {
+		mapped = false;
+		pthread_create(&thread[0], NULL, map_part_and_tell, (void *)0);
+		pthread_barrier_wait(&barrier);
+		/* Well within the call, which takes ten times as long. */
+		usleep(10000);
+		for (i = 0; i < 60000; i++) {
+			map(2 * IOVA + i * 2 * PAGE, small + i % 4096 * PAGE, PAGE);
+			if (mapped)
+				break;
+		}
+		add(&meanwhile, i);
+		pthread_join(thread[0], NULL);
+		unmap(0, 0, PART + (i < 60000 ? i + 1 : i) * PAGE);
+	}
+	report(&first);
+	report(&last);
+	report(&meanwhile);
+	leave();
 }
 
 /* Nanoseconds, not instructions. */
@@ -713,7 +798,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} all[] = { { "ops", ops }, { "devices", devices }, { "type1", type1 }, { "growth", growth }, { "memory", memory }, { "threads", threads } };
+	} all[] = { { "ops", ops }, { "devices", devices }, { "type1", type1 }, { "growth", growth }, { "memory", memory },
+		{ "threads", threads }, { "overlap", overlap } };
 	unsigned int i;
 	int k;
 
@@ -734,9 +820,12 @@ int main(int argc, char **argv)
 			pages_4k = repeated(8 * GIB, 256 * MIB, 0);
 			pages_2m = repeated(8 * GIB, 32 * MIB, MFD_HUGETLB | 21 << MAP_HUGE_SHIFT);
 		}
-		if (all[i].run == memory)
+		if (all[i].run == memory) {
 			pages_4k = scattered(256 * MIB);
-		if (all[i].run == threads)
+			/* So many as may just be remembered. */
+			pieces = in_pieces(transparent(32 * MIB), 32 * MIB, 32 * KIB);
+		}
+		if (all[i].run == threads || all[i].run == overlap)
 			pages_4k = repeated(2 * PART, 256 * MIB, 0);
 		for (k = 4; k < argc; k++) {
 			load(argv[3], argv[k]);

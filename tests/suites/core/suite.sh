@@ -5,10 +5,6 @@
 
 SECONDS_OF_RACE=${CORE_SECONDS:-30}
 
-again() {
-	insmod /vm/"$(selected "$1")"/"$1".ko
-}
-
 unbinding() {
 	while kill -0 $race; do
 		sleep 0.4
@@ -22,7 +18,7 @@ unbinding() {
 removing() {
 	while kill -0 $race; do
 		sleep 0.2
-		rmmod vfio_iommu_type1 && again vfio_iommu_type1
+		rmmod vfio_iommu_type1 && vfio_insmod vfio_iommu_type1
 		rmmod vfio
 	done
 }
@@ -50,7 +46,7 @@ nothing_left() {
 	for dev in edu igb twin-a; do
 		unbind $dev
 	done
-	[ -d /sys/module/vfio_iommu_type1 ] || again vfio_iommu_type1
+	[ -d /sys/module/vfio_iommu_type1 ] || vfio_insmod vfio_iommu_type1
 	vfio_unload || return 1
 	[ "$(pins)" = "$before" ] && [ ! -e /dev/vfio ]
 }

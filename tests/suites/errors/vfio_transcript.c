@@ -825,6 +825,8 @@ static void regions(int fd)
 			for (unsigned int j = 0; j < (index < 6 ? 4 : ARRAY_SIZE(counts)); j++) {
 				if (index < 6 && counts[j] && counts[j] < 4 && i < 4)
 					continue;
+				if (index < 6 && at[i] < size && ((at[i] | counts[j]) & (BAR_ACCESS - 1)))
+					continue;
 				ASK(pread(fd, buffer, counts[j], base + at[i]), "pread %s at %llx count %zu", what,
 				    (long long)at[i], counts[j]);
 			}

@@ -1,53 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # What comes from outside while a device is in use: PCIe errors and hot-unplug. QEMU makes them happen
 # (`monitor`), vfio_events tells what the user sees; that has to be the same on the C modules and on the selected ones.
+# HOTPLUG_LONG=1: devices that are gone at once, more devices.
 
 OUT=/tmp/hotplug
 mkdir -p $OUT
-mkfifo /tmp/ask
-
-# within SECONDS COMMAND...: waits until it succeeds.
-within() {
-	left=$(($1 * 5))
-	shift
-	until "$@"; do
-		left=$((left - 1))
-		[ $left -gt 0 ] || {
-			echo "FAILED: waited in vain for $*"
-			return 1
-		}
-		sleep 0.2
-	done
-}
-
-# told WORDS TIMES: whether the user has printed that line so often.
-told() {
-	[ "$(grep -c "^$1\$" "$log")" -ge "${2:-1}" ]
-}
-
-absent() {
-	[ ! -e "$1" ]
-}
-
-# use DEVICE: a user opens it, in the background.
-use() {
-	vfio_events "$(bdf "$1")" </tmp/ask >>"$log" 2>&1 &
-	exec 4>/tmp/ask
-	within 30 told ready
-}
-
-# ask WORD: has the user do something, and waits for the end of it.
-ask() {
-	times=$(grep -c "^end $1\$" "$log")
-	echo "$1" >&4
-	within 120 told "end $1" $((times + 1))
-}
-
-finish() {
-	ask close
-	exec 4>&-
-	wait $!
-}
+. /vm/suite/user.sh
 
 # The port that a device is behind.
 port_of() {
@@ -96,9 +54,16 @@ errors() {
 	unbind "$1"
 }
 
-# QEMU refuses as long as it has not removed the old one, which is some time after the kernel.
+# QEMU refuses as long as it has not removed the old one, which is some time after the kernel. The old one took its
+# drive with it.
 plug() {
-	[ -z "$(monitor device_add "$1,bus=$port,id=$1")" ]
+	case $1 in
+	nvme)
+		monitor drive_add 0 if=none,id=disk0,file=null-co://,format=raw,file.read-zeroes=on >/dev/null
+		[ -z "$(monitor device_add "nvme,serial=vfio,drive=disk0,bus=$port,id=nvme")" ]
+		;;
+	*) [ -z "$(monitor device_add "$1,bus=$port,id=$1")" ] ;;
+	esac
 }
 
 # again DEVICE: plugs it in again, and uses it.
@@ -120,6 +85,68 @@ unplug() {
 	again "$1" >>"$log" 2>&1
 }
 
+# capability BDF ID: where a capability is in configuration space.
+capability() {
+	at=$(byte "$1" 52)
+	while [ "$at" != 0 ] && [ "$(byte "$1" "$at")" != "$2" ]; do
+		at=$(byte "$1" $((at + 1)))
+	done
+	echo "$at"
+}
+
+# pull DEVICE: its slot is switched off behind the back of the kernel (Slot Control: power and its indicator off), and it
+# is not there any more. To have the port tell the kernel is no use: QEMU's then keeps it in its interrupt handler.
+pull() {
+	bridge=$(port_of "$1")
+	control=$(($(capability "$bridge" 16) + 24))
+	put_word "$bridge" $control "$(byte "$bridge" $control)" $(($(byte "$bridge" $((control + 1))) | 7))
+}
+
+# empty DEVICE: the kernel is told that the slot is to be emptied; it waits for the user.
+empty() {
+	dev=$(bdf "$1")
+	echo 0 >"$(dirname "$(grep -l "^${dev%.*}$" /sys/bus/pci/slots/*/address)")/power"
+}
+
+# lost DEVICE: it is gone while it is in use, and the kernel notices.
+lost() {
+	bind "$1" && use "$1" || return 1
+	{
+		ask state
+		pull "$1"
+		empty "$1" &
+		emptying=$!
+		within 60 told "event REQ"
+		ask state
+		ask reset
+		ask state
+		finish
+		wait $emptying
+		within 60 absent "$PCI/$(bdf "$1")" && echo gone
+	} >>"$log" 2>&1
+	again "$1" >>"$log" 2>&1
+}
+
+# vanish DEVICE: it is gone, and the kernel does not know: it is closed, opened, closed and unbound as if it were there.
+vanish() {
+	bind "$1" && use "$1" || return 1
+	{
+		ask state
+		pull "$1"
+		ask state
+		ask reset
+		ask state
+		finish
+		use "$1"
+		ask state
+		finish
+		unbind "$1"
+		empty "$1"
+		within 60 absent "$PCI/$(bdf "$1")" && echo gone
+	} >>"$log" 2>&1
+	again "$1" >>"$log" 2>&1
+}
+
 # scene WHICH DEVICE PORT SCENE: one, on the modules that are loaded.
 scene() {
 	log=$OUT/$1.$2-$4 port=$3
@@ -130,17 +157,13 @@ scene() {
 
 # one_set WHICH: everything.
 one_set() {
-	for what in errors unplug; do
+	for what in errors unplug ${HOTPLUG_LONG:+lost vanish}; do
 		t "$1-igb-$what" scene "$1" igb rp1 $what
 	done
-}
-
-same() {
-	wc -l <"$OUT/ours.$1"
-	cmp -s "$OUT/c.$1" "$OUT/ours.$1" && return
-	echo "lines with - are what the C modules answer, lines with + what the selected ones answer"
-	diff -U 2 "$OUT/c.$1" "$OUT/ours.$1" | sed 1,2d | head -40
-	return 1
+	for what in ${HOTPLUG_LONG:+errors unplug lost}; do
+		t "$1-e1000e-$what" scene "$1" e1000e rp2 $what
+		t "$1-nvme-$what" scene "$1" nvme rp3 $what
+	done
 }
 
 ktap_begin

@@ -2,12 +2,17 @@
 /*
  * Has a device open while something happens to it, and tells what the user sees:
  *
- *   vfio_events DDDD:BB:DD.F
+ *   vfio_events DDDD:BB:DD.F [NAME]   (by this name with options, if it is not the address alone)
  *
  * It prints "ready", then what arrives at the device's eventfds. Words on its input make it look:
  *
  *   state   events so far, configuration space, BAR 0 by read and by mmap, DEVICE_GET_INFO
  *   reset   DEVICE_RESET
+ *   sleep   LOW_POWER_ENTRY; doze: with an eventfd for who wakes it up (WAKE); wake: LOW_POWER_EXIT
+ *   D0, D3  the power state by the device's own register
+ *   map     maps a page of BAR 0; peek: reads it, which wakes nobody up
+ *   intx    INTx to an eventfd (INTX)
+ *   word    reads a word of configuration space
  *   close   closes everything and ends
  *
  * Each is followed by "end". The kernel repeats its request for the device as long as it waits: how often is not told.
@@ -21,9 +26,10 @@
 #include <sys/eventfd.h>
 
 static struct vfio_user user;
-static int events[2];
-static const char *const names[] = { "ERR", "REQ" };
-static uint64_t seen[2];
+static int events[4];
+static const char *const names[] = { "ERR", "REQ", "WAKE", "INTX" };
+static uint64_t seen[4];
+static volatile uint32_t *page;
 static sigjmp_buf fault;
 
 static void on_fault(int number)
@@ -125,6 +131,54 @@ static void enable(void)
 		fail("Device Control");
 }
 
+/* The register with the power state. */
+static off_t power_control(void)
+{
+	off_t config = region(VFIO_PCI_CONFIG_REGION_INDEX).offset;
+	uint8_t at = PCI_CAPABILITY_LIST, id;
+
+	do {
+		if (pread(user.device, &at, 1, config + at) != 1 || !at || pread(user.device, &id, 1, config + at) != 1)
+			fail("the power management capability");
+	} while (id != PCI_CAP_ID_PM && ++at);
+	return config + at + PCI_PM_CTRL;
+}
+
+static void set_power_state(uint16_t state)
+{
+	off_t at = power_control();
+	ssize_t ret = pwrite(user.device, &state, 2, at);
+
+	printf("D%u: %zd\n", state, ret);
+	ret = pread(user.device, &state, 2, at);
+	printf("it is in D%u: %zd\n", state & PCI_PM_CTRL_STATE_MASK, ret);
+}
+
+static void low_power(uint32_t feature)
+{
+	struct {
+		struct vfio_device_feature feature;
+		struct vfio_device_low_power_entry_with_wakeup entry;
+	} request = {
+		.feature = { .argsz = sizeof(request.feature), .flags = feature | VFIO_DEVICE_FEATURE_SET },
+		.entry.wakeup_eventfd = events[2],
+	};
+
+	if (feature == VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP)
+		request.feature.argsz = sizeof(request);
+	printf("low power: %s\n", error_name(ioctl(user.device, VFIO_DEVICE_FEATURE, &request) ? errno : 0));
+}
+
+static void peek(void)
+{
+	if (sigsetjmp(fault, 1))
+		printf("BAR 0: SIGBUS\n");
+	else
+		printf("BAR 0: %08x\n", page[2]);
+}
+
+static void set_irq(uint32_t index, int event);
+
 static bool obey(const char *word)
 {
 	bool on = true;
@@ -133,6 +187,26 @@ static bool obey(const char *word)
 		show_state();
 	} else if (!strcmp(word, "reset")) {
 		printf("reset: %s\n", ioctl(user.device, VFIO_DEVICE_RESET) ? error_name(errno) : "done");
+	} else if (!strcmp(word, "sleep")) {
+		low_power(VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY);
+	} else if (!strcmp(word, "doze")) {
+		low_power(VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP);
+	} else if (!strcmp(word, "wake")) {
+		low_power(VFIO_DEVICE_FEATURE_LOW_POWER_EXIT);
+	} else if (!strcmp(word, "D0") || !strcmp(word, "D3")) {
+		set_power_state(word[1] - '0');
+	} else if (!strcmp(word, "map")) {
+		page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, user.device, region(VFIO_PCI_BAR0_REGION_INDEX).offset);
+		printf("BAR 0: mmap %s\n", error_name(page == MAP_FAILED ? errno : 0));
+	} else if (!strcmp(word, "peek")) {
+		peek();
+	} else if (!strcmp(word, "intx")) {
+		set_irq(VFIO_PCI_INTX_IRQ_INDEX, events[3]);
+	} else if (!strcmp(word, "word")) {
+		uint32_t value = 0;
+		ssize_t ret = pread(user.device, &value, 4, region(VFIO_PCI_CONFIG_REGION_INDEX).offset);
+
+		printf("config: %zd %08x\n", ret, value);
 	} else if (!strcmp(word, "close")) {
 		close_all(&user);
 		on = false;
@@ -141,7 +215,7 @@ static bool obey(const char *word)
 	return on;
 }
 
-static void listen_to(uint32_t index, int event)
+static void set_irq(uint32_t index, int event)
 {
 	struct {
 		struct vfio_irq_set set;
@@ -153,34 +227,50 @@ static void listen_to(uint32_t index, int event)
 	};
 
 	if (ioctl(user.device, VFIO_DEVICE_SET_IRQS, &irq))
-		fail("SET_IRQS %u", index);
+		printf("SET_IRQS %u: %s\n", index, error_name(errno));
+}
+
+static struct vfio_user open_named(const char *bdf, const char *name)
+{
+	struct vfio_user u = { .container = open_container(), .group = open_group(bdf) };
+
+	if (ioctl(u.group, VFIO_GROUP_SET_CONTAINER, &u.container))
+		fail("SET_CONTAINER");
+	if (ioctl(u.container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
+		fail("SET_IOMMU");
+	u.device = ioctl(u.group, VFIO_GROUP_GET_DEVICE_FD, name);
+	if (u.device < 0)
+		fail("GET_DEVICE_FD %s", name);
+	return u;
 }
 
 int main(int argc, char **argv)
 {
-	struct pollfd waiting[3] = { { .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN } };
+	struct pollfd waiting[ARRAY_SIZE(events) + 1] = {};
 	char word[32];
 	bool on = true;
 
-	if (argc != 2)
+	if (argc < 2)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setvbuf(stdin, NULL, _IONBF, 0);
 	signal(SIGBUS, on_fault);
-	user = open_all(argv[1], VFIO_TYPE1v2_IOMMU);
-	for (int i = 0; i < 2; i++) {
+	user = open_named(argv[1], argv[argc - 1]);
+	for (unsigned int i = 0; i < ARRAY_SIZE(waiting); i++)
+		waiting[i].events = POLLIN;
+	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++)
 		waiting[i].fd = events[i] = eventfd(0, EFD_NONBLOCK);
-		listen_to(i ? VFIO_PCI_REQ_IRQ_INDEX : VFIO_PCI_ERR_IRQ_INDEX, events[i]);
-	}
+	set_irq(VFIO_PCI_ERR_IRQ_INDEX, events[0]);
+	set_irq(VFIO_PCI_REQ_IRQ_INDEX, events[1]);
 	enable();
 	printf("ready\n");
 	while (on) {
-		poll(waiting, 3, -1);
-		for (int i = 0; i < 2; i++)
+		poll(waiting, ARRAY_SIZE(waiting), -1);
+		for (unsigned int i = 0; i < ARRAY_SIZE(events); i++)
 			take(i);
-		if (waiting[2].revents & POLLIN)
+		if (waiting[ARRAY_SIZE(events)].revents & POLLIN)
 			on = scanf("%31s", word) == 1 && obey(word);
-		else if (waiting[2].revents)
+		else if (waiting[ARRAY_SIZE(events)].revents)
 			break;
 	}
 	return 0;

@@ -29,6 +29,8 @@
 
 /* The device's own buffer, in its address space. */
 #define BUFFER 0x40000
+/* Within the reach of edu, and not where Linux has the MSI doorbell on arm64 (128 MiB). */
+#define BOUNCE (192 * MIB)
 #define EDU_SRC 0x80
 #define EDU_DST 0x88
 #define EDU_COUNT 0x90
@@ -121,11 +123,11 @@ static uint64_t dma_read(uint64_t iova)
 
 	copy(iova, BUFFER, 1);
 	*bounce = 0;
-	if (map(128 * MIB, bounce, PAGE, WRITE))
+	if (map(BOUNCE, bounce, PAGE, WRITE))
 		perror("map");
-	copy(BUFFER, 128 * MIB, 3);
+	copy(BUFFER, BOUNCE, 3);
 	value = *(volatile uint64_t *)bounce;
-	unmap(128 * MIB, PAGE, 0);
+	unmap(BOUNCE, PAGE, 0);
 	munmap(bounce, PAGE);
 	return value;
 }
@@ -136,10 +138,10 @@ static void dma_write(uint64_t iova, uint64_t value)
 	uint64_t *bounce = mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	*bounce = value;
-	if (map(128 * MIB, bounce, PAGE, READ))
+	if (map(BOUNCE, bounce, PAGE, READ))
 		perror("map");
-	copy(128 * MIB, BUFFER, 1);
-	unmap(128 * MIB, PAGE, 0);
+	copy(BOUNCE, BUFFER, 1);
+	unmap(BOUNCE, PAGE, 0);
 	munmap(bounce, PAGE);
 	copy(BUFFER, iova, 3);
 }

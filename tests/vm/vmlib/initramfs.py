@@ -135,6 +135,7 @@ def build(
     table = "".join(f"{d.name} {d.bdf} {d.pci_id} {d.driver or '-'}\n" for d in machine.devices)
     cpio.data("vm/devices", table.encode())
     cpio.data("vm/env", "".join(f"export {k}='{v}'\n" for k, v in environment.items()).encode())
+    cpio.data("vm/cannot", "".join(f"{test} {why}\n" for test, why in machine.cannot).encode())
     cpio.data("vm/early", " ".join(machine.early).encode())
     # What the VFIO modules, ours as well as the C ones, need of others.
     others = [n for n in kernel.closure(vfio_modules.NAMES) if n not in vfio]

@@ -9,7 +9,8 @@ BAD = re.compile(
     r"locking correctness validator|non-static key|suspicious RCU usage|Detected page leak|"
     r"blocked for more than|soft lockup|rcu.*(stall|detected)|list_(add|del) corruption|corrupted list|"
     r"Object .*overwritten|Redzone|Right Redzone|Poison overwritten|use-after-free|Bad page|panicked|"
-    r"unregister_netdevice: waiting|DMAR: \[|DMAR: DRHD: handling fault|Trying to free|double free"
+    r"unregister_netdevice: waiting|DMAR: \[|DMAR: DRHD: handling fault|Trying to free|double free|"
+    r"AMD-Vi: Event logged|arm-smmu-v3 .*: event: |virtio_iommu .*: page fault"
 )
 
 # Lines that match BAD and are wanted, or are none of VFIO's doing. What kmemleak found is judged by itself (leaks).
@@ -29,6 +30,18 @@ def leaks(log: str) -> list[str]:
     """The reports of kmemleak on memory that a VFIO module, or one that has been removed, allocated."""
     reports = re.split(r"^(?=unreferenced object)", log.partition(LEAKS)[2], flags=re.MULTILINE)[1:]
     return [line for report in reports if OURS.search(report) for line in report.rstrip().splitlines()]
+
+
+def faults(bdf: str) -> str:
+    """An expression for what the IOMMU of any machine says when it stops the DMA of that device."""
+    _, bus, slot, function = (int(part, 16) for part in re.split("[:.]", bdf))
+    requester = bus << 8 | slot << 3 | function
+    bdf = re.escape(bdf)
+    return (
+        rf"DMAR: DRHD: handling fault|DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[{bdf}\]|"
+        rf"{bdf}: AMD-Vi: Event logged|AMD-Vi: Event logged \[\w+ device={bdf}|"
+        rf"arm-smmu-v3 .*: event: F_TRANSLATION client: {bdf}|virtio_iommu .*: page fault from EP {requester} "
+    )
 
 
 def problems(log: str, allowed: str = "") -> list[str]:

@@ -48,6 +48,7 @@ class Machine:
     kernel: str = "stock"
     optional: bool = False  # left out of `make test` unless it is named; `make test-long` has it
     environment: tuple[tuple[str, str], ...] = ()  # what the suites and tests/vm/guest/init are told
+    cannot: tuple[tuple[str, str], ...] = ()  # tests that QEMU's model fails on any modules, and why (`cannot` in guest/lib.sh)
     slowness: float = 1  # a suite may take so many times as long as it says
 
     def device(self, name: str) -> Device:
@@ -108,7 +109,7 @@ PC_DEVICES = (
     Device("xhci", "0000:09:00.0", "1b36:000d", behind_port(8, "qemu-xhci", "xhci")),
 )
 
-HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk")
+HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk", "pci-stub")
 
 
 def kvm_machine(name: str, about: str, iommu: str, kernel: str = "stock", suite: str = "kvm") -> Machine:
@@ -138,7 +139,74 @@ VTD_CMDLINE = f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable {HUGE_P
 # Neither of these has interrupt remapping that VFIO takes for safe.
 UNSAFE_INTERRUPTS = (("VFIO_PARAMS_vfio_iommu_type1", "allow_unsafe_interrupts=1"),)
 
-VIRT_DEVICES = tuple(d for d in PC_DEVICES)
+
+def twin_functions(devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    """The same with the twins as functions of one device, for IOMMUs whose driver takes no two devices with the bridge's
+    address (Linux's of SMMUv3 leaves out the second, that of virtio-iommu gives up)."""
+    twins = (
+        Device(
+            "twin-a",
+            "0000:06:00.0",
+            "1234:11e8",
+            behind_port(6, "edu,addr=0x0,multifunction=on", "twina"),
+        ),
+        Device("twin-b", "0000:06:00.1", "8086:100e", ("-device", "e1000,bus=rp6,addr=0x0.0x1"), "e1000"),
+    )
+    ports = (
+        Device("edu-port", "0000:07:00.0", "1234:11e8", behind_port(7, "edu", "eduport")),
+        Device("xhci", "0000:08:00.0", "1b36:000d", behind_port(8, "qemu-xhci", "xhci")),
+    )
+    new = {d.name: d for d in twins + ports}
+    return tuple(new.get(d.name, d) for d in devices)
+
+
+def arm_machine(name: str, about: str, args: tuple[str, ...] = (), **suites: tuple[str, ...]) -> Machine:
+    """QEMU's arm64 machine, without pointer authentication, which is slow to emulate."""
+    return Machine(
+        name=name,
+        about=about,
+        arch="arm64",
+        qemu="qemu-system-aarch64",
+        args=("-cpu", "max,pauth=off", "-M", "virt,gic-version=3,iommu=smmuv3", "-smp", "2", *args),
+        cmdline=f"console=ttyAMA0 8250.nr_uarts=4 {HUGE_PAGES}",
+        devices=twin_functions(PC_DEVICES),
+        modules=HOST_DRIVERS,
+        lines=PCI_LINES,
+        **{"suites": (), **suites},
+    )
+
+
+# Devices that share an IOMMU group, each pair for another reason; igb is alone behind its root port, as that has ACS.
+GROUP_DEVICES = (
+    Device("edu", "0000:00:02.0", "1234:11e8", ("-device", "edu,addr=0x2,id=edu")),
+    Device("igb", "0000:01:00.0", "8086:10c9", behind_port(1, "igb", "igb"), "igb"),
+    # Conventional devices behind a bridge, which speaks for them.
+    Device(
+        "twin-a",
+        "0000:03:01.0",
+        "1234:11e8",
+        behind_port(2, "pcie-pci-bridge", "pci") + ("-device", "edu,bus=pci,addr=0x1"),
+    ),
+    Device("twin-b", "0000:03:02.0", "8086:100e", ("-device", "e1000,bus=pci,addr=0x2"), "e1000"),
+    # Functions of one device without ACS.
+    Device("pair-a", "0000:04:00.0", "1234:11e8", behind_port(3, "edu,addr=0x0,multifunction=on", "paira")),
+    Device("pair-b", "0000:04:00.1", "8086:100e", ("-device", "e1000,bus=rp3,addr=0x0.0x1"), "e1000"),
+    # Behind different ports of a switch without ACS: a reset of one does not touch the other.
+    Device(
+        "switch-a",
+        "0000:07:00.0",
+        "1234:11e8",
+        behind_port(4, "x3130-upstream", "up")
+        + ("-device", "xio3130-downstream,bus=up,id=down0,chassis=20,addr=0x0", "-device", "edu,bus=down0"),
+    ),
+    Device(
+        "switch-b",
+        "0000:08:00.0",
+        "8086:10d3",
+        ("-device", "xio3130-downstream,bus=up,id=down1,chassis=21,addr=0x1", "-device", "e1000e,bus=down1"),
+        "e1000e",
+    ),
+)
 
 MACHINES = {
     m.name: m
@@ -152,8 +220,9 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "type1", "tables", "abi", "variants", "errors", "kselftest"),
-            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "emulated-long", "type1-long"),
+            + ("igd", "type1", "tables", "abi", "variants", "unwind", "errors", "fuzz", "kselftest"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power", "emulated-long", "type1-long")
+            + ("fuzz-long",),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -164,7 +233,7 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("iommufd", "kselftest-iommufd"),
+            suites=("iommufd", "fuzz-iommufd", "kselftest-iommufd"),
             long_suites=("smoke", "kselftest-long", "core"),
             modules=HOST_DRIVERS,
             kernel="iommufd",
@@ -178,9 +247,10 @@ MACHINES = {
             cmdline=f"console=ttyS0 amd_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
             devices=PC_DEVICES,
             suites=("smoke", "type1"),
-            long_suites=("edu", "core", "pci", "errors", "kselftest", "races"),
+            long_suites=("edu", "core", "pci", "errors", "groups", "kselftest", "races"),
             modules=HOST_DRIVERS,
             environment=UNSAFE_INTERRUPTS,
+            cannot=(("vfio_pci_driver_test", "QEMU 10's AMD-Vi mistranslates pages that are larger than 4 KiB"),),
         ),
         Machine(
             name="q35-virtio-iommu",
@@ -188,10 +258,12 @@ MACHINES = {
             arch="amd64",
             qemu="qemu-system-x86_64",
             args=("-cpu", "max", "-M", "q35", "-smp", "2", "-device", "virtio-iommu-pci,addr=0x1e"),
-            cmdline=f"console=ttyS0 no_timer_check tsc=reliable {HUGE_PAGES}",
-            devices=PC_DEVICES,
-            suites=("smoke", "type1"),
-            long_suites=("edu", "core", "pci", "errors", "kselftest", "races"),
+            # Devices wait for the IOMMU's driver, which is a module: on a slow host for longer than the usual ten seconds.
+            cmdline=f"console=ttyS0 no_timer_check tsc=reliable deferred_probe_timeout=600 {HUGE_PAGES}",
+            devices=twin_functions(PC_DEVICES),
+            suites=("smoke", "edu"),
+            # Each request to this IOMMU is one to QEMU: type1 takes minutes.
+            long_suites=("type1-long", "core", "pci", "errors", "groups", "kselftest", "races"),
             modules=HOST_DRIVERS,
             early=("virtio_pci", "virtio_iommu"),
             environment=UNSAFE_INTERRUPTS,
@@ -203,8 +275,21 @@ MACHINES = {
             qemu="qemu-system-x86_64",
             args=VTD + ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
             cmdline=VTD_CMDLINE,
-            devices=tuple(d for d in PC_DEVICES if d.name == "igb"),
+            devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme")),
             suites=("hotplug",),
+            long_suites=("hotplug-long",),
+            memory="2G",
+        ),
+        Machine(
+            name="q35-groups",
+            about="PC, Intel VT-d, groups of several devices: behind a bridge, in one slot, below a switch",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=VTD,
+            cmdline=VTD_CMDLINE,
+            devices=GROUP_DEVICES,
+            suites=("groups",),
+            modules=HOST_DRIVERS,
             memory="2G",
         ),
         Machine(
@@ -271,18 +356,24 @@ MACHINES = {
             suites=("noiommu-kinds",),
             memory="512M",
         ),
-        Machine(
-            name="virt-smmuv3",
-            about="arm64 with SMMUv3 and a GIC with ITS",
-            arch="arm64",
-            qemu="qemu-system-aarch64",
-            args=("-cpu", "max,pauth=off", "-M", "virt,gic-version=3,iommu=smmuv3", "-smp", "2"),
-            cmdline=f"console=ttyAMA0 8250.nr_uarts=4 {HUGE_PAGES}",
-            devices=VIRT_DEVICES,
+        arm_machine(
+            "virt-smmuv3",
+            "arm64, SMMUv3, interrupts through the ITS",
             suites=("smoke", "edu", "type1"),
-            long_suites=("core", "pci", "errors", "kselftest", "races"),
-            modules=HOST_DRIVERS,
-            lines=PCI_LINES,
+            long_suites=("core", "pci", "errors", "groups", "kselftest", "races", "type1-long"),
+        ),
+        # The page tables that the SMMU of the other one has not: Linux takes the second stage if there is no first.
+        arm_machine(
+            "virt-smmuv3-stage2",
+            "the same, its SMMU translates by the second stage",
+            args=("-global", "arm-smmuv3.stage=2"),
+            long_suites=("smoke", "edu", "type1", "kselftest"),
+        ),
+        arm_machine(
+            "virt-smmuv3-nested",
+            "the same, its SMMU has both stages",
+            args=("-global", "arm-smmuv3.stage=nested"),
+            long_suites=("smoke", "edu", "type1", "kselftest"),
         ),
         Machine(
             name="q35-debug",
@@ -295,8 +386,8 @@ MACHINES = {
             cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
-            suites=("smoke", "lifecycle", "pci"),
-            long_suites=("core", "diag", "kselftest", "iommufd", "errors", "pci-long"),
+            suites=("smoke", "kunit", "lifecycle", "pci"),
+            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
             modules=HOST_DRIVERS,

@@ -61,7 +61,7 @@ impl<S> PciCoreDevice<S> {
         Ok(map)
     }
 
-    /// Undoes [`Self::map_bars`].
+    /// Undoes [`Self::map_bars`]; errors stay, as C drivers know it.
     ///
     /// # Safety
     ///
@@ -70,14 +70,15 @@ impl<S> PciCoreDevice<S> {
         for bar in 0..NUM_BARS {
             // SAFETY: The index is in range, and nobody looks by the contract of this function.
             let slot = unsafe { &mut (*self.as_raw()).barmap[bar as usize] };
-            let map = core::mem::replace(slot, core::ptr::null_mut());
-            if let Ok(map) = from_err_ptr(map) {
-                if !map.is_null() {
-                    // SAFETY: It was mapped and reserved by `map_bars`.
-                    unsafe {
-                        bindings::pci_iounmap(self.pdev_raw(), map);
-                        bindings::pci_release_selected_regions(self.pdev_raw(), 1 << bar);
-                    }
+            let Ok(map) = from_err_ptr(*slot) else {
+                continue;
+            };
+            *slot = core::ptr::null_mut();
+            if !map.is_null() {
+                // SAFETY: It was mapped and reserved by `map_bars`.
+                unsafe {
+                    bindings::pci_iounmap(self.pdev_raw(), map);
+                    bindings::pci_release_selected_regions(self.pdev_raw(), 1 << bar);
                 }
             }
         }

@@ -20,21 +20,23 @@ use super::{
 };
 
 impl<F: Function> Emulation<'_, F> {
-    /// Fills the emulated configuration space with what the hardware has, and hides some of it.
+    /// Fills the emulated configuration space with what the hardware has, and hides some of it. Tells
+    /// whether there are extended capabilities.
     ///
     /// # Errors
     ///
     /// That of a failed access to hardware.
-    pub fn init(&self) -> Result<(), F::Error> {
+    pub fn init(&self) -> Result<bool, F::Error> {
         self.shadow.reset(header::SIZE);
         self.state.reset();
         self.copy_hardware(0, header::SIZE)?;
         self.state.remember_bars(&self.shadow);
         self.adjust_header();
-        if self.init_standard()? {
+        let extended = self.init_standard()?;
+        if extended {
             self.init_extended()?;
         }
-        Ok(())
+        Ok(extended)
     }
 
     /// Puts right what the header of a function does not tell, or should not.

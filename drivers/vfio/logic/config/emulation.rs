@@ -51,6 +51,11 @@ impl State {
         self.msi_flags.store(flags, Ordering::Relaxed);
     }
 
+    /// The BARs as the host has set them; the last is that of the ROM.
+    pub fn bars(&self) -> [u32; header::BAR_COUNT + 1] {
+        self.bars.each_ref().map(|bar| bar.load(Ordering::Relaxed))
+    }
+
     /// Takes the BARs from a copy of the header that nobody has written to.
     pub(super) fn remember_bars(&self, shadow: &Shadow<'_>) {
         for (index, bar) in self.bars.iter().enumerate() {

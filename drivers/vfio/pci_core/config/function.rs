@@ -3,10 +3,11 @@
 //! What the emulation of configuration space has done to the device.
 
 use crate::{
-    intrs,
-    memory,
-    power,
-    state::Device, //
+    intrs, memory, power,
+    state::{
+        Device,
+        Trait, //
+    },
 };
 use kernel::{
     dev_info,
@@ -51,7 +52,7 @@ impl Function for Hardware<'_> {
             is_virtfn: facts::is_virtfn(pdev),
             no_command_memory: facts::no_command_memory(pdev),
             has_intx: cfg!(CONFIG_VFIO_PCI_INTX) && facts::has_irq(pdev),
-            nointx: self.0.state().nointx.get(),
+            nointx: self.0.has(Trait::Nointx),
             pcie_flags: pcie::flags(pdev),
         }
     }
@@ -107,11 +108,11 @@ impl Function for Hardware<'_> {
     }
 
     fn intx_disabled(&self) -> bool {
-        self.0.state().virq_disabled.get()
+        self.0.virq_disabled()
     }
 
     fn set_intx_disabled(&self, disabled: bool) {
-        self.0.state().virq_disabled.set(disabled);
+        self.0.set_virq_disabled(disabled);
         if disabled {
             intrs::intx_mask(self.0);
         } else {

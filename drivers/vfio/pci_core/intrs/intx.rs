@@ -6,7 +6,10 @@
 //! ioctl, config space and the user's unmask eventfd all get there. Eventfds are signalled outside
 //! of it: the unmask eventfd has its wait queue locked when it gets there, and may be the same one.
 
-use crate::state::Device;
+use crate::state::{
+    Device,
+    Trait, //
+};
 use kernel::{
     irq::IrqReturn,
     new_spinlock_irq,
@@ -93,11 +96,11 @@ impl Shared {
     /// Returns whether the user is to be signalled.
     fn unmask(&self) -> bool {
         let mut rules = self.rules.lock();
-        rules.unmask(&self.hardware(), self.dev.state().virq_disabled.get())
+        rules.unmask(&self.hardware(), self.dev.virq_disabled())
     }
 
     fn signal(&self) {
-        if !self.dev.state().virq_disabled.get() {
+        if !self.dev.virq_disabled() {
             self.trigger.signal();
         }
     }
@@ -150,8 +153,8 @@ impl Intx {
     pub(super) fn enable(dev: &Device, trigger: Option<EventFd>) -> Result<Self> {
         let pdev = dev.pdev();
         let line = intx::line(pdev).ok_or(ENODEV)?;
-        let masked = dev.state().virq_disabled.get();
-        let masking = if dev.state().pci_2_3.get() {
+        let masked = dev.virq_disabled();
+        let masking = if dev.has(Trait::Pci23) {
             Masking::Function
         } else {
             Masking::Controller

@@ -15,8 +15,10 @@ pub(crate) use err_req::{
     signal_req, //
 };
 
-use crate::state::Device;
-use err_req::Notices;
+use crate::state::{
+    Device,
+    Trait, //
+};
 use intx::Intx;
 use kernel::{
     new_mutex,
@@ -36,12 +38,11 @@ use vfio_logic::irq::{
     Request, //
 };
 
-/// The interrupts of a device and the eventfds they signal.
+/// The interrupts of a device and the eventfds they signal. Those for notices are replaced with `igate` held.
 #[pin_data]
 pub(crate) struct Intrs {
     #[pin]
     igate: Mutex<Delivery>,
-    notices: Notices,
 }
 
 /// How interrupts are delivered.
@@ -75,7 +76,7 @@ impl Delivery {
             Self::Msi(msi) => {
                 msi.disable(dev);
                 // The PCI core allows the pin again when it ends MSI.
-                if dev.state().nointx.get() {
+                if dev.has(Trait::Nointx) {
                     pin::set_enabled(dev.pdev(), false);
                 }
             }
@@ -114,7 +115,6 @@ impl Intrs {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             igate <- new_mutex!(Delivery::None),
-            notices: Notices::new(),
         })
     }
 }
@@ -141,11 +141,10 @@ pub(crate) fn set_irqs(
     data: &[u8],
 ) -> Result<c_int> {
     let state = dev.state();
-    let notices = &state.intrs.notices;
     let mut delivery = state.intrs.igate.lock();
 
     // What is not asked for need not be known.
-    let has = |of, notice| index == of && !notices.slot(notice).is_empty();
+    let has = |of, notice| index == of && dev.has_notice(notice);
     let now = rules::State {
         delivery: delivery.rules(),
         has_err: has(rules::ERR, Notice::Err),
@@ -198,9 +197,9 @@ pub(crate) fn set_irqs(
         (Request::IntxDisable | Request::MsiDisable, delivery) => delivery.disable(dev),
 
         (Request::NoticeSignal(notice), _) => {
-            notices.slot(notice).signal();
+            dev.signal_notice(notice);
         }
-        (Request::NoticeSet(notice, fd), _) => notices.slot(notice).replace(eventfd(fd)?),
+        (Request::NoticeSet(notice, fd), _) => dev.set_notice(notice, eventfd(fd)?)?,
 
         // The rules do not ask for what the delivery cannot do.
         _ => return Err(EINVAL),
@@ -217,8 +216,10 @@ pub(crate) fn disable(dev: &Device) {
 pub(crate) fn close_device(dev: &Device) {
     let state = dev.state();
     let _igate = state.intrs.igate.lock();
-    state.intrs.notices.slot(Notice::Err).replace(None);
-    state.intrs.notices.slot(Notice::Req).replace(None);
+    for notice in [Notice::Err, Notice::Req] {
+        // To remove one does not fail.
+        let _ = dev.set_notice(notice, None);
+    }
 }
 
 /// Masks the pin: the user disabled it in the command register, or the device is about to sleep.
@@ -228,7 +229,7 @@ pub(crate) fn intx_mask(dev: &Device) -> bool {
         Delivery::Intx(intx) => intx.mask(),
         // Without delivery by the pin the function still follows the command register.
         _ => {
-            if dev.state().pci_2_3.get() {
+            if dev.has(Trait::Pci23) {
                 pin::set_enabled(dev.pdev(), false);
             }
             false
@@ -242,7 +243,7 @@ pub(crate) fn intx_unmask(dev: &Device) {
     match &*dev.state().intrs.igate.lock() {
         Delivery::Intx(intx) => intx.unmask(),
         _ => {
-            if dev.state().pci_2_3.get() {
+            if dev.has(Trait::Pci23) {
                 pin::set_enabled(dev.pdev(), true);
             }
         }

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Loading and unloading the modules, binding and unbinding devices, and what root reads and writes in sysfs, with failures.
+ * usage: faults_driver modules DIRECTORY | bind BDF | sriov BDF
+ */
+#include "faults.h"
+
+#include <sys/syscall.h>
+
+static const char *bdf;
+
+/* --- modules --- */
+
+static const struct {
+	const char *file;
+	const char *name;
+} modules[] = {
+	{ "vfio", "vfio" },
+	{ "vfio_iommu_type1", "vfio_iommu_type1" },
+	{ "vfio-pci-core", "vfio_pci_core" },
+	{ "vfio-pci", "vfio_pci" },
+};
+
+static const char *directory;
+static size_t current;
+
+static long load(size_t i)
+{
+	char path[PATH_MAX];
+	int fd, error;
+	long ret;
+
+	snprintf(path, sizeof(path), "%s/%s.ko", directory, modules[i].file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		fail("%s", path);
+	ret = syscall(SYS_finit_module, fd, "", 0);
+	error = errno;
+	close(fd);
+	errno = error;
+	return ret;
+}
+
+static long unload(size_t i)
+{
+	return syscall(SYS_delete_module, modules[i].name, O_NONBLOCK);
+}
+
+static long load_current(void)
+{
+	return load(current);
+}
+
+static long unload_current(void)
+{
+	return unload(current);
+}
+
+static bool loaded(void)
+{
+	return !load_current();
+}
+
+static void unloaded(long result)
+{
+	if (unload_current())
+		fail("unloading %s", modules[current].name);
+}
+
+static void all_modules(void)
+{
+	char name[64];
+
+	for (current = 0; current < ARRAY_SIZE(modules); current++) {
+		snprintf(name, sizeof(name), "load-%s", modules[current].file);
+		operation(&(struct operation){ .name = name, .run = load_current, .undo = unloaded });
+		snprintf(name, sizeof(name), "unload-%s", modules[current].file);
+		operation(&(struct operation){ .name = name, .ready = loaded, .run = unload_current });
+		load_current();
+	}
+	while (current--)
+		unloaded(0);
+}
+
+/* --- binding --- */
+
+static long bind_it(void)
+{
+	return put_text("/sys/bus/pci/drivers/vfio-pci/bind", bdf) ? 0 : -1;
+}
+
+static bool bound(void)
+{
+	return !bind_it();
+}
+
+static long unbind_it(void)
+{
+	return put_text("/sys/bus/pci/drivers/vfio-pci/unbind", bdf) ? 0 : -1;
+}
+
+static void unbound(long result)
+{
+	unbind_it();
+}
+
+static void set_override(const char *text)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", bdf);
+	if (!put_text(path, text))
+		fail("%s", path);
+}
+
+static char id[64];
+
+static long add_id(void)
+{
+	return put_text("/sys/bus/pci/drivers/vfio-pci/new_id", id) ? 0 : -1;
+}
+
+static long remove_id(void)
+{
+	return put_text("/sys/bus/pci/drivers/vfio-pci/remove_id", id) ? 0 : -1;
+}
+
+static void id_removed(long result)
+{
+	unbind_it();
+	remove_id();
+}
+
+static bool id_added(void)
+{
+	return !add_id();
+}
+
+static void id_gone(long result)
+{
+	unbind_it();
+}
+
+static char text[4096];
+static const char *readable;
+
+static long read_file(void)
+{
+	int fd = open(readable, O_RDONLY | O_CLOEXEC), error;
+	long ret;
+
+	if (fd < 0)
+		return -1;
+	ret = read(fd, text, sizeof(text));
+	error = errno;
+	close(fd);
+	errno = error;
+	return ret;
+}
+
+/* Every file below a directory, once. */
+static void read_all(const char *where)
+{
+	DIR *dir = opendir(where);
+	struct dirent *entry;
+	char path[PATH_MAX];
+
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", where, entry->d_name);
+		if (entry->d_type == DT_DIR) {
+			read_all(path);
+		} else if (entry->d_type == DT_REG) {
+			readable = path;
+			operation(&(struct operation){ .name = path, .run = read_file, .also = { EAGAIN, EINVAL } });
+		}
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static void binding(void)
+{
+	char path[PATH_MAX];
+	unsigned int vendor, device;
+	FILE *f;
+
+	set_override("vfio-pci");
+	OPERATION("bind", .run = bind_it, .undo = unbound, .also = { ENODEV });
+	OPERATION("unbind", .ready = bound, .run = unbind_it);
+	bind_it();
+	read_all("/sys/kernel/debug/vfio");
+	unbind_it();
+	set_override("\n");
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vendor", bdf);
+	f = fopen(path, "r");
+	if (!f || fscanf(f, "%x", &vendor) != 1)
+		fail("%s", path);
+	fclose(f);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/device", bdf);
+	f = fopen(path, "r");
+	if (!f || fscanf(f, "%x", &device) != 1)
+		fail("%s", path);
+	fclose(f);
+	snprintf(id, sizeof(id), "%04x %04x", vendor, device);
+	OPERATION("new-id", .run = add_id, .undo = id_removed);
+	OPERATION("remove-id", .ready = id_added, .run = remove_id, .undo = id_gone);
+}
+
+/* --- functions of a device --- */
+
+static long functions(const char *count)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/sriov_numvfs", bdf);
+	return put_text(path, count) ? 0 : -1;
+}
+
+static long make_functions(void)
+{
+	return functions("2");
+}
+
+static long remove_functions(void)
+{
+	return functions("0");
+}
+
+static void functions_removed(long result)
+{
+	if (remove_functions())
+		fail("sriov_numvfs");
+}
+
+static bool functions_made(void)
+{
+	return !make_functions();
+}
+
+static struct vfio_user u;
+
+static bool opened(void)
+{
+	u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
+	return true;
+}
+
+static long set_token(void)
+{
+	struct {
+		struct vfio_device_feature f;
+		uint8_t uuid[16];
+	} arg = { { sizeof(arg), VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PCI_VF_TOKEN }, { 1, 2, 3 } };
+
+	return ioctl(u.device, VFIO_DEVICE_FEATURE, &arg);
+}
+
+static void closed(long result)
+{
+	close_all(&u);
+}
+
+static void functions_of(void)
+{
+	OPERATION("make-functions", .run = make_functions, .undo = functions_removed);
+	OPERATION("remove-functions", .ready = functions_made, .run = remove_functions);
+	OPERATION("set-token", .ready = opened, .run = set_token, .undo = closed);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 3)
+		return 2;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!strcmp(argv[1], "modules")) {
+		directory = argv[2];
+		all_modules();
+		return !!failures;
+	}
+	bdf = watched_devices[0] = argv[2];
+	if (!strcmp(argv[1], "bind"))
+		binding();
+	else
+		functions_of();
+	return !!failures;
+}

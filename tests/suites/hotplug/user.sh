@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
+# A user of a device in the background (vfio_events), who is told what to do, and prints into $log what is seen of it.
+
+mkfifo /tmp/ask
+
+# within SECONDS COMMAND...: waits until it succeeds.
+within() {
+	left=$(($1 * 5))
+	shift
+	until "$@"; do
+		left=$((left - 1))
+		[ $left -gt 0 ] || {
+			echo "FAILED: waited in vain for $*"
+			return 1
+		}
+		sleep 0.2
+	done
+}
+
+# told WORDS TIMES: whether the user has printed that line so often.
+told() {
+	[ "$(grep -c "^$1\$" "$log")" -ge "${2:-1}" ]
+}
+
+absent() {
+	[ ! -e "$1" ]
+}
+
+# use DEVICE [OPTIONS]: a user opens it, in the background.
+use() {
+	vfio_events "$(bdf "$1")" "$(bdf "$1")${2:+ $2}" </tmp/ask >>"$log" 2>&1 &
+	exec 4>/tmp/ask
+	within 30 told ready
+}
+
+# ask WORD: has the user do something, and waits for the end of it.
+ask() {
+	times=$(grep -c "^end $1\$" "$log")
+	echo "$1" >&4
+	within 120 told "end $1" $((times + 1))
+}
+
+finish() {
+	ask close
+	exec 4>&-
+	wait $!
+}
+
+# What two runs printed, on the C modules and on the selected ones.
+same() {
+	wc -l <"$OUT/ours.$1"
+	cmp -s "$OUT/c.$1" "$OUT/ours.$1" && return
+	echo "lines with - are what the C modules answer, lines with + what the selected ones answer"
+	diff -U 2 "$OUT/c.$1" "$OUT/ours.$1" | sed 1,2d | head -40
+	return 1
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What must be as it was before: memory locked and pinned, files, eventfds, modules, interrupts and devices in use.
+ */
+#ifndef STATE_H
+#define STATE_H
+
+#include "vfio_user.h"
+
+#include <sys/eventfd.h>
+
+static const char *const watched_modules[] = { "vfio", "vfio_iommu_type1", "vfio_pci_core", "vfio_pci", "iommufd" };
+/* The devices whose configuration space has to stay as it was. */
+static const char *watched_devices[4];
+
+/* What nobody but the operation changes. */
+struct state {
+	long locked; /* kB */
+	long pins; /* pages, of all processes */
+	long files; /* open, in the whole machine */
+	long eventfd; /* the number that the next eventfd gets: the lowest free one */
+	long modules[ARRAY_SIZE(watched_modules)]; /* references */
+	long enabled[ARRAY_SIZE(watched_devices)]; /* how often the device is */
+	long interrupts; /* requested by VFIO */
+	unsigned char config[ARRAY_SIZE(watched_devices)][64];
+};
+
+static inline long number_after(const char *path, const char *key)
+{
+	FILE *f = fopen(path, "r");
+	size_t len = strlen(key);
+	char line[256];
+	long value = -1;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, len)) {
+			value = atol(line + len);
+			break;
+		}
+	if (f)
+		fclose(f);
+	return value;
+}
+
+static inline bool put_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), error;
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) >= 0;
+
+	error = errno;
+	if (fd >= 0)
+		close(fd);
+	errno = error;
+	return ok;
+}
+
+static inline long interrupts(void)
+{
+	FILE *f = fopen("/proc/interrupts", "r");
+	char line[1024];
+	long count = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		count += strstr(line, "vfio") != NULL;
+	if (f)
+		fclose(f);
+	return count;
+}
+
+static inline long next_eventfd(void)
+{
+	char path[64];
+	int fd = eventfd(0, EFD_CLOEXEC);
+	long id;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	id = number_after(path, "eventfd-id:");
+	close(fd);
+	return id;
+}
+
+static inline struct state look(void)
+{
+	struct state s = {};
+	char path[PATH_MAX];
+	int fd;
+
+	/* The counters of the processors are added up only now. */
+	put_text("/proc/sys/vm/stat_refresh", "1");
+	s.locked = number_after("/proc/self/status", "VmLck:");
+	s.pins = number_after("/proc/vmstat", "nr_foll_pin_acquired ") - number_after("/proc/vmstat", "nr_foll_pin_released ");
+	s.files = number_after("/proc/sys/fs/file-nr", "");
+	s.eventfd = next_eventfd();
+	s.interrupts = interrupts();
+	for (size_t i = 0; i < ARRAY_SIZE(watched_modules); i++) {
+		snprintf(path, sizeof(path), "/sys/module/%s/refcnt", watched_modules[i]);
+		s.modules[i] = number_after(path, "");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(watched_devices) && watched_devices[i]; i++) {
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/enable", watched_devices[i]);
+		s.enabled[i] = number_after(path, "");
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", watched_devices[i]);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (pread(fd, s.config[i], sizeof(s.config[i]), 0) < 0)
+			perror(path);
+		close(fd);
+	}
+	return s;
+}
+
+#define CHANGED(what) ({ if (a->what != b->what) printf(" %s %ld -> %ld", #what, a->what, b->what); a->what != b->what; })
+
+static inline bool differs(const struct state *a, const struct state *b)
+{
+	bool bad = CHANGED(locked);
+
+	bad |= CHANGED(pins);
+	bad |= CHANGED(files);
+	bad |= CHANGED(eventfd);
+	bad |= CHANGED(interrupts);
+	for (size_t i = 0; i < ARRAY_SIZE(a->modules); i++)
+		if (a->modules[i] != b->modules[i]) {
+			printf(" references of %s %ld -> %ld", watched_modules[i], a->modules[i], b->modules[i]);
+			bad = true;
+		}
+	for (size_t i = 0; i < ARRAY_SIZE(a->enabled); i++) {
+		bad |= CHANGED(enabled[i]);
+		for (size_t k = 0; k < sizeof(a->config[i]); k++)
+			if (a->config[i][k] != b->config[i][k]) {
+				printf(" config[%zx] of device %zu %02x -> %02x", k, i, a->config[i][k], b->config[i][k]);
+				bad = true;
+			}
+	}
+	return bad;
+}
+
+/* Whether all is as it was. */
+static inline bool is_as(const struct state *before)
+{
+	struct state now = look();
+
+	return !memcmp(&now, before, sizeof(now));
+}
+
+/* Says what is not as it was `when`. Work that others still have to do gets time. */
+static inline bool same(const struct state *before, const char *when)
+{
+	struct state now;
+
+	for (int tries = 0; tries < 20; tries++) {
+		now = look();
+		if (!memcmp(&now, before, sizeof(now)))
+			return true;
+		usleep(20000);
+	}
+	printf("# %s:", when);
+	differs(before, &now);
+	printf("\n");
+	return false;
+}
+
+#endif
