@@ -27,6 +27,7 @@ GOALS = {
     "config-read": 0.80,
     "config-write": 0.80,
     "bar-read": 0.80,
+    "bar-read-4k": 0.80,
     "bar-write": 0.80,
     "device-get-info": 0.80,
     "get-region-info": 0.80,
@@ -34,7 +35,23 @@ GOALS = {
     "loopback-trigger": 0.90,
     "bar-fault": 1.00,
     "msi-enable-disable": 1.00,
+    "intx-enable-disable": 1.00,
+    "intx-mask-unmask": 1.00,
+    "intx-to-eventfd": 1.00,
     "device-open-close": 1.00,
+}
+
+# The most bytes that may be kept for a mapping, by operation: 256 for a small one, else a thousandth of what is mapped.
+LIMITS = {
+    "bytes-4k": 256,
+    "bytes-16k-scattered": 256,
+    "bytes-1m-scattered": (1 << 20) // 1000,
+    "bytes-16m-scattered": (16 << 20) // 1000,
+    "bytes-256m-scattered": (256 << 20) // 1000,
+    "bytes-1m-pieces": (1 << 20) // 1000,
+    "bytes-16m-pieces": (16 << 20) // 1000,
+    "bytes-32m-pieces": (32 << 20) // 1000,
+    "bytes-64m-thp": (64 << 20) // 1000,
 }
 
 
@@ -97,7 +114,10 @@ class Results:
                 last = boot
             c, ours = sets["c"].median, sets["rust"].median
             ratio = ours / c if c else float("nan")
-            goal = GOALS.get(name) if boot in ("operations", "no-caching-mode") else None
+            goal = GOALS.get(name) if boot in ("operations", "devices", "no-caching-mode") else None
             verdict = "" if goal is None else f"{goal:5.2f} {'reached' if round(ratio, 2) <= goal else 'missed'}"
+            limit = LIMITS.get(name) if boot == "memory" else None
+            if limit is not None:
+                verdict = f"at most {limit} bytes: {'kept' if ours <= limit else 'exceeded'}"
             lines.append(f"{name:34} {c:12} {ours:12} {ratio:6.2f} {verdict}")
         return "\n".join(lines)

@@ -185,6 +185,7 @@ impl OpenBackend {
     /// # Errors
     ///
     /// Those of the backend.
+    #[inline]
     pub fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
         let ioctl = self.ops().ioctl.ok_or(ENOTTY)?;
         // SAFETY: The instance is valid by the type invariant; `arg` comes from user space, and the

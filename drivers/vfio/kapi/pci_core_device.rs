@@ -38,9 +38,9 @@ pub mod set;
 
 /// `struct vfio_pci_core_device`, with the core's own state `S` attached.
 ///
-/// Variant drivers embed the C structure and touch some of its fields, so those stay where the
-/// header has them (see the accessors). What is the core's own business is in `S`, which hangs on
-/// the field `msi_perm`: a pointer to a structure that is private to the core and that no driver
+/// Variant drivers embed the C structure and may look at its fields, so facts that the header has a place
+/// for are there (see the accessors), and only there. What else is the core's own business is in `S`, which
+/// hangs on the field `msi_perm`: a pointer to a structure that is private to the core and that no driver
 /// can dereference.
 ///
 /// # Invariants

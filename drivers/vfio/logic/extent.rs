@@ -40,6 +40,7 @@ impl Extent {
     }
 
     /// Takes `next` in if it follows on directly and is of the same kind; tells whether it did.
+    #[inline]
     pub fn merge(&mut self, next: &Extent) -> bool {
         if self.frame.checked_add(self.pages) != Some(next.frame) {
             return false;

@@ -11,9 +11,10 @@
 //!   long as they work; attaching and detaching groups hold it for writing, so they find nothing in
 //!   between.
 //! * The tree of mappings and everything else is protected by `state`. It is not held while pages
-//!   are pinned, mapped or unmapped: a mapping that is being made is in the tree, marked
-//!   `filling`, and one that is being unmapped is out of the tree, its addresses marked `busy`. Who
-//!   needs those addresses waits for `changed`.
+//!   are pinned, mapped or unmapped, nor while dirty pages are reported to user space: a mapping that
+//!   is being made is in the tree, marked `filling`; one that is being unmapped is out of the tree, its
+//!   addresses marked `busy`, as are those of mappings that are being reported. Who needs those
+//!   addresses waits for `changed`.
 
 use crate::{
     abi,
@@ -44,7 +45,7 @@ use vfio_logic::{
     iova::IovaRange, //
 };
 
-/// How many unmaps may run at the same time; more wait.
+/// How many unmaps and reports of dirty pages may run at the same time; more wait.
 const BUSY_SLOTS: usize = 8;
 
 /// What type1 has of a container.
@@ -87,7 +88,7 @@ pub(crate) struct State {
     pub(crate) physical: bool,
     /// How many mappings are `filling`.
     pub(crate) filling: usize,
-    /// What is being unmapped.
+    /// What is being unmapped, or reported.
     busy: [Option<Busy>; BUSY_SLOTS],
     /// How many there are in [`Self::busy`].
     busy_count: usize,
@@ -103,7 +104,7 @@ pub(crate) struct State {
     pub(crate) tracking: bool,
 }
 
-/// Addresses of mappings that are being unmapped, or will be as soon as who came before is done.
+/// Addresses of mappings that are being unmapped or reported, or will be as soon as who came before is done.
 #[derive(Clone, Copy)]
 struct Busy {
     range: IovaRange,
@@ -175,6 +176,36 @@ impl Container {
         result.map(|()| state)
     }
 
+    /// Marks `range` as busy: nobody else maps, unmaps or reports anything in it until the slot is cleared.
+    /// Who came before, and what is being mapped, is waited for.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the current task is being killed.
+    #[inline(always)]
+    pub(crate) fn claim<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        range: IovaRange,
+    ) -> Result<(MutexGuard<'a, State>, BusySlot)> {
+        let slot = loop {
+            if let Some(slot) = state.set_busy(range) {
+                break slot;
+            }
+            state = self.wait_or_leave(state)?;
+        };
+        while state.has_predecessor(&slot) || state.is_filling(&range) {
+            let result;
+            (state, result) = self.wait(state);
+            if result.is_err() {
+                state.clear_busy(slot);
+                self.unlock_changed(state);
+                return Err(EINTR);
+            }
+        }
+        Ok((state, slot))
+    }
+
     /// Lets go of the state, in which something was mapped or unmapped.
     pub(crate) fn unlock_changed(&self, state: MutexGuard<'_, State>) {
         // Who waits began to with the lock held.
@@ -186,11 +217,13 @@ impl Container {
     }
 
     /// Whether there are emulated groups.
+    #[inline(never)]
     pub(crate) fn has_emulated(&self) -> bool {
         self.state.lock().has_emulated()
     }
 
     /// Whether all domains enforce cache coherency.
+    #[inline(never)]
     pub(crate) fn is_coherent(&self) -> bool {
         self.state.lock().coherent
     }
@@ -277,7 +310,7 @@ impl State {
         false
     }
 
-    /// Whether mappings in `range` are being unmapped by another thread.
+    /// Whether mappings in `range` are being unmapped or reported by another thread.
     pub(crate) fn is_busy(&self, range: &IovaRange) -> bool {
         self.busy_count != 0
             && self
@@ -287,9 +320,9 @@ impl State {
                 .any(|busy| busy.range.overlaps(range))
     }
 
-    /// Whether somebody who came before is unmapping in the range of `slot`. Who came later waits
-    /// for us, so that no unmap waits forever while others go on.
-    pub(crate) fn has_predecessor(&self, slot: &BusySlot) -> bool {
+    /// Whether somebody who came before is busy in the range of `slot`. Who came later waits for us, so that
+    /// nobody waits forever while others go on.
+    fn has_predecessor(&self, slot: &BusySlot) -> bool {
         if self.busy_count < 2 {
             return false;
         }
@@ -302,8 +335,8 @@ impl State {
             .any(|busy| busy.ticket < own.ticket && busy.range.overlaps(&own.range))
     }
 
-    /// Marks `range` as being unmapped; `None` if too much is going on already.
-    pub(crate) fn set_busy(&mut self, range: IovaRange) -> Option<BusySlot> {
+    /// Marks `range` as busy; `None` if too much is going on already.
+    fn set_busy(&mut self, range: IovaRange) -> Option<BusySlot> {
         let index = self.busy.iter().position(Option::is_none)?;
         let ticket = self.next_ticket;
         *self.busy.get_mut(index)? = Some(Busy { range, ticket });

@@ -14,6 +14,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
+    sync::MutexGuard,
     transmute::AsBytes, //
 };
 use vfio_kapi::{
@@ -119,20 +120,45 @@ impl Container {
         let range = IovaRange::new(get.iova, get.size).ok_or(EOVERFLOW)?;
         check_bitmap(&get.bitmap, get.size)?;
 
-        let mut state = self.state.lock();
         // Before anything is looked at: groups may come and go meanwhile, and page sizes with them.
-        while state.is_busy(&range) || state.is_filling(&range) {
-            state = self.wait_or_leave(state)?;
+        let (state, slot) = self.claim(self.state.lock(), range)?;
+        let (mut state, result) = self.report(state, &range, &get);
+        state.clear_busy(slot);
+        self.unlock_changed(state);
+        result
+    }
+
+    /// Reports the dirty pages in `range`, which is marked as busy, mapping by mapping.
+    ///
+    /// The state is not held while user memory is written to, as that may take as long as it likes. Drivers
+    /// of emulated devices may dirty pages meanwhile, for the next time; domains may come and go.
+    fn report<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        range: &IovaRange,
+        get: &vfio_iommu_type1_dirty_bitmap_get,
+    ) -> (MutexGuard<'a, State>, Result) {
+        let mut next = Some(range.start);
+        while let Some(pos) = next {
+            let rest = IovaRange {
+                start: pos,
+                last: range.last,
+            };
+            let report = match state.start_report(range, &rest, get) {
+                Ok(Some(report)) => report,
+                Ok(None) => break,
+                Err(e) => return (state, Err(e)),
+            };
+            drop(state);
+            let result = report.write(range.start, &get.bitmap);
+            state = self.state.lock();
+            next = report.range.last.checked_add(1);
+            if result.is_err() {
+                state.undo_report(report);
+                return (state, result);
+            }
         }
-        // If it is the one of the bitmap it is not zero.
-        let page = smallest_page(state.page_sizes);
-        if get.bitmap.pgsize != page || (get.iova | get.size) & (page - 1) != 0 {
-            return Err(refuse!(
-                EINVAL,
-                "dirty pages: range and bitmap have to be in pages of {page} bytes"
-            ));
-        }
-        state.report(&range, &get.bitmap)
+        (state, Ok(()))
     }
 }
 
@@ -187,20 +213,52 @@ impl State {
         }
     }
 
-    fn report(&mut self, range: &IovaRange, bitmap: &vfio_bitmap) -> Result {
+    /// The dirty pages of the first mapping in `rest`, which is what is left of `range`; they are clean from
+    /// now on, except for those that drivers may still write to. `None` if there is no mapping.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if nothing is tracked, in pages of another size, or the range would cut a mapping; `ENOMEM`.
+    fn start_report(
+        &mut self,
+        range: &IovaRange,
+        rest: &IovaRange,
+        get: &vfio_iommu_type1_dirty_bitmap_get,
+    ) -> Result<Option<DirtyReport>> {
+        // If it is the one of the bitmap it is not zero.
+        let page = smallest_page(self.page_sizes);
+        if get.bitmap.pgsize != page || (get.iova | get.size) & (page - 1) != 0 {
+            return Err(refuse!(
+                EINVAL,
+                "dirty pages: range and bitmap have to be in pages of {page} bytes"
+            ));
+        }
         if !self.tracking {
             return Err(EINVAL);
         }
         self.check_bisection(range)?;
         let scope = self.tracking_scope();
-        let Some(first) = self.first_overlap(range) else {
-            return Ok(());
+        let Some(iova) = self.first_overlap(rest) else {
+            return Ok(None);
         };
-        self.for_each_from(first, range.last, |iova, dma| {
-            dma.report_dirty(iova, range.start, bitmap, &scope)?;
-            dma.reset_dirty(scope.shift);
-            Ok(())
-        })
+        let dma = self.dmas.get_mut(&iova).ok_or(EINVAL)?;
+        let clean = dma.clean_bits(scope.shift)?;
+        let report = dma.take_dirty(iova, &scope, Some(clean))?;
+        dma.mark_pins_dirty(scope.shift);
+        Ok(Some(report))
+    }
+
+    /// What was reported did not arrive, and is dirty still, if anybody looks.
+    fn undo_report(&mut self, report: DirtyReport) {
+        if let Some(bits) = self
+            .dmas
+            .get_mut(&report.range.start)
+            .and_then(|dma| dma.dirty.as_mut())
+        {
+            for (word, reported) in bits.iter_mut().zip(&report.bits) {
+                *word |= *reported;
+            }
+        }
     }
 
     /// Marks everything as dirty, as a device that was not watched is gone.
@@ -225,6 +283,13 @@ impl Dma {
     ///
     /// `EINVAL` if there are too many pages, `ENOMEM`.
     pub(crate) fn start_tracking(&mut self, shift: u32) -> Result {
+        self.dirty = Some(self.clean_bits(shift)?);
+        self.mark_pins_dirty(shift);
+        Ok(())
+    }
+
+    /// A bit for each page, all clear.
+    fn clean_bits(&self, shift: u32) -> Result<KVVec<u64>> {
         let pages = self.size() >> shift;
         if pages > dirty::PAGES_MAX {
             return Err(EINVAL);
@@ -232,9 +297,7 @@ impl Dma {
         let words = (dirty::bitmap_bytes(pages) / 8) as usize;
         let mut bits = KVVec::new();
         bits.resize(words, 0u64, GFP_KERNEL_ACCOUNT)?;
-        self.dirty = Some(bits);
-        self.mark_pins_dirty(shift);
-        Ok(())
+        Ok(bits)
     }
 
     /// Marks the pages of `len` bytes from `offset` on as dirty, if that is tracked.
@@ -257,36 +320,54 @@ impl Dma {
         }
     }
 
-    /// Forgets what was reported, except for pages that drivers may still write to.
-    fn reset_dirty(&mut self, shift: u32) {
-        if let Some(bits) = &mut self.dirty {
-            bits.fill(0);
+    /// Takes out which pages are dirty, to be reported, and tracks them in `next`, if at all.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if nothing is tracked.
+    pub(crate) fn take_dirty(
+        &mut self,
+        iova: u64,
+        scope: &TrackingScope,
+        next: Option<KVVec<u64>>,
+    ) -> Result<DirtyReport> {
+        let pages = self.size() >> scope.shift;
+        let mut bits = self.dirty.take().ok_or(EINVAL)?;
+        self.dirty = next;
+        if scope.all_mapped && self.io.is_mapped() {
+            dirty::set_bits(&mut bits, 0, pages);
         }
-        self.mark_pins_dirty(shift);
+        Ok(DirtyReport {
+            range: self.range(iova),
+            pages,
+            shift: scope.shift,
+            bits,
+        })
     }
+}
 
-    /// Writes the dirty pages into a bitmap of user space whose first page is at `base`.
+/// The dirty pages of a mapping, on their way to user space.
+pub(crate) struct DirtyReport {
+    /// The addresses of the mapping.
+    range: IovaRange,
+    pages: u64,
+    /// The binary logarithm of the page size.
+    shift: u32,
+    pub(crate) bits: KVVec<u64>,
+}
+
+impl DirtyReport {
+    /// Writes them into a bitmap of user space whose first page is at `base`. May take as long as whoever
+    /// provides that memory likes.
     ///
     /// # Errors
     ///
     /// `EFAULT`.
-    pub(crate) fn report_dirty(
-        &mut self,
-        iova: u64,
-        base: u64,
-        bitmap: &vfio_bitmap,
-        scope: &TrackingScope,
-    ) -> Result {
-        let pages = self.size() >> scope.shift;
-        let mapped = self.io.is_mapped();
-        let Some(bits) = &mut self.dirty else {
-            return Err(EINVAL);
-        };
-        if scope.all_mapped && mapped {
-            dirty::set_bits(bits, 0, pages);
-        }
-
-        let place = Placement::new((iova - base) >> scope.shift, pages);
+    pub(crate) fn write(&self, base: u64, bitmap: &vfio_bitmap) -> Result {
+        let place = Placement::new(
+            self.range.start.saturating_sub(base) >> self.shift,
+            self.pages,
+        );
         let target = UserArg::new(bitmap.data as usize).offset((place.word * 8) as usize);
         let kept = if place.shift == 0 {
             0
@@ -301,7 +382,7 @@ impl Dma {
         while index < place.words {
             let count = (place.words - index).min(COPY_WORDS as u64);
             for (slot, word) in buffer.iter_mut().zip(index..index + count) {
-                *slot = place.get(bits, word) | if word == 0 { kept } else { 0 };
+                *slot = place.get(&self.bits, word) | if word == 0 { kept } else { 0 };
             }
             let words = buffer.get(..count as usize).unwrap_or(&[]);
             writer.write_slice(AsBytes::as_bytes(words))?;

@@ -43,11 +43,46 @@ use vfio_logic::{
 /// How often drivers are asked to unpin a page before it is an error.
 const NOTIFY_RETRIES: u32 = 10;
 
-/// What is to be unmapped.
-struct Wanted<'a> {
-    flags: UnmapFlags,
-    range: IovaRange,
-    bitmap: Option<&'a vfio_bitmap>,
+/// Asks drivers to unpin pages of mappings that are to be unmapped.
+struct Asking {
+    /// The first address of the mapping it was about.
+    last: Option<u64>,
+    /// How often that was.
+    times: u32,
+}
+
+impl Asking {
+    fn new() -> Self {
+        Self {
+            last: None,
+            times: 0,
+        }
+    }
+
+    /// Tells all drivers that the mapping at `iova` is to be unmapped. For that they need the lock.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if that was in vain too often.
+    fn ask<'a>(
+        &mut self,
+        container: &'a Container,
+        state: MutexGuard<'a, State>,
+        devices: &DeviceList,
+        (iova, size): (u64, u64),
+    ) -> (MutexGuard<'a, State>, Result) {
+        if self.last != Some(iova) {
+            self.last = Some(iova);
+            self.times = 0;
+        }
+        self.times += 1;
+        if kernel::warn_on!(self.times > NOTIFY_RETRIES) {
+            return (state, Err(EBUSY));
+        }
+        drop(state);
+        devices.notify_unmap(iova, size);
+        (container.state.lock(), Ok(()))
+    }
 }
 
 /// What was unmapped.
@@ -100,7 +135,7 @@ impl Container {
         size: u64,
         bitmap: Option<&vfio_bitmap>,
     ) -> Result<u64> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         let range =
             flags
                 .range(iova, size, state.page_sizes)
@@ -109,19 +144,15 @@ impl Container {
             state.check_tracking(bitmap)?;
         }
 
-        let slot = loop {
-            if let Some(slot) = state.set_busy(range) {
-                break slot;
-            }
-            state = self.wait_or_leave(state)?;
-        };
+        let (state, slot) = self.claim(state, range)?;
         let mut taken = RBTree::new();
-        let wanted = Wanted {
-            flags,
-            range,
-            bitmap,
+        let (state, result) = match bitmap {
+            None => {
+                let exact = self.v2 && !flags.all;
+                self.take_all(state, devices, &range, exact, &slot, &mut taken)
+            }
+            Some(bitmap) => self.take_reported(state, devices, &range, bitmap, &mut taken),
         };
-        let (state, result) = self.take_all(state, devices, &wanted, &slot, &mut taken);
         drop(state);
 
         let Released { count, bytes } = release(space, taken);
@@ -133,57 +164,79 @@ impl Container {
         result.map(|()| bytes)
     }
 
-    /// Takes the mappings in a range that is marked as `slot` out of the tree, as soon as they are there
-    /// and not used otherwise.
+    /// Takes the mappings in a range that is claimed as `slot` out of the tree.
     fn take_all<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         devices: &DeviceList,
-        wanted: &Wanted<'_>,
+        range: &IovaRange,
+        exact: bool,
         slot: &BusySlot,
         taken: &mut RBTree<u64, Dma>,
     ) -> (MutexGuard<'a, State>, Result) {
-        let Wanted {
-            flags,
-            range,
-            bitmap,
-        } = wanted;
-        let mut result;
-        while state.has_predecessor(slot) {
-            (state, result) = self.wait(state);
-            if result.is_err() {
-                return (state, result);
-            }
-        }
-        let mut retries = 0;
-        let mut last_pinned = None;
+        let mut asking = Asking::new();
         loop {
-            while state.is_filling(range) {
-                (state, result) = self.wait(state);
-                if result.is_err() {
-                    return (state, result);
-                }
-            }
-            let exact = self.v2 && !flags.all;
-            match state.take(range, self.v2, exact, slot, taken, *bitmap) {
+            match state.take(range, self.v2, exact, slot, taken) {
                 Ok(None) => return (state, Ok(())),
                 Err(e) => return (state, Err(e)),
-                Ok(Some((iova, size))) => {
-                    // A driver has to unpin pages first, for which it needs the lock.
-                    if last_pinned != Some(iova) {
-                        last_pinned = Some(iova);
-                        retries = 0;
+                Ok(Some(pinned)) => {
+                    let result;
+                    (state, result) = asking.ask(self, state, devices, pinned);
+                    if result.is_err() {
+                        return (state, result);
                     }
-                    retries += 1;
-                    if kernel::warn_on!(retries > NOTIFY_RETRIES) {
-                        return (state, Err(EBUSY));
-                    }
-                    drop(state);
-                    devices.notify_unmap(iova, size);
-                    state = self.state.lock();
                 }
             }
         }
+    }
+
+    /// As [`Self::take_all`], with the dirty pages of each reported. While user memory is written to the state
+    /// is not held; the mapping is out of the tree then, and comes back if that fails.
+    #[inline(never)]
+    fn take_reported<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        devices: &DeviceList,
+        range: &IovaRange,
+        bitmap: &vfio_bitmap,
+        taken: &mut RBTree<u64, Dma>,
+    ) -> (MutexGuard<'a, State>, Result) {
+        let mut asking = Asking::new();
+        let mut result = state.check_bisection(range);
+        while let (Ok(()), Some(iova)) = (result, state.first_overlap(range)) {
+            let scope = state.tracking_scope();
+            let Some(mut entry) = state.dmas.find_mut(&iova) else {
+                break;
+            };
+            let dma = entry.get_mut();
+            if !dma.pins.is_empty() {
+                let pinned = (iova, dma.size());
+                (state, result) = asking.ask(self, state, devices, pinned);
+                continue;
+            }
+            let report = match dma.take_dirty(iova, &scope, None) {
+                Ok(report) => report,
+                Err(e) => return (state, Err(e)),
+            };
+            let invalid = usize::from(dma.vaddr_invalid);
+            taken.insert(entry.remove_node());
+            state.vaddr_invalid -= invalid;
+            drop(state);
+            result = report.write(range.start, bitmap);
+            state = self.state.lock();
+            if result.is_err() {
+                if let Some(dma) = taken.get_mut(&iova) {
+                    if state.tracking {
+                        dma.dirty = Some(report.bits);
+                    }
+                }
+                if let Some(node) = taken.remove_node(&iova) {
+                    state.dmas.insert(node);
+                    state.vaddr_invalid += invalid;
+                }
+            }
+        }
+        (state, result)
     }
 
     /// Marks the addresses in the process of all mappings in a range as invalid; all or none.
@@ -266,15 +319,15 @@ impl State {
         range.start <= *first.current().0 && dma.range(*iova).last <= range.last
     }
 
-    /// Takes the mappings in `range` out, with their dirty pages reported, up to one of which a driver
-    /// has pinned pages: its address and size are returned then.
+    /// Takes the mappings in `range` out, up to one of which a driver has pinned pages: its address and
+    /// size are returned then.
     ///
     /// In a container that is not `v2`, a mapping that starts before the range ends it, and one that
     /// starts in it is taken whole.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if `exact` and a mapping is partly in `range`; `EFAULT` where dirty pages are reported to.
+    /// `EINVAL` if `exact` and a mapping is partly in `range`.
     fn take(
         &mut self,
         range: &IovaRange,
@@ -282,19 +335,13 @@ impl State {
         exact: bool,
         slot: &BusySlot,
         taken: &mut RBTree<u64, Dma>,
-        bitmap: Option<&vfio_bitmap>,
     ) -> Result<Option<(u64, u64)>> {
-        let report = bitmap.map(|bitmap| (bitmap, self.tracking_scope()));
-
         // Mostly it is one mapping.
         if let Some(mut entry) = self.dmas.find_mut(&range.start) {
             let dma = entry.get_mut();
             if dma.range(range.start) == *range {
                 if !dma.pins.is_empty() {
                     return Ok(Some((range.start, dma.size())));
-                }
-                if let Some((bitmap, scope)) = &report {
-                    dma.report_dirty(range.start, range.start, bitmap, scope)?;
                 }
                 if dma.vaddr_invalid {
                     self.vaddr_invalid -= 1;
@@ -303,7 +350,7 @@ impl State {
                 return Ok(None);
             }
         }
-        if self.pinned == 0 && bitmap.is_none() && taken.is_empty() && self.all_in(range) {
+        if self.pinned == 0 && taken.is_empty() && self.all_in(range) {
             core::mem::swap(taken, &mut self.dmas);
             self.vaddr_invalid = 0;
             return Ok(None);
@@ -325,9 +372,6 @@ impl State {
             }
             if !dma.pins.is_empty() {
                 return Ok(Some((iova, dma.size())));
-            }
-            if let Some((bitmap, scope)) = &report {
-                dma.report_dirty(iova, range.start, bitmap, scope)?;
             }
             let whole = dma.range(iova);
             if dma.vaddr_invalid {

@@ -30,6 +30,10 @@ struct operation {
 	/* What a run that succeeds leaves here is the same, failures or not. */
 	void *answer;
 	size_t size;
+	/* Its answer is written last and what it did is not taken back for that, in C neither: EFAULT may mean done.
+	 * Asked again it then has nothing to do.
+	 */
+	bool may_be_done;
 };
 
 static int failures; /* of the test */
@@ -101,7 +105,7 @@ static inline bool once(const struct operation *op, unsigned int n, int *error, 
 	if (op->answer && n > 1) {
 		expected = malloc(op->size);
 		memcpy(expected, op->answer, op->size);
-		memset(op->answer, 0xa5, op->size);
+		memset(op->answer, 0, op->size);
 	}
 	fail_nth(n);
 	errno = 0;
@@ -111,7 +115,8 @@ static inline bool once(const struct operation *op, unsigned int n, int *error, 
 	if (result < 0) {
 		REQUIRE(used, "refused without a failure: %s", strerror(*error));
 		REQUIRE(sensible(op, *error), "answers %s", error_name(*error));
-		REQUIRE(same(&ready, "changed by what failed"), "left something");
+		if (!op->may_be_done || *error != EFAULT)
+			REQUIRE(same(&ready, "changed by what failed"), "left something");
 		result = op->run();
 		REQUIRE(result >= 0, "does not work afterwards: %s", error_name(errno));
 	}

@@ -186,7 +186,10 @@ int main(int argc, char **argv)
 		fail("not attached");
 	OPERATION("info", .run = get_info, .answer = &info, .size = sizeof(info));
 	OPERATION("reset-info", .run = get_reset_info, .answer = &reset_info, .size = sizeof(reset_info));
-	OPERATION("hot-reset", .run = hot_reset);
+	if (hot_reset())
+		printf("# no hot reset: %s\n", strerror(errno));
+	else
+		OPERATION("hot-reset", .run = hot_reset);
 	put_all(0);
 	OPERATION("compat-set-container", .ready = have_group, .run = join, .undo = put_all);
 	OPERATION("compat-set-iommu", .ready = joined, .run = choose, .undo = put_all);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What comes from outside while a device is in use: PCIe errors and hot-unplug. QEMU makes them happen
 # (`monitor`), vfio_events tells what the user sees; that has to be the same on the C modules and on the selected ones.
-# HOTPLUG_LONG=1: errors of more devices.
+# HOTPLUG_LONG=1: more devices.
 
 OUT=/tmp/hotplug
 mkdir -p $OUT
@@ -85,62 +85,6 @@ unplug() {
 	again "$1" >>"$log" 2>&1
 }
 
-# capability BDF ID: where a capability is in configuration space.
-capability() {
-	at=$(byte "$1" 52)
-	while [ "$at" != 0 ] && [ "$(byte "$1" "$at")" != "$2" ]; do
-		at=$(byte "$1" $((at + 1)))
-	done
-	echo "$at"
-}
-
-# slot PORT BITS ON|OFF: switches it off behind the back of the kernel, and the device in it is gone, or on again. The
-# bits are more of Slot Control to set.
-slot() {
-	at=$(($(capability "$1" 16) + 24))
-	[ "$3" = ON ] && high=$(($(byte "$1" $((at + 1))) & ~6)) || high=$(($(byte "$1" $((at + 1))) | 7))
-	put_word "$1" $at $(($(byte "$1" $at) | $2)) $high
-}
-
-# cut DEVICE: it goes at once, without being asked back; the kernel is told that its slot is empty.
-cut() {
-	bridge=$(port_of "$1")
-	bind "$1" && use "$1" || return 1
-	{
-		ask state
-		slot "$bridge" 8 OFF
-		within 60 told "event REQ"
-		ask state
-		ask reset
-		ask state
-		finish
-		within 60 absent "$PCI/$(bdf "$1")" && echo gone
-		slot "$bridge" 0 ON
-	} >>"$log" 2>&1
-	again "$1" >>"$log" 2>&1
-}
-
-# vanish DEVICE: it goes, and the kernel does not know: it is closed, opened and unbound as if it were there.
-vanish() {
-	bridge=$(port_of "$1")
-	bind "$1" && use "$1" || return 1
-	{
-		ask state
-		slot "$bridge" 0 OFF
-		ask state
-		ask reset
-		ask state
-		finish
-		use "$1"
-		ask state
-		finish
-		unbind "$1"
-		echo 1 >"$PCI/$(bdf "$1")/remove"
-		slot "$bridge" 0 ON
-	} >>"$log" 2>&1
-	again "$1" >>"$log" 2>&1
-}
-
 # scene WHICH DEVICE PORT SCENE: one, on the modules that are loaded.
 scene() {
 	log=$OUT/$1.$2-$4 port=$3
@@ -151,10 +95,10 @@ scene() {
 
 # one_set WHICH: everything.
 one_set() {
-	for what in errors unplug cut vanish; do
+	for what in errors unplug; do
 		t "$1-igb-$what" scene "$1" igb rp1 $what
 	done
-	for what in ${HOTPLUG_LONG:+errors} unplug cut; do
+	for what in ${HOTPLUG_LONG:+errors unplug}; do
 		t "$1-e1000e-$what" scene "$1" e1000e rp2 $what
 		t "$1-nvme-$what" scene "$1" nvme rp3 $what
 	done

@@ -155,15 +155,10 @@ impl ScatterTable {
         }
         let entries = self.0.get_mut(..runs.len())?;
         for (entry, run) in entries.iter_mut().zip(runs) {
+            let bytes = (run.pages() << PAGE_SHIFT) as u32;
             // SAFETY: The entry is initialized by the invariant. The pages are pinned, so they exist,
             // and the length fits by `takes`.
-            unsafe {
-                vb::vfio_helper_sg_set_page(
-                    entry,
-                    vb::vfio_helper_pfn_to_page(run.pfn() as usize),
-                    (run.pages() << PAGE_SHIFT) as u32,
-                )
-            };
+            unsafe { vb::vfio_helper_sg_set_pfn(entry, run.pfn() as usize, bytes) };
         }
         Some(entries)
     }
@@ -306,7 +301,7 @@ impl IoSpace {
         loop {
             let have = mapping.done + batch.pending;
             if have >= mapping.pages {
-                return self.flush(mapping, batch, huge, true);
+                return self.flush(mapping, batch, huge);
             }
             pin::cond_resched();
             if pin::fatal_signal_pending() {
@@ -360,6 +355,7 @@ impl IoSpace {
 
     /// Makes `extent` pending; maps what is pending before if there is no room. On failure the pins
     /// stay the caller's.
+    #[inline]
     fn push(
         &self,
         mapping: &mut IoMapping,
@@ -373,31 +369,37 @@ impl IoSpace {
             .is_some_and(|last| last.merge(&extent));
         if !merged {
             if batch.runs.len() >= MAP_BATCH {
-                self.flush(mapping, batch, huge, false)?;
+                self.flush(mapping, batch, huge)?;
             }
-            batch.runs.push(extent, GFP_KERNEL_ACCOUNT)?;
+            // Within the capacity, so it neither fails nor allocates.
+            batch
+                .runs
+                .push_within_capacity(extent)
+                .map_err(|_| ENOMEM)?;
         }
         batch.pending += extent.pages();
         Ok(())
     }
 
-    /// Maps what is pending: everything if `all`, else without the last run, which may still grow.
-    fn flush(&self, mapping: &mut IoMapping, batch: &mut Batch, huge: bool, all: bool) -> Result {
-        let count = if all {
-            batch.runs.len()
-        } else {
-            batch.runs.len().saturating_sub(1)
-        };
-        let runs = batch.runs.get(..count).unwrap_or(&[]);
+    /// Maps what is pending.
+    fn flush(&self, mapping: &mut IoMapping, batch: &mut Batch, huge: bool) -> Result {
         // May wrap to zero if there is nothing to map.
         let iova = mapping.iova.wrapping_add(mapping.done << PAGE_SHIFT);
-        let pages: u64 = runs.iter().map(Extent::pages).sum();
+        let pages = batch.pending;
 
         for (index, domain) in self.domains.iter().enumerate() {
             // SAFETY: The pages are pinned or device memory, and the pins go to `mapping` below, which
             // keeps them until it is unmapped.
-            let result =
-                unsafe { map_runs(domain, iova, runs, mapping.prot(), huge, &mut batch.table) };
+            let result = unsafe {
+                map_runs(
+                    domain,
+                    iova,
+                    &batch.runs,
+                    mapping.prot(),
+                    huge,
+                    &mut batch.table,
+                )
+            };
             if let Err(e) = result {
                 for domain in self.domains.get(..index).unwrap_or(&[]) {
                     domain.unmap(iova, pages << PAGE_SHIFT);
@@ -406,19 +408,13 @@ impl IoSpace {
             }
         }
 
-        let budget = extent::budget(mapping.bytes());
-        for run in runs {
-            mapping.store.push(*run, budget);
-        }
+        mapping
+            .store
+            .extend(&batch.runs, extent::budget(mapping.bytes()));
         // INVARIANT: The pages are mapped in all domains, and their pins are in the store.
         mapping.done += pages;
-        batch.pending -= pages;
-        let last = if all { None } else { batch.runs.pop() };
+        batch.pending = 0;
         batch.runs.clear();
-        if let Some(last) = last {
-            // There is room, as there was for more.
-            let _ = batch.runs.push_within_capacity(last);
-        }
         Ok(())
     }
 

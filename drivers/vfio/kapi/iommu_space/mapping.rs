@@ -44,19 +44,33 @@ pub struct IoMapping {
 
 impl Store {
     /// Adds the next pages; `budget` is how many extents there may be.
-    pub(super) fn push(&mut self, next: Extent, budget: u64) {
+    pub(super) fn extend(&mut self, next: &[Extent], budget: u64) {
+        let mut rest = next.iter();
+        loop {
+            if let Store::Walk { all_pinned } = self {
+                *all_pinned &= rest.all(Extent::is_pinned);
+                return;
+            }
+            match rest.next() {
+                Some(extent) => self.push(extent, budget),
+                None => return,
+            }
+        }
+    }
+
+    fn push(&mut self, next: &Extent, budget: u64) {
         let grown = match self {
             Store::Empty => {
-                *self = Store::One(next);
+                *self = Store::One(*next);
                 true
             }
             Store::One(extent) => {
-                extent.merge(&next) || {
+                extent.merge(next) || {
                     let first = *extent;
                     match KVVec::with_capacity(4, GFP_KERNEL_ACCOUNT) {
                         Ok(mut list) => {
                             let pushed = list.push(first, GFP_KERNEL_ACCOUNT).is_ok()
-                                && list.push(next, GFP_KERNEL_ACCOUNT).is_ok();
+                                && list.push(*next, GFP_KERNEL_ACCOUNT).is_ok();
                             if pushed {
                                 *self = Store::Many(list);
                             }
@@ -67,8 +81,9 @@ impl Store {
                 }
             }
             Store::Many(list) => {
-                list.last_mut().is_some_and(|extent| extent.merge(&next))
-                    || ((list.len() as u64) < budget && list.push(next, GFP_KERNEL_ACCOUNT).is_ok())
+                list.last_mut().is_some_and(|extent| extent.merge(next))
+                    || ((list.len() as u64) < budget
+                        && list.push(*next, GFP_KERNEL_ACCOUNT).is_ok())
             }
             Store::Walk { all_pinned } => {
                 *all_pinned &= next.is_pinned();
