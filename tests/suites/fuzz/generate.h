@@ -122,11 +122,19 @@ static void burst_infos(void)
 static void burst_irqs(void)
 {
 	static const uint64_t datas[] = { 1, 2, 4, 4, 4 }, actions[] = { 32, 32, 32, 8, 16 };
-	uint64_t flags = PICK(datas) | PICK(actions), index = below(5), start = 0, count = below(2), size = 0;
+	uint64_t flags = PICK(datas) | PICK(actions), index = below(5), start = 0, count = !chance(4), size = 0;
 
-	if (index == 1 || index == 2) {
+	if ((index == 1 || index == 2) && targets[0].msix && !chance(3)) {
 		start = chance(2) ? 0 : below(6);
 		count = below(6);
+	}
+	if (!chance(3)) {
+		/* As it has to be. */
+		EMIT(SET_IRQS, device(), flags, targets[0].msi && index > 2 ? 1 : index, start, count, 0, 0,
+		     next() & (chance(6) ? 0xf3f333f33f33f33fULL : 0x3333333333333333ULL));
+		if (chance(3))
+			EMIT(EVENTS);
+		return;
 	}
 	if (chance(4)) {
 		flags = 1 | 32;
@@ -167,6 +175,12 @@ static uint64_t config_offset(const struct target *t)
 		at = t->cap_count ? t->caps[below(t->cap_count)] : 0x40;
 		return at + below(24) - 3;
 	}
+}
+
+/* Memory of the device goes, or comes back. */
+static void memory_off_or_on(void)
+{
+	EMIT(CONFIG_WRITE, device(), PCI_COMMAND, 2, chance(2) ? PCI_COMMAND_MEMORY : 0, 0);
 }
 
 static void burst_config(void)
@@ -232,7 +246,11 @@ static void burst_regions(void)
 
 	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
 		return;
-	if (chance(2))
+	if (chance(8))
+		memory_off_or_on();
+	if (chance(3))
+		EMIT(REGION_READ, device(), index, below(0x40) * 4, 4, 0);
+	else if (chance(2))
 		EMIT(REGION_READ, device(), index, at, size, placing());
 	else
 		EMIT(REGION_WRITE, device(), index, at, size % 200, placing(), next());
@@ -244,7 +262,13 @@ static void burst_maps(void)
 	const struct target *t = &targets[0];
 	uint64_t index = region(t), i = below(MAPS), size = index < 6 ? t->size[index] : 0, length, offset;
 
-	switch (below(8)) {
+	if (chance(16))
+		memory_off_or_on();
+	switch (below(9)) {
+	case 8:
+		EMIT(MMAP, device(), i, index, 0, size && size <= 1 << 30 && chance(2) ? size : PAGE, chance(4) ? 1 : 3);
+		EMIT(TOUCH, i, below(0x100) & ~7ULL, 2, 0);
+		break;
 	case 0:
 	case 1:
 		length = size && size <= 1 << 30 && !chance(3) ? size : (1 + below(16)) * PAGE;
@@ -305,6 +329,12 @@ static void burst_dma(void)
 	switch (below(dirty_episode ? 5 : 4)) {
 	case 0:
 	case 1:
+		if (!chance(3)) {
+			/* As it has to be, next to others. */
+			EMIT(MAP, CONTAINERS, 1 + below(3), ADDRESS(0, below(RAM_PAGES - 2) * PAGE),
+			     dirty_episode ? iova() : 0x100000 + below(32) * PAGE, (1 + below(2)) * PAGE, 32, 0);
+			break;
+		}
 		EMIT(MAP, container(), chance(10) ? below(16) : 1 + below(3), vaddr(), iova(), dma_size(), argsz(32), placing());
 		break;
 	case 2:
