@@ -67,6 +67,8 @@ bool vfio_helper_pci_is_root_bus(struct pci_bus *bus);
 struct pci_dev *vfio_helper_pci_upstream_bridge(struct pci_dev *pdev);
 struct page *vfio_helper_pfn_to_page(unsigned long pfn);
 bool vfio_helper_pfn_valid(unsigned long pfn);
+void vfio_helper_pm_runtime_allow(struct device *dev);
+void vfio_helper_pm_runtime_forbid(struct device *dev);
 void vfio_helper_pm_runtime_get_noresume(struct device *dev);
 void vfio_helper_pm_runtime_put(struct device *dev);
 void vfio_helper_pm_runtime_put_noidle(struct device *dev);
@@ -88,6 +90,10 @@ void vfio_helper_sg_set_pfn(struct scatterlist *sg, unsigned long pfn,
 unsigned long vfio_helper_untagged_addr_remote(struct mm_struct *mm,
 					       unsigned long addr);
 __poll_t vfio_helper_vfs_poll(struct file *file, struct poll_table_struct *pt);
+int vfio_helper_vga_client_register(struct pci_dev *pdev,
+				    unsigned int (*set_decode)(struct pci_dev *pdev,
+							       bool state));
+void vfio_helper_vga_set_legacy_decoding(struct pci_dev *pdev, unsigned int decodes);
 void vfio_helper_vma_set_io(struct vm_area_struct *vma);
 
 #endif /* _VFIO_HELPERS_H */

@@ -10,6 +10,7 @@
 #include <linux/pm_runtime.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
+#include <linux/vgaarb.h>
 
 #include <vfio_helpers.h>
 
@@ -224,6 +225,16 @@ bool vfio_helper_pfn_valid(unsigned long pfn)
 	return pfn_valid(pfn);
 }
 
+void vfio_helper_pm_runtime_allow(struct device *dev)
+{
+	pm_runtime_allow(dev);
+}
+
+void vfio_helper_pm_runtime_forbid(struct device *dev)
+{
+	pm_runtime_forbid(dev);
+}
+
 void vfio_helper_pm_runtime_get_noresume(struct device *dev)
 {
 	pm_runtime_get_noresume(dev);
@@ -319,6 +330,18 @@ unsigned long vfio_helper_untagged_addr_remote(struct mm_struct *mm,
 __poll_t vfio_helper_vfs_poll(struct file *file, struct poll_table_struct *pt)
 {
 	return vfs_poll(file, pt);
+}
+
+int vfio_helper_vga_client_register(struct pci_dev *pdev,
+				    unsigned int (*set_decode)(struct pci_dev *pdev,
+							       bool state))
+{
+	return vga_client_register(pdev, set_decode);
+}
+
+void vfio_helper_vga_set_legacy_decoding(struct pci_dev *pdev, unsigned int decodes)
+{
+	vga_set_legacy_decoding(pdev, decodes);
 }
 
 void vfio_helper_vma_set_io(struct vm_area_struct *vma)

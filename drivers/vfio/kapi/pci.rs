@@ -22,6 +22,8 @@ pub mod config_shadow;
 pub mod core_driver;
 pub mod core_region;
 pub mod driver;
+#[cfg(CONFIG_EEH)]
+pub mod eeh;
 pub mod facts;
 pub mod intx;
 #[cfg(CONFIG_VFIO_PCI_VGA)]

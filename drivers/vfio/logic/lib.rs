@@ -30,5 +30,6 @@ pub mod migration;
 pub mod pci;
 pub mod pci_driver;
 pub mod region;
+pub mod tce;
 pub mod type1_info;
 pub mod vf_token;

@@ -60,8 +60,7 @@ use vfio_kapi::{
 };
 use vfio_logic::{
     config::range::overlap,
-    io::Width,
-    pci::dma_range, //
+    io::Width, //
 };
 
 type CDevice = vb::vfio_pci_core_device;
@@ -114,9 +113,13 @@ same_as_c! {
     vfio_pci_core_ioread64,
     __vfio_pci_memory_enabled,
     vfio_pci_core_range_intersect_range,
+    vfio_pci_dma_buf_iommufd_map,
+}
+
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+same_as_c! {
     vfio_pci_core_fill_phys_vec,
     vfio_pci_core_get_dmabuf_phys,
-    vfio_pci_dma_buf_iommufd_map,
 }
 
 same_as_c! {
@@ -710,6 +713,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_range_intersect_range(
 /// Turns ranges of what is at `start` into physical ranges.
 ///
 /// Context: any.
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_fill_phys_vec(
     phys_vec: *mut bindings::phys_vec,
@@ -722,7 +726,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_fill_phys_vec(
         for i in 0..nr_ranges {
             // SAFETY: Both arrays have `nr_ranges` elements.
             let (range, vec) = unsafe { (&*dma_ranges.add(i), &mut *phys_vec.add(i)) };
-            vec.paddr = dma_range(start, len, range.offset, range.length)?;
+            vec.paddr = vfio_logic::pci::dma_range(start, len, range.offset, range.length)?;
             vec.len = range.length.try_into()?;
         }
         Ok(0)
@@ -732,6 +736,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_fill_phys_vec(
 /// Turns ranges of a BAR into physical ranges, and finds who can make them reachable for other devices.
 ///
 /// Context: process context; may sleep.
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_get_dmabuf_phys(
     core: *mut CDevice,

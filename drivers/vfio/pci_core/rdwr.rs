@@ -5,12 +5,11 @@
 //! `memory_lock` is held over each single access only, and never while user memory is touched: that
 //! may be a mapping of the very same BAR, whose page fault takes the lock.
 
+#[cfg(CONFIG_VFIO_PCI_VGA)]
+use crate::state::Trait;
 use crate::{
     config,
-    state::{
-        Device,
-        Trait, //
-    },
+    state::Device, //
 };
 use core::ops::Range;
 use kernel::prelude::*;

@@ -16,6 +16,8 @@ use crate::{
     power::Power,
     sriov::Sriov, //
 };
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+use kernel::sync::Arc;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -24,7 +26,6 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc,
         Mutex, //
     },
 };

@@ -586,27 +586,44 @@ static void growth(void)
 
 /* --- bookkeeping ------------------------------------------------------------------------------------------ */
 
-/* The bytes in objects of kmalloc and in vmalloc areas; page tables, those of IOMMUs among them, are neither. */
+/*
+ * The bytes in objects of kmalloc, in pages of kmalloc where an object is too large for a slab, and in vmalloc areas;
+ * page tables, those of IOMMUs among them, are none of these.
+ */
 static int64_t kernel_bytes(void)
 {
+	unsigned long long objects, size, per_slab, slabs, pages;
 	int64_t total = 0;
-	uint64_t objects, size, pages;
 	char line[512];
-	FILE *f = fopen("/proc/slabinfo", "r");
+	FILE *f;
 
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, "kmalloc", 7) &&
-		    sscanf(line, "%*s %llu %*u %llu", (unsigned long long *)&objects,
-			   (unsigned long long *)&size) == 2)
-			total += objects * size;
+	if (system("echo 1 >/proc/sys/vm/stat_refresh"))
+		fail("stat_refresh");
+	f = fopen("/proc/slabinfo", "r");
 	if (!f)
 		fail("slabinfo");
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*s %llu %*u %llu %*u %llu : tunables %*u %*u %*u : slabdata %*u %llu", &objects, &size,
+			   &per_slab, &slabs) != 4)
+			continue;
+		if (!strncmp(line, "kmalloc", 7))
+			total += objects * size;
+		total -= slabs * per_slab * PAGE;
+	}
+	fclose(f);
+	f = fopen("/proc/meminfo", "r");
+	while (f && fgets(line, sizeof(line), f))
+		/* What is in no slab is a large object. */
+		if (sscanf(line, "Slab: %llu kB", &size) == 1)
+			total += size * KIB;
+	if (!f)
+		fail("meminfo");
 	fclose(f);
 	f = fopen("/proc/vmallocinfo", "r");
 	while (f && fgets(line, sizeof(line), f)) {
 		char *at = strstr(line, " pages=");
 
-		if (at && sscanf(at, " pages=%llu", (unsigned long long *)&pages) == 1)
+		if (at && sscanf(at, " pages=%llu", &pages) == 1)
 			total += pages * PAGE;
 	}
 	if (!f)
@@ -668,13 +685,13 @@ static void memory(void)
 	book("bytes-nothing", 0, small, PAGE);
 	book("bytes-4k", 10000, small, PAGE);
 	book("bytes-16k-scattered", 5000, small, 16 * KIB);
-	book("bytes-1m-scattered", 500, small, MIB);
-	book("bytes-16m-scattered", 30, small, 16 * MIB);
-	book("bytes-256m-scattered", 2, pages_4k, 256 * MIB);
-	book("bytes-1m-pieces", 500, pieces, MIB);
-	book("bytes-16m-pieces", 30, pieces, 16 * MIB);
-	book("bytes-32m-pieces", 30, pieces, 32 * MIB);
-	book("bytes-64m-thp", 30, thp, 64 * MIB);
+	book("bytes-1m-scattered", 300, small, MIB);
+	book("bytes-16m-scattered", 10, small, 16 * MIB);
+	book("bytes-256m-scattered", 1, pages_4k, 256 * MIB);
+	book("bytes-1m-pieces", 300, pieces, MIB);
+	book("bytes-16m-pieces", 10, pieces, 16 * MIB);
+	book("bytes-32m-pieces", 10, pieces, 32 * MIB);
+	book("bytes-64m-thp", 10, thp, 64 * MIB);
 	leave();
 }
 

@@ -28,6 +28,7 @@ static void emit(enum op op, const uint64_t *args, unsigned count)
 
 #define EMIT(op, ...) do { \
 	const uint64_t args_[] = { __VA_ARGS__ }; \
+	_Static_assert(ARRAY_SIZE(args_) <= ARGS, "too many arguments"); \
 	emit(op, args_, ARRAY_SIZE(args_)); \
 } while (0)
 
@@ -47,7 +48,7 @@ static uint64_t pick(unsigned first, unsigned count)
 {
 	if (chance(20))
 		return below(SLOTS + 4);
-	return first + below(chance(3) ? count : 1);
+	return first + below(chance(8) ? count : chance(4) ? 2 : 1);
 }
 
 static uint64_t container(void) { return node_episode && chance(3) ? pick(IOMMUFDS, 2) : pick(CONTAINERS, 2); }
@@ -79,24 +80,28 @@ static void burst_open(void)
 	unsigned which = chance(4) ? below(target_count) : 0;
 	uint64_t type = chance(3) ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU;
 
+	if (chance(4)) {
+		for (unsigned i = CONTAINERS; i < OUTPUTS; i++)
+			EMIT(CLOSE, i);
+	}
 	if (node_episode && !chance(4)) {
-		EMIT(OPEN_IOMMUFD, IOMMUFDS);
-		EMIT(OPEN_NODE, NODES, which);
+		EMIT(OPEN_IOMMUFD, IOMMUFDS, 0, 0, 0, 0, 0, 0, 1);
+		EMIT(OPEN_NODE, NODES, which, 0, 0, 0, 0, 0, 1);
 		EMIT(BIND, NODES, IOMMUFDS, sizeof(struct vfio_device_bind_iommufd));
 		EMIT(IOAS_ALLOC, IOMMUFDS);
 		EMIT(ATTACH, NODES, 2, sizeof(struct vfio_device_attach_iommufd_pt));
 		return;
 	}
-	EMIT(OPEN_CONTAINER, CONTAINERS);
-	EMIT(OPEN_GROUP, GROUPS + which, which, 0);
+	EMIT(OPEN_CONTAINER, CONTAINERS, 0, 0, 0, 0, 0, 0, 1);
+	EMIT(OPEN_GROUP, GROUPS + which, which, 0, 0, 0, 0, 0, 1);
 	EMIT(SET_CONTAINER, GROUPS + which, CONTAINERS, 0);
 	EMIT(SET_IOMMU, CONTAINERS, type);
-	EMIT(GET_DEVICE, GROUPS + which, which, 0, DEVICES, 0);
+	EMIT(GET_DEVICE, GROUPS + which, which, 0, DEVICES, 0, 0, 0, 1);
 	if (chance(3)) {
 		which = below(target_count);
-		EMIT(OPEN_GROUP, GROUPS + which, which, 0);
+		EMIT(OPEN_GROUP, GROUPS + which, which, 0, 0, 0, 0, 0, 1);
 		EMIT(SET_CONTAINER, GROUPS + which, CONTAINERS, 0);
-		EMIT(GET_DEVICE, GROUPS + which, which, 0, DEVICES + 1, 0);
+		EMIT(GET_DEVICE, GROUPS + which, which, 0, DEVICES + 1, 0, 0, 0, 1);
 	}
 }
 

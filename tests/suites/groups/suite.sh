@@ -74,6 +74,11 @@ one_set() {
 		combinations "$1" "$a" "$b" "$driver" >"$OUT/$1.drivers-$a" 2>&1
 		in_use "$a" "$b" "$driver" >"$OUT/$1.in-use-$a" 2>&1
 	done
+	for dev in $(devices | grep switch); do
+		bind "$dev"
+		timeout -s KILL 60 vfio_groups ask "$(bdf edu)" "$(bdf "$dev")" >"$OUT/$1.$dev" 2>&1
+		unbind "$dev"
+	done
 	timeout -s KILL 120 vfio_groups moves "$(bdf edu)" "$(bdf igb)" >"$OUT/$1.moves" 2>&1
 	unbind edu
 	unbind igb
@@ -86,10 +91,10 @@ topology() {
 		[ "$(group "${pair%%:*}")" = "$(group "${rest%:*}")" ] || return 1
 		echo "${pair%%:*} and ${rest%:*} share group $(group "${pair%%:*}")"
 	done
-	# Ports with ACS, of the root and of a switch: each device behind one has a group of its own.
-	for dev in igb $(devices | grep switch); do
-		alone "$dev" || return 1
-	done
+	# Root ports have ACS: the device behind one has a group of its own. Ports of a switch have not: each is in the group
+	# of the device behind it, driven by the host; one group for each, all the same.
+	alone igb || return 1
+	! bdf switch-a >/dev/null || [ "$(group switch-a)" != "$(group switch-b)" ]
 }
 
 # alone NAME: whether the device has its group for itself.
@@ -101,6 +106,7 @@ alone() {
 # Virtual functions have groups of their own, and are used while the host drives the physical one.
 virtual_functions() {
 	pf=$PCI/$(bdf igb)
+	modprobe igb
 	bind igb igb && echo 2 >"$pf/sriov_numvfs" || return 1
 	for vf in "$pf"/virtfn0 "$pf"/virtfn1; do
 		vf=$(basename "$(readlink "$vf")")
