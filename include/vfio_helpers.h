@@ -35,6 +35,10 @@ void vfio_helper_debugfs_create_file(const char *name, umode_t mode,
 struct dentry *vfio_helper_debugfs_lookup(const char *name, struct dentry *parent);
 void vfio_helper_debugfs_remove(struct dentry *dentry);
 bool vfio_helper_fatal_signal_pending(void);
+int vfio_helper_get_user16(u16 *value, const u16 __user *from);
+int vfio_helper_get_user32(u32 *value, const u32 __user *from);
+int vfio_helper_get_user64(u64 *value, const u64 __user *from);
+int vfio_helper_get_user8(u8 *value, const u8 __user *from);
 void vfio_helper_ida_init(struct ida *ida);
 void vfio_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc);
 void vfio_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
@@ -72,6 +76,10 @@ int vfio_helper_pm_runtime_resume(struct device *dev);
 int vfio_helper_pm_runtime_resume_and_get(struct device *dev);
 unsigned int vfio_helper_pmd_order(void);
 unsigned int vfio_helper_pud_order(void);
+int vfio_helper_put_user16(u16 value, u16 __user *to);
+int vfio_helper_put_user32(u32 value, u32 __user *to);
+int vfio_helper_put_user64(u64 value, u64 __user *to);
+int vfio_helper_put_user8(u8 value, u8 __user *to);
 bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work);
 bool vfio_helper_refcount_inc_not_zero_acquire(refcount_t *refs);
 void vfio_helper_refcount_set_release(refcount_t *refs, int count);

@@ -73,6 +73,26 @@ bool vfio_helper_fatal_signal_pending(void)
 	return fatal_signal_pending(current);
 }
 
+int vfio_helper_get_user16(u16 *value, const u16 __user *from)
+{
+	return get_user(*value, from);
+}
+
+int vfio_helper_get_user32(u32 *value, const u32 __user *from)
+{
+	return get_user(*value, from);
+}
+
+int vfio_helper_get_user64(u64 *value, const u64 __user *from)
+{
+	return get_user(*value, from);
+}
+
+int vfio_helper_get_user8(u8 *value, const u8 __user *from)
+{
+	return get_user(*value, from);
+}
+
 void vfio_helper_ida_init(struct ida *ida)
 {
 	ida_init(ida);
@@ -248,6 +268,26 @@ unsigned int vfio_helper_pmd_order(void)
 unsigned int vfio_helper_pud_order(void)
 {
 	return PUD_ORDER;
+}
+
+int vfio_helper_put_user16(u16 value, u16 __user *to)
+{
+	return put_user(value, to);
+}
+
+int vfio_helper_put_user32(u32 value, u32 __user *to)
+{
+	return put_user(value, to);
+}
+
+int vfio_helper_put_user64(u64 value, u64 __user *to)
+{
+	return put_user(value, to);
+}
+
+int vfio_helper_put_user8(u8 value, u8 __user *to)
+{
+	return put_user(value, to);
 }
 
 bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work)

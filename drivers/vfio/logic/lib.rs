@@ -25,6 +25,7 @@ pub mod iova_ranges;
 pub mod irq;
 pub mod irq_intx;
 pub mod irq_set;
+pub mod lent;
 pub mod migration;
 pub mod pci;
 pub mod pci_driver;

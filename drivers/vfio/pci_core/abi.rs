@@ -584,7 +584,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_do_io_rw(
 }
 
 macro_rules! io_accessors {
-    ($($read:ident, $write:ident: $ty:ty, $mmio_read:ident, $mmio_write:ident;)*) => {$(
+    ($($read:ident, $write:ident: $ty:ty, $width:ident;)*) => {$(
         /// Writes to what the caller has mapped.
         ///
         /// Context: where `test_mem` is set: process context, `memory_lock` is taken for reading,
@@ -599,7 +599,7 @@ macro_rules! io_accessors {
             // SAFETY: By the contract of this file; the caller has mapped what is accessed.
             let io = unsafe { one_access(core, test_mem, io, size_of::<$ty>()) };
             from_result(|| {
-                io.access(|io| io.$mmio_write(0, val.to_le_bytes()))?;
+                io.access(|io| io.write(0, Width::$width, val.into()))?;
                 Ok(0)
             })
         }
@@ -618,9 +618,10 @@ macro_rules! io_accessors {
             // SAFETY: By the contract of this file; the caller has mapped what is accessed.
             let io = unsafe { one_access(core, test_mem, io, size_of::<$ty>()) };
             from_result(|| {
-                let bytes = io.access(|io| io.$mmio_read(0))?;
+                let value = io.access(|io| io.read(0, Width::$width))?;
                 // SAFETY: `val` is for this function to write to.
-                unsafe { val.write(<$ty>::from_le_bytes(bytes)) };
+                // CAST: As many bytes as were read.
+                unsafe { val.write(value as $ty) };
                 Ok(0)
             })
         }
@@ -628,10 +629,10 @@ macro_rules! io_accessors {
 }
 
 io_accessors! {
-    vfio_pci_core_ioread8, vfio_pci_core_iowrite8: u8, read8, write8;
-    vfio_pci_core_ioread16, vfio_pci_core_iowrite16: u16, read16, write16;
-    vfio_pci_core_ioread32, vfio_pci_core_iowrite32: u32, read32, write32;
-    vfio_pci_core_ioread64, vfio_pci_core_iowrite64: u64, read64, write64;
+    vfio_pci_core_ioread8, vfio_pci_core_iowrite8: u8, One;
+    vfio_pci_core_ioread16, vfio_pci_core_iowrite16: u16, Two;
+    vfio_pci_core_ioread32, vfio_pci_core_iowrite32: u32, Four;
+    vfio_pci_core_ioread64, vfio_pci_core_iowrite64: u64, Eight;
 }
 
 /// A single access of `len` bytes.
@@ -673,13 +674,11 @@ pub(crate) unsafe extern "C" fn vfio_pci_config_rw_single(
 ) -> isize {
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_raw(core), *ppos) };
-    size_or_errno(config::rw_single(
-        dev,
-        UserArg::new(buf as usize),
-        count,
-        pos,
-        iswrite,
-    ))
+    size_or_errno((|| {
+        let pos = usize::try_from(pos).map_err(|_| EFAULT)?;
+        let done = config::rw_single(dev, UserArg::new(buf as usize), count, pos, iswrite)?;
+        Ok(done as usize)
+    })())
 }
 
 /// The bytes that a buffer and a block share.

@@ -124,6 +124,12 @@ fn enable_enabled(dev: &Device) -> Result {
     });
     dev.set_msix_table(msix);
     dev.set(Trait::HasDynMsix, pci::has_dynamic_msix(pdev));
+    let msi = pci::msi_capability(pdev)
+        .and_then(|cap| cap.checked_add(bindings::PCI_MSI_FLAGS as u16))
+        .and_then(|flags| hw::read_word(pdev, flags).ok());
+    dev.state()
+        .msi_vectors
+        .set(msi.map_or(0, rules::msi_vectors));
     let vga = cfg!(CONFIG_VFIO_PCI_VGA) && !dev.has(Trait::DisableVga) && pci::is_vga(pdev);
     dev.set(Trait::HasVga, vga);
     Ok(())

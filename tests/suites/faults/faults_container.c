@@ -482,7 +482,7 @@ static bool full_container(void)
 {
 	if (!have_iommu())
 		return false;
-	return several() && mapped() && !start_tracking();
+	return several() && !map_one_more() && !start_tracking();
 }
 
 static void type1(void)
@@ -492,7 +492,7 @@ static void type1(void)
 	OPERATION("get-info", .run = get_info, .answer = &info, .size = sizeof(info));
 	kinds();
 	OPERATION("unmap-all", .ready = several, .run = unmap_all, .may_be_done = true);
-	OPERATION("invalidate", .ready = mapped, .run = invalidate, .undo = valid_again);
+	OPERATION("invalidate", .ready = mapped, .run = invalidate, .undo = valid_again, .may_be_done = true);
 	OPERATION("update-vaddr", .ready = mapped_and_invalid, .run = update, .undo = unmapped);
 	OPERATION("dirty-start", .ready = mapped, .run = start_tracking, .undo = tracking_over);
 	OPERATION("dirty-start-several", .ready = several, .run = start_tracking, .undo = tracking_all_over);
@@ -500,7 +500,7 @@ static void type1(void)
 	OPERATION("dirty-get", .ready = mapped_and_tracked, .run = get_dirty, .undo = tracking_over, .answer = bitmap,
 		  .size = sizeof(bitmap));
 	OPERATION("unmap-dirty", .ready = mapped_and_tracked, .run = unmap_dirty, .undo = tracking_stopped, .answer = bitmap,
-		  .size = sizeof(bitmap));
+		  .size = sizeof(bitmap), .may_be_done = true);
 	OPERATION("map-tracked", .ready = several_tracked, .run = map_one_more, .undo = tracking_all_over);
 	OPERATION("second-group-joins", .ready = mapped_second_open, .run = join_second, .undo = second_gone);
 	OPERATION("second-group-leaves", .ready = mapped_second_joined, .run = leave_second, .undo = second_gone);

@@ -233,9 +233,10 @@ static void irqs(void)
 			continue;
 		irq_index = i.index;
 		vectors = i.count > MOST_VECTORS - 1 ? MOST_VECTORS - 1 : i.count;
-		IRQ("enable", .run = enable, .undo = disabled);
+		/* ENOSPC is what the kernel's MSI code says when it has no memory for a vector. */
+		IRQ("enable", .run = enable, .undo = disabled, .also = { ENOSPC });
 		IRQ("disable", .ready = enabled, .run = disable, .undo = disabled);
-		IRQ("exchange", .ready = enabled, .run = exchange, .undo = disabled);
+		IRQ("exchange", .ready = enabled, .run = exchange, .undo = disabled, .loses = true);
 		IRQ("take-away", .ready = enabled, .run = take_one_away, .undo = disabled);
 		IRQ("trigger", .ready = enabled, .run = trigger, .undo = disabled);
 		IRQ("trigger-some", .ready = enabled, .run = trigger_some, .undo = disabled);
@@ -246,7 +247,6 @@ static void irqs(void)
 			IRQ("no-unmask-eventfd", .ready = enabled_with_unmask, .run = no_unmask_eventfd, .undo = disabled);
 		}
 		if (i.index == VFIO_PCI_MSIX_IRQ_INDEX && !(i.flags & VFIO_IRQ_INFO_NORESIZE) && i.count > vectors)
-			/* ENOSPC is what the kernel's MSI code says when it has no memory for a vector. */
 			IRQ("add", .ready = enabled, .run = add_one, .undo = disabled, .also = { ENOSPC });
 	}
 	close_all(&u);

@@ -73,6 +73,7 @@ impl Trait {
 }
 
 impl<S> PciCoreDevice<S> {
+    #[inline]
     fn bits(&self) -> &Bits {
         // SAFETY: The structure is valid as long as `self`. Here the field is only accessed as atomic
         // bytes, which have its layout; C drivers access it as if by relaxed ones.
@@ -177,6 +178,19 @@ impl<S> PciCoreDevice<S> {
                 offset,
                 vectors,
             })
+        }
+    }
+
+    /// How many MSI-X vectors the function has.
+    #[inline]
+    pub fn msix_vectors(&self) -> u32 {
+        let raw = self.as_raw();
+        // SAFETY: As in `msix_table`.
+        unsafe {
+            match (&raw const (*raw).msix_bar).read_volatile() {
+                u8::MAX => 0,
+                _ => u32::from((&raw const (*raw).msix_size).read_volatile() / MSIX_ENTRY),
+            }
         }
     }
 
