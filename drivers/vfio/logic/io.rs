@@ -68,9 +68,15 @@ pub fn step(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Step {
     };
     let width = [Width::Eight, Width::Four, Width::Two]
         .into_iter()
-        .find(|w| *w <= max && accessible >= w.bytes() && pos % w.bytes() as u64 == 0)
+        .find(|w| *w <= max && accessible >= w.bytes() && is_aligned(pos, *w))
         .unwrap_or(Width::One);
     Step::Access(width)
+}
+
+/// Whether `pos` is a multiple of `width`.
+#[inline]
+pub const fn is_aligned(pos: u64, width: Width) -> bool {
+    pos % width.bytes() as u64 == 0
 }
 
 /// Whether an access of `width` at `pos` touches `hole`, or does not fit into `size` bytes.
