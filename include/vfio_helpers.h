@@ -35,6 +35,10 @@ void vfio_helper_debugfs_create_file(const char *name, umode_t mode,
 struct dentry *vfio_helper_debugfs_lookup(const char *name, struct dentry *parent);
 void vfio_helper_debugfs_remove(struct dentry *dentry);
 bool vfio_helper_fatal_signal_pending(void);
+int vfio_helper_get_user16(u16 *value, const u16 __user *from);
+int vfio_helper_get_user32(u32 *value, const u32 __user *from);
+int vfio_helper_get_user64(u64 *value, const u64 __user *from);
+int vfio_helper_get_user8(u8 *value, const u8 __user *from);
 void vfio_helper_ida_init(struct ida *ida);
 void vfio_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc);
 void vfio_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
@@ -63,6 +67,8 @@ bool vfio_helper_pci_is_root_bus(struct pci_bus *bus);
 struct pci_dev *vfio_helper_pci_upstream_bridge(struct pci_dev *pdev);
 struct page *vfio_helper_pfn_to_page(unsigned long pfn);
 bool vfio_helper_pfn_valid(unsigned long pfn);
+void vfio_helper_pm_runtime_allow(struct device *dev);
+void vfio_helper_pm_runtime_forbid(struct device *dev);
 void vfio_helper_pm_runtime_get_noresume(struct device *dev);
 void vfio_helper_pm_runtime_put(struct device *dev);
 void vfio_helper_pm_runtime_put_noidle(struct device *dev);
@@ -70,6 +76,10 @@ int vfio_helper_pm_runtime_resume(struct device *dev);
 int vfio_helper_pm_runtime_resume_and_get(struct device *dev);
 unsigned int vfio_helper_pmd_order(void);
 unsigned int vfio_helper_pud_order(void);
+int vfio_helper_put_user16(u16 value, u16 __user *to);
+int vfio_helper_put_user32(u32 value, u32 __user *to);
+int vfio_helper_put_user64(u64 value, u64 __user *to);
+int vfio_helper_put_user8(u8 value, u8 __user *to);
 bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work);
 bool vfio_helper_refcount_inc_not_zero_acquire(refcount_t *refs);
 void vfio_helper_refcount_set_release(refcount_t *refs, int count);
@@ -80,6 +90,10 @@ void vfio_helper_sg_set_pfn(struct scatterlist *sg, unsigned long pfn,
 unsigned long vfio_helper_untagged_addr_remote(struct mm_struct *mm,
 					       unsigned long addr);
 __poll_t vfio_helper_vfs_poll(struct file *file, struct poll_table_struct *pt);
+int vfio_helper_vga_client_register(struct pci_dev *pdev,
+				    unsigned int (*set_decode)(struct pci_dev *pdev,
+							       bool state));
+void vfio_helper_vga_set_legacy_decoding(struct pci_dev *pdev, unsigned int decodes);
 void vfio_helper_vma_set_io(struct vm_area_struct *vma);
 
 #endif /* _VFIO_HELPERS_H */

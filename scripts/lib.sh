@@ -45,6 +45,13 @@ TESTS=$CACHE/tests-$KERNEL_PACKAGE-$(cd "$PROJECT" && key scripts/build-tests te
 
 # What another architecture has otherwise: its file below scripts/arch sets these, and any of the above, anew.
 SETUP_ROOT=setup-root            # the script that makes $ROOT
+SETUP_KERNEL="setup-kernel prepare" # the one that makes $KTREE
+FETCH_ARCH=$ARCH                 # whose packages of the stock kernel are fetched for that,
+FETCHED=$STOCK/.complete-$ARCH   # and what tells that they are there
+KTREE=$KBUILD_BASE/$ARCH         # the build tree of the kernel that modules are for, if no other is named
+DEBIAN_ARCH=$ARCH                # what Debian calls it
+ROOT_BACKPORTS="src:qemu src:ipxe" # what its root has of a newer release
+FILTER='/Skipping BTF generation/d' # sed: what the tools say in any build, by name
 KMAKE=()                         # what kbuild has to be told
 CROSS=                           # the prefix of the names of gcc and binutils
 RUST_TRIPLE=x86_64-unknown-linux-gnu

@@ -27,6 +27,7 @@ use vfio_kapi::{
     },
     device_memory::Memory,
     device_set::LockedSet,
+    explain,
     group_kind::GroupKind,
     info_cap::InfoCaps,
     interval_tree::BorrowedTree,
@@ -662,12 +663,13 @@ pub(crate) unsafe extern "C" fn vfio_set_irqs_validate_and_prepare(
             None if set.takes_data() => return Err(EINVAL),
             None => (),
         }
-        size.map(|_| 0).explain(fmt!(
+        explain!(
+            size.map(|_| 0),
             "SET_IRQS of {} from {} on of index {}",
             set.count,
             set.start,
             set.index
-        ))
+        )
     })
 }
 

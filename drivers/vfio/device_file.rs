@@ -105,6 +105,7 @@ impl FileOps for DeviceFile {
         opened(file)?.write(from, count, pos)
     }
 
+    #[inline]
     fn ioctl(open: Pin<&OpenFile>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         if cmd == device_cdev::BIND_IOMMUFD {
             return device_cdev::bind(open.get_ref(), UserArg::new(arg));
@@ -142,7 +143,8 @@ fn get_region_info(device: &Device, arg: UserArg) -> Result<isize> {
         return Err(EINVAL);
     }
     let size = size_of::<vfio_region_info>();
-    let mut info: vfio_region_info = arg.read_argsz(size)?;
+    let mut info: vfio_region_info = pin_init::zeroed();
+    arg.fill_argsz(&mut info, size)?;
     let mut caps = OwnedInfoCaps::new();
     device.region_info(&mut info, caps.get_mut())?;
 

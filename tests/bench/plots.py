@@ -79,7 +79,7 @@ def bars(measured: Results) -> str:
     """The ratio of each operation, with a mark at its goal."""
     rows = []
     for (boot, name), sets in measured.values.items():
-        if boot == "operations" and set(sets) == {"c", "rust"} and sets["c"].median:
+        if boot in ("operations", "devices") and set(sets) == {"c", "rust"} and sets["c"].median:
             rows.append((name, sets["rust"].median / sets["c"].median))
     left, width = 210, WIDTH - 210 - 60
     most = max(1.0, *(ratio for _, ratio in rows))
@@ -102,7 +102,7 @@ def bars(measured: Results) -> str:
 
 def write(measured: Results, out: Path) -> None:
     """Writes the plots for which there are results."""
-    if any(boot == "operations" for boot, _ in measured.values):
+    if any(boot in ("operations", "devices") for boot, _ in measured.values):
         (out / "operations.svg").write_text(bars(measured))
     for what in ("map", "unmap"):
         sizes = {

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 USER = 1 << 47
-SHOWN = 30
+SHOWN = 60
 
 
 def symbols(output: str) -> dict[str, list[tuple[int, str]]]:
@@ -35,6 +35,8 @@ def write(output: str, counted: Path, out: Path) -> None:
     names = {}
     for match in re.finditer(r"^announce (\d+) (\S+) (\S+) ?(\S*)$", output, re.M):
         names[int(match[1])] = (match[2], (match[3], match[4]))
+    # Of several rounds the last, as for the results.
+    last = {key: number for number, key in sorted(names.items())}
     repetitions = {}
     for match in re.finditer(r"^result (\S+) (\S+) \d+ \d+ \d+ (\d+)$", output, re.M):
         # Those that warm up are counted by the plugin as well.
@@ -44,6 +46,8 @@ def write(output: str, counted: Path, out: Path) -> None:
     for line in counted.read_text().splitlines():
         number, which, address, instructions = line.split()
         modules, pair = names[int(number)]
+        if last[modules, pair] != int(number):
+            continue
         at = int(address, 16)
         table = tables[modules]
         name = "(user)" if at < USER else table[bisect.bisect_right(table, (at, "~")) - 1][1]

@@ -27,6 +27,7 @@ GOALS = {
     "config-read": 0.80,
     "config-write": 0.80,
     "bar-read": 0.80,
+    "bar-read-4k": 0.80,
     "bar-write": 0.80,
     "device-get-info": 0.80,
     "get-region-info": 0.80,
@@ -34,6 +35,9 @@ GOALS = {
     "loopback-trigger": 0.90,
     "bar-fault": 1.00,
     "msi-enable-disable": 1.00,
+    "intx-enable-disable": 1.00,
+    "intx-mask-unmask": 1.00,
+    "intx-to-eventfd": 1.00,
     "device-open-close": 1.00,
 }
 
@@ -110,7 +114,7 @@ class Results:
                 last = boot
             c, ours = sets["c"].median, sets["rust"].median
             ratio = ours / c if c else float("nan")
-            goal = GOALS.get(name) if boot in ("operations", "no-caching-mode") else None
+            goal = GOALS.get(name) if boot in ("operations", "devices", "no-caching-mode") else None
             verdict = "" if goal is None else f"{goal:5.2f} {'reached' if round(ratio, 2) <= goal else 'missed'}"
             limit = LIMITS.get(name) if boot == "memory" else None
             if limit is not None:

@@ -134,14 +134,6 @@ static inline bool differs(const struct state *a, const struct state *b)
 	return bad;
 }
 
-/* Whether all is as it was. */
-static inline bool is_as(const struct state *before)
-{
-	struct state now = look();
-
-	return !memcmp(&now, before, sizeof(now));
-}
-
 /* Says what is not as it was `when`. Work that others still have to do gets time. */
 static inline bool same(const struct state *before, const char *when)
 {

@@ -29,6 +29,16 @@
 
 #include <vfio_helpers.h>
 
+#ifdef CONFIG_EEH
+#include <asm/eeh.h>
+#endif
+#ifdef CONFIG_SPAPR_TCE_IOMMU
+#include <asm/iommu.h>
+#include <asm/mmu_context.h>
+
+#include <vfio_helpers_tce.h>
+#endif
+
 /* What bindgen does not take as macros, for their casts. */
 const fmode_t VFIO_CONST_FMODE_PREAD_PWRITE = FMODE_PREAD | FMODE_PWRITE;
 const pci_power_t VFIO_CONST_PCI_D0 = PCI_D0;

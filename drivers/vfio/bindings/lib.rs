@@ -18,6 +18,9 @@
     non_snake_case,
     non_upper_case_globals,
     unreachable_pub,
+    // Of newer compilers only.
+    unknown_lints,
+    unnecessary_transmutes,
     unsafe_op_in_unsafe_fn,
     unused_imports
 )]

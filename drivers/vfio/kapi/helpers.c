@@ -10,6 +10,7 @@
 #include <linux/pm_runtime.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
+#include <linux/vgaarb.h>
 
 #include <vfio_helpers.h>
 
@@ -70,6 +71,26 @@ void vfio_helper_debugfs_remove(struct dentry *dentry)
 bool vfio_helper_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);
+}
+
+int vfio_helper_get_user16(u16 *value, const u16 __user *from)
+{
+	return get_user(*value, from);
+}
+
+int vfio_helper_get_user32(u32 *value, const u32 __user *from)
+{
+	return get_user(*value, from);
+}
+
+int vfio_helper_get_user64(u64 *value, const u64 __user *from)
+{
+	return get_user(*value, from);
+}
+
+int vfio_helper_get_user8(u8 *value, const u8 __user *from)
+{
+	return get_user(*value, from);
 }
 
 void vfio_helper_ida_init(struct ida *ida)
@@ -204,6 +225,16 @@ bool vfio_helper_pfn_valid(unsigned long pfn)
 	return pfn_valid(pfn);
 }
 
+void vfio_helper_pm_runtime_allow(struct device *dev)
+{
+	pm_runtime_allow(dev);
+}
+
+void vfio_helper_pm_runtime_forbid(struct device *dev)
+{
+	pm_runtime_forbid(dev);
+}
+
 void vfio_helper_pm_runtime_get_noresume(struct device *dev)
 {
 	pm_runtime_get_noresume(dev);
@@ -237,6 +268,26 @@ unsigned int vfio_helper_pmd_order(void)
 unsigned int vfio_helper_pud_order(void)
 {
 	return PUD_ORDER;
+}
+
+int vfio_helper_put_user16(u16 value, u16 __user *to)
+{
+	return put_user(value, to);
+}
+
+int vfio_helper_put_user32(u32 value, u32 __user *to)
+{
+	return put_user(value, to);
+}
+
+int vfio_helper_put_user64(u64 value, u64 __user *to)
+{
+	return put_user(value, to);
+}
+
+int vfio_helper_put_user8(u8 value, u8 __user *to)
+{
+	return put_user(value, to);
 }
 
 bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work)
@@ -279,6 +330,18 @@ unsigned long vfio_helper_untagged_addr_remote(struct mm_struct *mm,
 __poll_t vfio_helper_vfs_poll(struct file *file, struct poll_table_struct *pt)
 {
 	return vfs_poll(file, pt);
+}
+
+int vfio_helper_vga_client_register(struct pci_dev *pdev,
+				    unsigned int (*set_decode)(struct pci_dev *pdev,
+							       bool state))
+{
+	return vga_client_register(pdev, set_decode);
+}
+
+void vfio_helper_vga_set_legacy_decoding(struct pci_dev *pdev, unsigned int decodes)
+{
+	vga_set_legacy_decoding(pdev, decodes);
 }
 
 void vfio_helper_vma_set_io(struct vm_area_struct *vma)

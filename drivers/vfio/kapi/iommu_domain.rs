@@ -50,8 +50,11 @@ pub struct ReservedRegion {
 pub fn reserved_regions(group: &IommuGroup) -> Result<KVec<ReservedRegion>> {
     let mut head = bindings::list_head::default();
     let head_ptr = &raw mut head;
-    head.next = head_ptr;
-    head.prev = head_ptr;
+    // SAFETY: The pointer is valid.
+    unsafe {
+        (*head_ptr).next = head_ptr;
+        (*head_ptr).prev = head_ptr;
+    }
 
     // SAFETY: The group is valid, and the list head is initialized and stays in place.
     let ret = unsafe { bindings::iommu_get_group_resv_regions(group.as_raw(), head_ptr) };
@@ -253,8 +256,14 @@ impl PagingDomain {
     ///
     /// `ENODEV` if the kernel does not do so here, `ENOMEM`, `EBUSY` if it was told before.
     pub fn set_msi_base(&mut self, base: u64) -> Result {
+        #[cfg(CONFIG_IOMMU_DMA)]
         // SAFETY: The domain is valid, and is not used for DMA by the kernel.
-        to_result(unsafe { bindings::iommu_get_msi_cookie(self.as_raw(), base) })
+        return to_result(unsafe { bindings::iommu_get_msi_cookie(self.as_raw(), base) });
+        #[cfg(not(CONFIG_IOMMU_DMA))]
+        {
+            let _ = base;
+            Err(ENODEV)
+        }
     }
 
     /// The C domain, for calls into the kernel.

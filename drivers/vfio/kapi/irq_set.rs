@@ -34,7 +34,7 @@ impl Header {
             index,
             start,
             count,
-            ..Default::default()
+            data: Default::default(),
         }))
     }
 
@@ -45,20 +45,12 @@ impl Header {
     ///
     /// `EINVAL`.
     #[inline]
-    pub fn check(&self, max: u32, indices: u32) -> Result<usize> {
-        let mut header = vb::vfio_irq_set {
-            argsz: self.0.argsz,
-            flags: self.0.flags,
-            index: self.0.index,
-            start: self.0.start,
-            count: self.0.count,
-            ..Default::default()
-        };
+    pub fn check(&mut self, max: u32, indices: u32) -> Result<usize> {
         let mut len = 0;
         // SAFETY: Both pointers are valid for the call, which looks at the header only.
         to_result(unsafe {
             vb::vfio_set_irqs_validate_and_prepare(
-                &mut header,
+                &mut self.0,
                 max.try_into()?,
                 indices.try_into()?,
                 &mut len,

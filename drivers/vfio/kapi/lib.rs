@@ -19,6 +19,8 @@ pub mod device_open;
 pub mod device_set;
 #[cfg(CONFIG_VFIO_PCI_DMABUF)]
 pub mod dma_buf;
+#[cfg(CONFIG_SPAPR_TCE_IOMMU)]
+pub mod eeh;
 pub mod eventfd;
 pub mod fops;
 pub mod group_kind;
@@ -53,10 +55,16 @@ pub mod print;
 pub mod pseudo_fs;
 pub mod ratelimit;
 pub mod refusal;
+#[cfg(CONFIG_SPAPR_TCE_IOMMU)]
+pub mod registered_memory;
 pub mod runtime_pm;
 pub mod rwsem;
 pub mod taint;
 pub mod task;
+#[cfg(CONFIG_SPAPR_TCE_IOMMU)]
+pub mod tce_group;
+#[cfg(CONFIG_SPAPR_TCE_IOMMU)]
+pub mod tce_table;
 pub mod uaccess;
 pub mod uapi;
 pub mod uuid;

@@ -7,8 +7,9 @@
 use kernel::{
     bindings,
     error::to_result,
-    mm::MmWithUser,
+    mm::Mm,
     prelude::*,
+    sync::aref::ARef,
     task::Task, //
 };
 use vfio_bindings as vb;
@@ -19,7 +20,7 @@ use vfio_bindings as vb;
 /// # Errors
 ///
 /// `ENOMEM` if the limit would be exceeded, `EINTR` if the current task is being killed.
-pub fn account(mm: &MmWithUser, task: &Task, pages: usize, privileged: bool) -> Result {
+pub fn account(mm: &Mm, task: &Task, pages: usize, privileged: bool) -> Result {
     if pages == 0 {
         return Ok(());
     }
@@ -35,7 +36,7 @@ pub fn account(mm: &MmWithUser, task: &Task, pages: usize, privileged: bool) -> 
 }
 
 /// Takes back `pages` that were accounted before. May sleep.
-pub fn unaccount(mm: &MmWithUser, task: &Task, pages: usize) {
+pub fn unaccount(mm: &Mm, task: &Task, pages: usize) {
     if pages == 0 {
         return;
     }
@@ -49,7 +50,7 @@ pub fn unaccount(mm: &MmWithUser, task: &Task, pages: usize) {
 }
 
 /// How many pages `mm` has locked, right now.
-pub fn locked(mm: &MmWithUser) -> u64 {
+pub fn locked(mm: &Mm) -> u64 {
     // SAFETY: The structure is valid; a volatile read, as others may be writing.
     unsafe { (&raw const (*mm.as_raw()).__bindgen_anon_1.locked_vm).read_volatile() as u64 }
 }
@@ -64,4 +65,31 @@ pub fn limit() -> u64 {
 pub fn is_privileged() -> bool {
     // SAFETY: May be called from any task.
     unsafe { bindings::capable(bindings::CAP_IPC_LOCK as i32) }
+}
+
+/// Pages that a process has locked, until dropped.
+pub struct LockedPages {
+    mm: ARef<Mm>,
+    pages: usize,
+}
+
+impl LockedPages {
+    /// Accounts `pages` to `mm`, within the limits of the current task. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As of [`account`].
+    pub fn new(mm: &ARef<Mm>, pages: usize) -> Result<Self> {
+        account(mm, kernel::current!(), pages, is_privileged())?;
+        Ok(Self {
+            mm: mm.clone(),
+            pages,
+        })
+    }
+}
+
+impl Drop for LockedPages {
+    fn drop(&mut self) {
+        unaccount(&self.mm, kernel::current!(), self.pages);
+    }
 }

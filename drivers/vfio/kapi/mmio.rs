@@ -10,10 +10,9 @@ use kernel::{
     prelude::*, //
 };
 use vfio_bindings as vb;
+use vfio_logic::io::Width;
 
 /// A mapping of `len` bytes of device memory or ports, borrowed for `'a`.
-///
-/// Values go through as the bytes that are on the bus, lowest address first.
 ///
 /// # Invariants
 ///
@@ -23,36 +22,6 @@ pub struct Mmio<'a> {
     io: *mut c_void,
     len: u64,
     _borrow: PhantomData<&'a ()>,
-}
-
-macro_rules! accessors {
-    ($($read:ident, $write:ident: $ty:ty, $n:literal, $ioread:ident, $iowrite:ident;)*) => {$(
-        #[doc = concat!("Reads ", $n, " bytes at `offset`, in one access.")]
-        ///
-        /// # Errors
-        ///
-        /// `EINVAL` if they are not all in the mapping.
-        #[inline]
-        pub fn $read(self, offset: u64) -> Result<[u8; $n]> {
-            let io = self.at(offset, $n)?;
-            // SAFETY: `at` made sure that the access is in the mapping, which is valid by the type
-            // invariant.
-            Ok(unsafe { vb::$ioread(io) }.to_le_bytes())
-        }
-
-        #[doc = concat!("Writes ", $n, " bytes at `offset`, in one access.")]
-        ///
-        /// # Errors
-        ///
-        /// `EINVAL` if they are not all in the mapping.
-        #[inline]
-        pub fn $write(self, offset: u64, bytes: [u8; $n]) -> Result {
-            let io = self.at(offset, $n)?;
-            // SAFETY: As above.
-            unsafe { vb::$iowrite(<$ty>::from_le_bytes(bytes), io) };
-            Ok(())
-        }
-    )*};
 }
 
 impl Mmio<'_> {
@@ -84,20 +53,54 @@ impl Mmio<'_> {
         self.len == 0
     }
 
-    /// The address of `n` bytes at `offset`.
+    /// The address of an access at `offset`.
     #[inline]
-    fn at(&self, offset: u64, n: u64) -> Result<*mut c_void> {
+    fn at(&self, offset: u64, width: Width) -> Result<*mut c_void> {
+        let n = width.bytes() as u64;
         if offset.checked_add(n).is_none_or(|end| end > self.len) {
             return Err(EINVAL);
         }
         Ok(self.io.wrapping_byte_add(usize::try_from(offset)?))
     }
 
-    accessors! {
-        read8, write8: u8, 1, vfio_helper_ioread8, vfio_helper_iowrite8;
-        read16, write16: u16, 2, vfio_helper_ioread16, vfio_helper_iowrite16;
-        read32, write32: u32, 4, vfio_helper_ioread32, vfio_helper_iowrite32;
-        read64, write64: u64, 8, vfio_helper_ioread64, vfio_helper_iowrite64;
+    /// Reads at `offset`, in one access.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is not all in the mapping.
+    #[inline]
+    pub fn read(self, offset: u64, width: Width) -> Result<u64> {
+        let io = self.at(offset, width)?;
+        // SAFETY: `at` made sure that the access is in the mapping, which is valid by the type invariant.
+        Ok(unsafe {
+            match width {
+                Width::One => vb::vfio_helper_ioread8(io).into(),
+                Width::Two => vb::vfio_helper_ioread16(io).into(),
+                Width::Four => vb::vfio_helper_ioread32(io).into(),
+                Width::Eight => vb::vfio_helper_ioread64(io),
+            }
+        })
+    }
+
+    /// Writes the low bytes of `value` at `offset`, in one access.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is not all in the mapping.
+    #[inline]
+    pub fn write(self, offset: u64, width: Width, value: u64) -> Result {
+        let io = self.at(offset, width)?;
+        // SAFETY: As above.
+        // CAST: The low bytes are meant.
+        unsafe {
+            match width {
+                Width::One => vb::vfio_helper_iowrite8(value as u8, io),
+                Width::Two => vb::vfio_helper_iowrite16(value as u16, io),
+                Width::Four => vb::vfio_helper_iowrite32(value as u32, io),
+                Width::Eight => vb::vfio_helper_iowrite64(value, io),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -22,6 +22,8 @@ pub mod config_shadow;
 pub mod core_driver;
 pub mod core_region;
 pub mod driver;
+#[cfg(CONFIG_EEH)]
+pub mod eeh;
 pub mod facts;
 pub mod intx;
 #[cfg(CONFIG_VFIO_PCI_VGA)]
@@ -156,7 +158,7 @@ pub fn has_unmappable_bars(pdev: &pci::Device) -> bool {
 
 /// The resource of a BAR, or 6 for the ROM: `(start, length, flags)`; `None` for any other number.
 #[inline]
-fn resource(pdev: &pci::Device, bar: u32) -> Option<(u64, u64, u32)> {
+pub(crate) fn resource(pdev: &pci::Device, bar: u32) -> Option<(u64, u64, u32)> {
     if bar > bindings::PCI_ROM_RESOURCE {
         return None;
     }

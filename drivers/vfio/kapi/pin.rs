@@ -279,6 +279,42 @@ impl PinnedPage {
         self.page.as_ptr()
     }
 
+    /// The number of its frame.
+    #[cfg(CONFIG_SPAPR_TCE_IOMMU)]
+    pub(crate) fn pfn(&self) -> u64 {
+        // SAFETY: The page is valid by the type invariant.
+        unsafe { vb::vfio_helper_page_to_pfn(self.as_raw()) as u64 }
+    }
+
+    /// Whether it was pinned to be written to.
+    #[cfg(CONFIG_SPAPR_TCE_IOMMU)]
+    pub(crate) fn is_written(&self) -> bool {
+        self.write
+    }
+
+    /// Gives the pin away, for [`Self::from_pfn`]. Nothing happens if the page is not pinned, but reserved.
+    #[cfg(CONFIG_SPAPR_TCE_IOMMU)]
+    pub(crate) fn forget(self) {
+        core::mem::forget(self);
+    }
+
+    /// Takes back what [`Self::forget`] gave away.
+    ///
+    /// # Safety
+    ///
+    /// The page was pinned, for writing if `write`, and given away, and this pin is not taken back again.
+    #[cfg(CONFIG_SPAPR_TCE_IOMMU)]
+    pub(crate) unsafe fn from_pfn(pfn: u64, write: bool) -> Option<Self> {
+        // SAFETY: A pinned page exists.
+        let page = unsafe { vb::vfio_helper_pfn_to_page(pfn as usize) };
+        // INVARIANT: By the contract of this function.
+        Some(Self {
+            page: NonNull::new(page)?,
+            pinned: true,
+            write,
+        })
+    }
+
     /// Whether the page counts as locked memory of its process.
     #[inline]
     pub fn is_accountable(&self) -> bool {

@@ -49,14 +49,24 @@ macro_rules! refuse {
     };
 }
 
-/// Out of the way of what is not refused.
+/// Says why a rule refuses `what`. Out of the way of what is not refused.
 #[cold]
 #[inline(never)]
-fn explained(errno: Errno, what: &dyn fmt::Display) -> Error {
+pub fn explained(errno: Errno, what: &dyn fmt::Display) -> Error {
     match errno.why() {
         Some(why) => refused(errno.into(), fmt!("{what}: {why}")),
         None => errno.into(),
     }
+}
+
+/// As [`Explain::explain`], with a message as for `pr_info!` that is only made if it is needed.
+#[macro_export]
+macro_rules! explain {
+    ($result:expr, $($what:tt)+) => {
+        $result.map_err(|errno| {
+            $crate::refusal::explained(errno, &::kernel::prelude::fmt!($($what)+))
+        })
+    };
 }
 
 /// What a rule answers, and why.

@@ -54,6 +54,7 @@ impl Drop for Active<'_> {
 #[inline]
 pub fn get(dev: &Device) -> Result {
     // What is active needs to be counted only; resuming it asks more.
+    #[cfg(CONFIG_PM)]
     // SAFETY: The device is valid.
     if unsafe { bindings::pm_runtime_get_if_active(raw(dev)) } > 0 {
         return Ok(());
@@ -106,13 +107,13 @@ pub fn resume(dev: &Device) -> Result {
 /// Lets the device suspend when its usage count is zero.
 pub fn allow(dev: &Device) {
     // SAFETY: The device is valid.
-    unsafe { bindings::pm_runtime_allow(raw(dev)) };
+    unsafe { vb::vfio_helper_pm_runtime_allow(raw(dev)) };
 }
 
 /// Resumes the device and no longer lets it suspend. May sleep.
 pub fn forbid(dev: &Device) {
     // SAFETY: The device is valid.
-    unsafe { bindings::pm_runtime_forbid(raw(dev)) };
+    unsafe { vb::vfio_helper_pm_runtime_forbid(raw(dev)) };
 }
 
 /// What a driver does when a device of its suspends and resumes.

@@ -4,7 +4,6 @@
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
-use core::ffi::c_char;
 use kernel::{
     bindings,
     fmt,
@@ -25,12 +24,8 @@ fn comm_of(task: &Task) -> Comm {
     let task = task.as_ptr();
     // SAFETY: The task is valid. It may be renamed meanwhile; what is read is then part of either
     // name.
-    let comm: [c_char; 16] = unsafe {
-        (&raw const (*task).comm)
-            .cast::<[c_char; 16]>()
-            .read_volatile()
-    };
-    Comm(comm.map(|byte| byte as u8))
+    let comm = unsafe { (&raw const (*task).comm).cast::<[u8; 16]>().read_volatile() };
+    Comm(comm)
 }
 
 /// A process as it was when it did something: its name and its number in the initial namespace. It may

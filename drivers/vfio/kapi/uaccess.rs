@@ -32,6 +32,8 @@ use kernel::{
         UserSliceWriter, //
     },
 };
+use vfio_bindings as vb;
+use vfio_logic::io::Width;
 
 /// The address that an ioctl got as its argument.
 ///
@@ -103,16 +105,31 @@ impl UserArg {
         Ok(())
     }
 
-    /// Reads `N` bytes.
+    /// Reads a little-endian number of `width` bytes.
     ///
     /// # Errors
     ///
     /// `EFAULT` if the memory cannot be read.
     #[inline]
-    pub fn read_array<const N: usize>(self) -> Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.read_bytes(&mut bytes)?;
-        Ok(bytes)
+    pub fn read_le(self, width: Width) -> Result<u64> {
+        macro_rules! get {
+            ($type:ty, $get_user:ident) => {{
+                let mut value: $type = 0;
+                // SAFETY: May be called with any address; `value` is for the function to write to.
+                let ret = unsafe { vb::$get_user(&mut value, self.0.as_const_ptr().cast()) };
+                (ret, u64::from(<$type>::from_le(value)))
+            }};
+        }
+        let (ret, value) = match width {
+            Width::One => get!(u8, vfio_helper_get_user8),
+            Width::Two => get!(u16, vfio_helper_get_user16),
+            Width::Four => get!(u32, vfio_helper_get_user32),
+            Width::Eight => get!(u64, vfio_helper_get_user64),
+        };
+        if ret != 0 {
+            return Err(EFAULT);
+        }
+        Ok(value)
     }
 
     /// Reads the first `len` bytes of a `T`; the rest is zero.
@@ -135,7 +152,19 @@ impl UserArg {
     /// `minsz`.
     #[inline]
     pub fn read_argsz<T: UapiArgsz>(self, minsz: usize) -> Result<T> {
-        let value: T = self.read_prefix(minsz)?;
+        let mut value = T::zeroed();
+        self.fill_argsz(&mut value, minsz)?;
+        Ok(value)
+    }
+
+    /// As [`Self::read_argsz`], into a `T` that is where it is to be.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::read_argsz`].
+    #[inline]
+    pub fn fill_argsz<T: UapiArgsz>(self, value: &mut T, minsz: usize) -> Result {
+        self.read_bytes(value.as_bytes_mut().get_mut(..minsz).ok_or(EINVAL)?)?;
         if (value.argsz() as usize) < minsz {
             return Err(refuse!(
                 EINVAL,
@@ -143,7 +172,7 @@ impl UserArg {
                 value.argsz()
             ));
         }
-        Ok(value)
+        Ok(())
     }
 
     /// Reads a `T` that starts with `argsz` and may become longer: user space gives at least `min` bytes,
@@ -196,6 +225,30 @@ impl UserArg {
     pub fn write_prefix<T: Uapi>(self, value: &T, len: usize) -> Result {
         let bytes = value.as_bytes();
         self.write_bytes(bytes.get(..len).unwrap_or(bytes))
+    }
+
+    /// Writes the low `width` bytes of `value`, little-endian.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory cannot be written.
+    #[inline]
+    pub fn write_le(self, width: Width, value: u64) -> Result {
+        let to = self.0.as_mut_ptr();
+        // SAFETY: May be called with any address.
+        // CAST: The low bytes are meant.
+        let ret = unsafe {
+            match width {
+                Width::One => vb::vfio_helper_put_user8(value as u8, to.cast()),
+                Width::Two => vb::vfio_helper_put_user16((value as u16).to_le(), to.cast()),
+                Width::Four => vb::vfio_helper_put_user32((value as u32).to_le(), to.cast()),
+                Width::Eight => vb::vfio_helper_put_user64(value.to_le(), to.cast()),
+            }
+        };
+        if ret != 0 {
+            return Err(EFAULT);
+        }
+        Ok(())
     }
 
     /// Writes `bytes`.
@@ -267,5 +320,5 @@ pub trait UapiArgsz: Uapi {
 /// Whether the addresses can be those of user memory. Says nothing about what is there.
 pub fn is_user_range(addr: usize, size: usize) -> bool {
     // SAFETY: Any numbers may be asked for.
-    unsafe { vfio_bindings::vfio_helper_access_ok(addr, size) }
+    unsafe { vb::vfio_helper_access_ok(addr, size) }
 }

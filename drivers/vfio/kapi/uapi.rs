@@ -87,6 +87,12 @@ uapi! {
     vfio_iommu_type1_info { argsz: u32, flags: u32, iova_pgsizes: u64, cap_offset: u32, pad: u32 }
     vfio_iommu_type1_dma_map { argsz: u32, flags: u32, vaddr: u64, iova: u64, size: u64 }
     vfio_bitmap { pgsize: u64, size: u64, data: *mut u64 }
+    vfio_eeh_pe_err { type_: u32, func: u32, addr: u64, mask: u64 }
+    vfio_iommu_spapr_tce_ddw_info { pgsizes: u64, max_dynamic_windows_supported: u32, levels: u32 }
+    vfio_iommu_spapr_tce_info { argsz: u32, flags: u32, dma32_window_start: u32, dma32_window_size: u32, ddw: vfio_iommu_spapr_tce_ddw_info }
+    vfio_iommu_spapr_register_memory { argsz: u32, flags: u32, vaddr: u64, size: u64 }
+    vfio_iommu_spapr_tce_create { argsz: u32, flags: u32, page_shift: u32, __resv1: u32, window_size: u64, levels: u32, __resv2: u32, start_addr: u64 }
+    vfio_iommu_spapr_tce_remove { argsz: u32, flags: u32, start_addr: u64 }
     vfio_iommu_type1_dirty_bitmap_get { iova: u64, size: u64, bitmap: vfio_bitmap }
 }
 
@@ -106,8 +112,30 @@ const _: () =
 // SAFETY: Two integers of 4 bytes, without padding.
 unsafe impl Uapi for DeviceFeature {}
 
+/// What `struct vfio_eeh_pe_op` starts with; for one operation a `struct vfio_eeh_pe_err` follows.
+#[repr(C)]
+#[derive(Zeroable)]
+pub struct EehHead {
+    /// The size of both, in bytes.
+    pub argsz: u32,
+    /// None so far.
+    pub flags: u32,
+    /// What to do.
+    pub op: u32,
+}
+
+const _: () = assert!(core::mem::offset_of!(vfio_bindings::vfio_eeh_pe_op, op) == 8);
+
+// SAFETY: Three integers of 4 bytes, without padding.
+unsafe impl Uapi for EehHead {}
+
+/// Where the `struct vfio_eeh_pe_err` of a `struct vfio_eeh_pe_op` is, in bytes from its start.
+pub const EEH_ERR_OFFSET: usize =
+    size_of::<vfio_bindings::vfio_eeh_pe_op>() - size_of::<vfio_eeh_pe_err>();
+
 uapi_argsz! {
     DeviceFeature,
+    EehHead,
     vfio_group_status,
     vfio_device_attach_iommufd_pt,
     vfio_device_bind_iommufd,
@@ -116,6 +144,10 @@ uapi_argsz! {
     vfio_region_info,
     vfio_irq_info,
     vfio_device_ioeventfd,
+    vfio_iommu_spapr_register_memory,
+    vfio_iommu_spapr_tce_create,
+    vfio_iommu_spapr_tce_info,
+    vfio_iommu_spapr_tce_remove,
     vfio_iommu_type1_info,
     vfio_iommu_type1_dma_map,
     DmaUnmap,
@@ -175,11 +207,13 @@ pub use vfio_bindings::{
     VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP,
     VFIO_DEVICE_IOEVENTFD_SIZE_MASK,
     VFIO_DMA_CC_IOMMU,
+    VFIO_EEH,
     VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
     VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
     VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
     VFIO_IOMMU_INFO_CAPS,
     VFIO_IOMMU_INFO_PGSIZES,
+    VFIO_IOMMU_SPAPR_INFO_DDW,
     VFIO_NOIOMMU_IOMMU,
     VFIO_PCI_HOT_RESET_FLAG_DEV_ID,
     VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED,
@@ -253,6 +287,10 @@ same_as_header! {
         IRQ_MASKABLE: VFIO_IRQ_INFO_MASKABLE,
         IRQ_AUTOMASKED: VFIO_IRQ_INFO_AUTOMASKED,
         IRQ_NORESIZE: VFIO_IRQ_INFO_NORESIZE,
+    }
+    tce {
+        V1: VFIO_SPAPR_TCE_IOMMU,
+        V2: VFIO_SPAPR_TCE_v2_IOMMU,
     }
     region {
         BAR0: VFIO_PCI_BAR0_REGION_INDEX,

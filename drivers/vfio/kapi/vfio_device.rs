@@ -148,6 +148,7 @@ impl VfioDevice {
     }
 
     /// Makes unregistration wait until the result is dropped; `None` if it has begun.
+    #[cfg(CONFIG_VFIO_PCI_DMABUF)]
     #[inline]
     pub(crate) fn stay_registered(&self) -> Option<StaysRegistered> {
         // SAFETY: The device is valid.

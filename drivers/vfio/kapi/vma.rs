@@ -152,6 +152,7 @@ impl Fault<'_> {
 
     /// The block of `2^order` pages, aligned in the address space, around the address that faulted:
     /// how many pages it is into the mapping. `None` if not all of it is in the mapping.
+    #[inline]
     pub fn block(&self, order: u32) -> Option<u64> {
         // SAFETY: Valid by the type invariant.
         let address = unsafe { (*self.0).__bindgen_anon_1.address };
@@ -169,13 +170,14 @@ impl Fault<'_> {
     ///
     /// [`FaultResult::SIGBUS`] if the BAR is not memory or does not have these pages,
     /// [`FaultResult::FALLBACK`] if they cannot be mapped at once.
+    #[inline]
     pub fn insert_bar(&self, pdev: &pci::Device, bar: u32, page: u64, order: u32) -> FaultResult {
-        let (Ok(start), Ok(len)) = (pdev.resource_start(bar), pdev.resource_len(bar)) else {
+        let Some((start, len, flags)) = crate::pci::resource(pdev, bar) else {
             return FaultResult::SIGBUS;
         };
         let pages = len.div_ceil(kernel::page::PAGE_SIZE as u64);
         let count = 1u64.checked_shl(order).unwrap_or(u64::MAX);
-        if crate::pci::resource_flags(pdev, bar) & bindings::IORESOURCE_MEM == 0
+        if flags & bindings::IORESOURCE_MEM == 0
             || page.checked_add(count).is_none_or(|end| end > pages)
         {
             return FaultResult::SIGBUS;
@@ -196,6 +198,7 @@ impl Fault<'_> {
     /// # Safety
     ///
     /// User space may access these page frames as long as the mapping lasts.
+    #[inline]
     pub unsafe fn insert_pfn(&self, pfn: usize, order: u32) -> FaultResult {
         if order == 0 {
             // SAFETY: The mapping is a `VM_PFNMAP` one in a fault, by the type invariant.

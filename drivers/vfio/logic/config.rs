@@ -64,6 +64,17 @@ impl Width {
     }
 }
 
+impl From<Width> for crate::io::Width {
+    #[inline]
+    fn from(width: Width) -> Self {
+        match width {
+            Width::Byte => Self::One,
+            Width::Word => Self::Two,
+            Width::Dword => Self::Four,
+        }
+    }
+}
+
 /// A power state that a user can put a function into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]

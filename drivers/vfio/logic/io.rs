@@ -19,11 +19,13 @@ pub enum Width {
 
 impl Width {
     /// The number of bytes.
+    #[inline]
     pub const fn bytes(self) -> usize {
         self as usize
     }
 
     /// The largest width of no more than `bytes`.
+    #[inline]
     pub const fn at_most(bytes: u64) -> Self {
         match bytes {
             8.. => Self::Eight,
@@ -77,6 +79,29 @@ pub fn step(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Step {
 #[inline]
 pub const fn is_aligned(pos: u64, width: Width) -> bool {
     pos % width.bytes() as u64 == 0
+}
+
+/// How many accesses of `width` from `pos` on follow each other, where [`step`] has just made the first of them.
+/// For many bytes, so that not each access is looked at.
+#[inline]
+pub fn repeats(pos: u64, count: usize, hole: &Range<u64>, width: Width, max: Width) -> usize {
+    if width < max {
+        // The next one may be wider.
+        return 1;
+    }
+    let accessible = match hole.start.checked_sub(pos) {
+        Some(left) if left > 0 => usize::try_from(left).map_or(count, |left| count.min(left)),
+        _ => count,
+    };
+    accessible / width.bytes()
+}
+
+/// The width of `count` bytes at `pos`, if [`step`] makes one access of them.
+#[inline(always)]
+pub fn single(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Option<Width> {
+    let width = Width::at_most(count as u64);
+    let whole = width.bytes() == count && width <= max && is_aligned(pos, width);
+    (whole && !is_outside(pos, width, u64::MAX, hole)).then_some(width)
 }
 
 /// Whether an access of `width` at `pos` touches `hole`, or does not fit into `size` bytes.

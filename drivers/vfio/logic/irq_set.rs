@@ -49,6 +49,7 @@ impl IrqSet {
     /// # Errors
     ///
     /// `EINVAL`.
+    #[inline]
     pub fn check(&self, kinds: u32) -> Result {
         if self.argsz < MIN_SIZE {
             return Err(EINVAL.because("argsz is less than the header"));
@@ -72,6 +73,7 @@ impl IrqSet {
     /// # Errors
     ///
     /// `EINVAL`.
+    #[inline]
     pub fn data_size(&self, num: u32) -> Result<usize> {
         let data_space = self.argsz.checked_sub(MIN_SIZE).ok_or(EINVAL)?;
         let end = self.start.checked_add(self.count).ok_or(EINVAL)?;

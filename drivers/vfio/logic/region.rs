@@ -66,6 +66,7 @@ pub fn clip(pos: u64, count: usize, size: u64) -> Result<usize> {
 /// `EINVAL` if there is a page of the mapping that is not in the BAR. `page_offset` and `len` are
 /// where the mapping starts in the device file, in pages, and its length in bytes; `bar_len` gives the
 /// length of a BAR that can be mapped, and is only asked for BARs.
+#[inline]
 pub fn mmap(
     page_offset: u64,
     len: u64,

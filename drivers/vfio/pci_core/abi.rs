@@ -60,8 +60,7 @@ use vfio_kapi::{
 };
 use vfio_logic::{
     config::range::overlap,
-    io::Width,
-    pci::dma_range, //
+    io::Width, //
 };
 
 type CDevice = vb::vfio_pci_core_device;
@@ -114,9 +113,13 @@ same_as_c! {
     vfio_pci_core_ioread64,
     __vfio_pci_memory_enabled,
     vfio_pci_core_range_intersect_range,
+    vfio_pci_dma_buf_iommufd_map,
+}
+
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+same_as_c! {
     vfio_pci_core_fill_phys_vec,
     vfio_pci_core_get_dmabuf_phys,
-    vfio_pci_dma_buf_iommufd_map,
 }
 
 same_as_c! {
@@ -581,7 +584,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_do_io_rw(
 }
 
 macro_rules! io_accessors {
-    ($($read:ident, $write:ident: $ty:ty, $mmio_read:ident, $mmio_write:ident;)*) => {$(
+    ($($read:ident, $write:ident: $ty:ty, $width:ident;)*) => {$(
         /// Writes to what the caller has mapped.
         ///
         /// Context: where `test_mem` is set: process context, `memory_lock` is taken for reading,
@@ -596,7 +599,7 @@ macro_rules! io_accessors {
             // SAFETY: By the contract of this file; the caller has mapped what is accessed.
             let io = unsafe { one_access(core, test_mem, io, size_of::<$ty>()) };
             from_result(|| {
-                io.access(|io| io.$mmio_write(0, val.to_le_bytes()))?;
+                io.access(|io| io.write(0, Width::$width, val.into()))?;
                 Ok(0)
             })
         }
@@ -615,9 +618,10 @@ macro_rules! io_accessors {
             // SAFETY: By the contract of this file; the caller has mapped what is accessed.
             let io = unsafe { one_access(core, test_mem, io, size_of::<$ty>()) };
             from_result(|| {
-                let bytes = io.access(|io| io.$mmio_read(0))?;
+                let value = io.access(|io| io.read(0, Width::$width))?;
                 // SAFETY: `val` is for this function to write to.
-                unsafe { val.write(<$ty>::from_le_bytes(bytes)) };
+                // CAST: As many bytes as were read.
+                unsafe { val.write(value as $ty) };
                 Ok(0)
             })
         }
@@ -625,10 +629,10 @@ macro_rules! io_accessors {
 }
 
 io_accessors! {
-    vfio_pci_core_ioread8, vfio_pci_core_iowrite8: u8, read8, write8;
-    vfio_pci_core_ioread16, vfio_pci_core_iowrite16: u16, read16, write16;
-    vfio_pci_core_ioread32, vfio_pci_core_iowrite32: u32, read32, write32;
-    vfio_pci_core_ioread64, vfio_pci_core_iowrite64: u64, read64, write64;
+    vfio_pci_core_ioread8, vfio_pci_core_iowrite8: u8, One;
+    vfio_pci_core_ioread16, vfio_pci_core_iowrite16: u16, Two;
+    vfio_pci_core_ioread32, vfio_pci_core_iowrite32: u32, Four;
+    vfio_pci_core_ioread64, vfio_pci_core_iowrite64: u64, Eight;
 }
 
 /// A single access of `len` bytes.
@@ -670,13 +674,11 @@ pub(crate) unsafe extern "C" fn vfio_pci_config_rw_single(
 ) -> isize {
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_raw(core), *ppos) };
-    size_or_errno(config::rw_single(
-        dev,
-        UserArg::new(buf as usize),
-        count,
-        pos,
-        iswrite,
-    ))
+    size_or_errno((|| {
+        let pos = usize::try_from(pos).map_err(|_| EFAULT)?;
+        let done = config::rw_single(dev, UserArg::new(buf as usize), count, pos, iswrite)?;
+        Ok(done as usize)
+    })())
 }
 
 /// The bytes that a buffer and a block share.
@@ -711,6 +713,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_range_intersect_range(
 /// Turns ranges of what is at `start` into physical ranges.
 ///
 /// Context: any.
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_fill_phys_vec(
     phys_vec: *mut bindings::phys_vec,
@@ -723,7 +726,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_fill_phys_vec(
         for i in 0..nr_ranges {
             // SAFETY: Both arrays have `nr_ranges` elements.
             let (range, vec) = unsafe { (&*dma_ranges.add(i), &mut *phys_vec.add(i)) };
-            vec.paddr = dma_range(start, len, range.offset, range.length)?;
+            vec.paddr = vfio_logic::pci::dma_range(start, len, range.offset, range.length)?;
             vec.len = range.length.try_into()?;
         }
         Ok(0)
@@ -733,6 +736,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_fill_phys_vec(
 /// Turns ranges of a BAR into physical ranges, and finds who can make them reachable for other devices.
 ///
 /// Context: process context; may sleep.
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_get_dmabuf_phys(
     core: *mut CDevice,

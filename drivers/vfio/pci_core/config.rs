@@ -121,15 +121,16 @@ pub(crate) fn free(dev: &Device) {
 /// access to hardware. What came before in the same call has been done.
 ///
 /// C function: `vfio_pci_config_rw()`.
+// Inline: what it answers would go through memory. So for `region::rw()` and `rdwr::bar()`.
+#[inline(always)]
 pub(crate) fn rw(dev: &Device, buf: UserArg, count: usize, pos: u64, write: bool) -> Result<usize> {
     const OFFSET_MASK: u64 = vfio_logic::region::offset(1) - 1;
 
-    let mut pos = i64::try_from(pos & OFFSET_MASK)?;
+    let pos = usize::try_from(pos & OFFSET_MASK)?;
     let mut done = 0;
     while done < count {
-        let step = rw_single(dev, buf.offset(done), count - done, pos, write)?;
-        done += step;
-        pos = pos.checked_add(step.try_into()?).ok_or(EFAULT)?;
+        let at = pos.checked_add(done).ok_or(EFAULT)?;
+        done += rw_single(dev, buf.offset(done), count - done, at, write)? as usize;
     }
     Ok(done)
 }
@@ -146,26 +147,30 @@ pub(crate) fn rw_single(
     dev: &Device,
     buf: UserArg,
     count: usize,
-    pos: i64,
+    pos: usize,
     write: bool,
-) -> Result<usize> {
-    let access = Access::first(&shadow(dev), pos, count)?;
-    let done = access.width.bytes();
-    let mut bytes = [0; 4];
-
+) -> Result<u32> {
+    let emulation = emulation(dev);
+    let access = Access::first(&emulation.shadow, pos, count)?;
     if write {
-        if access.drops_writes() {
-            return Ok(done);
-        }
-        let part = bytes.get_mut(..done).ok_or(EFAULT)?;
-        buf.read_bytes(part)?;
-        let _guard = config(dev).write_lock.lock();
-        emulation(dev).write(&access, u32::from_le_bytes(bytes))?;
+        write_piece(dev, buf, &access)?;
     } else {
-        bytes = emulation(dev).read(&access)?.to_le_bytes();
-        buf.write_bytes(bytes.get(..done).ok_or(EFAULT)?)?;
+        let value = emulation.read(&access)?;
+        buf.write_le(access.width.into(), value.into())?;
     }
-    Ok(done)
+    // CAST: No more than four.
+    Ok(access.width.bytes() as u32)
+}
+
+// Out of the way of reads, which need far fewer registers.
+#[inline(never)]
+fn write_piece(dev: &Device, buf: UserArg, access: &Access) -> Result {
+    if access.drops_writes() {
+        return Ok(());
+    }
+    let value = u32::try_from(buf.read_le(access.width.into())?)?;
+    let _guard = config(dev).write_lock.lock();
+    emulation(dev).write(access, value)
 }
 
 /// Whether accesses to the memory of the device are answered.
@@ -174,9 +179,11 @@ pub(crate) fn rw_single(
 /// lock; the answer holds for as long as the caller has `memory_lock`.
 ///
 /// C function: `__vfio_pci_memory_enabled()`.
+#[inline]
 pub(crate) fn memory_enabled(dev: &Device) -> bool {
     let pdev = dev.pdev();
-    let command = shadow(dev).word(header::COMMAND);
+    let shadow = &config(dev).shadow;
+    let command = Shadow::new(shadow.data(), shadow.owners()).word(header::COMMAND);
     facts::is_awake(pdev)
         && (facts::no_command_memory(pdev) || command & header::COMMAND_MEMORY != 0)
 }

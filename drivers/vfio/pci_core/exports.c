@@ -40,5 +40,7 @@ EXPORT_SYMBOL_GPL(__vfio_pci_memory_enabled);
 EXPORT_SYMBOL_GPL(vfio_pci_config_rw_single);
 EXPORT_SYMBOL_GPL(vfio_pci_core_range_intersect_range);
 EXPORT_SYMBOL_FOR_MODULES(vfio_pci_dma_buf_iommufd_map, "iommufd");
+#ifdef CONFIG_VFIO_PCI_DMABUF
 EXPORT_SYMBOL_GPL(vfio_pci_core_fill_phys_vec);
 EXPORT_SYMBOL_GPL(vfio_pci_core_get_dmabuf_phys);
+#endif

@@ -10,16 +10,11 @@ use crate::{
     },
 };
 use kernel::{
-    bindings,
     ffi::c_int,
     prelude::*, //
 };
 use vfio_kapi::{
-    irq_set,
-    pci::{
-        self,
-        config as hw, //
-    },
+    irq_set, pci,
     uaccess::UserArg,
     uapi::{
         vfio_device_info,
@@ -31,8 +26,6 @@ use vfio_logic::{
     irq,
     pci::{
         irq_flags,
-        msi_vectors,
-        MsixTable,
         ATOMIC_COMPLETERS, //
     },
     region::NUM_REGIONS, //
@@ -52,7 +45,8 @@ const DEVICE_INFO_MINSZ: usize = core::mem::offset_of!(vfio_device_info, cap_off
 ///
 /// `EFAULT`; `EINVAL` if the argument is too short.
 pub(crate) fn device(dev: &Device, arg: UserArg) -> Result {
-    let mut info: vfio_device_info = arg.read_argsz(DEVICE_INFO_MINSZ)?;
+    let mut info: vfio_device_info = pin_init::zeroed();
+    arg.fill_argsz(&mut info, DEVICE_INFO_MINSZ)?;
     let argsz = info.argsz as usize;
     let added = u32::try_from(dev.regions().len())?;
 
@@ -99,16 +93,10 @@ fn atomic_cap(dev: &Device) -> Option<vfio_device_info_cap_pci_atomic_comp> {
 
 /// The number of interrupts of an index.
 fn irq_count(dev: &Device, index: u32) -> u32 {
-    let pdev = dev.pdev();
-    let read = |cap: Option<u16>, register: u32| {
-        // CAST: Registers are at small offsets.
-        hw::read_word(pdev, cap?.checked_add(register as u16)?).ok()
-    };
     match index {
         irq::INTX => u32::from(config::interrupt_pin(dev) != 0),
-        irq::MSI => read(pci::msi_capability(pdev), bindings::PCI_MSI_FLAGS).map_or(0, msi_vectors),
-        irq::MSIX => read(pci::msix_capability(pdev), bindings::PCI_MSIX_FLAGS)
-            .map_or(0, |control| MsixTable::decode(control, 0).vectors.into()),
+        irq::MSI => dev.state().msi_vectors.get(),
+        irq::MSIX => dev.msix_vectors(),
         irq::ERR | irq::REQ => 1,
         _ => 0,
     }
@@ -120,7 +108,8 @@ fn irq_count(dev: &Device, index: u32) -> u32 {
 ///
 /// `EFAULT`; `EINVAL` if the argument is too short or there is no such interrupt.
 pub(crate) fn irq(dev: &Device, arg: UserArg) -> Result {
-    let mut info: vfio_irq_info = arg.read_argsz(size_of::<vfio_irq_info>())?;
+    let mut info: vfio_irq_info = pin_init::zeroed();
+    arg.fill_argsz(&mut info, size_of::<vfio_irq_info>())?;
     info.flags = irq_flags(info.index, dev.has(Trait::HasDynMsix))?;
     info.count = irq_count(dev, info.index);
     arg.write(&info)
@@ -132,21 +121,25 @@ pub(crate) fn irq(dev: &Device, arg: UserArg) -> Result {
 ///
 /// `EFAULT`, `ENOMEM`; those of `vfio_set_irqs_validate_and_prepare()` and [`intrs::set_irqs`].
 pub(crate) fn set_irqs(dev: &Device, arg: UserArg) -> Result<c_int> {
-    let header = irq_set::Header::read(arg)?;
+    let mut header = irq_set::Header::read(arg)?;
     let max = irq_count(dev, header.index());
     let len = header.check(max, irq::NUM)?;
 
-    let mut data = KVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?;
-    data.resize(len, 0u8, GFP_KERNEL_ACCOUNT)?;
-    if !data.is_empty() {
-        arg.offset(irq_set::Header::SIZE).read_bytes(&mut data)?;
-    }
+    let data = match len {
+        0 => None,
+        len => {
+            let mut data = KVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?;
+            data.resize(len, 0u8, GFP_KERNEL_ACCOUNT)?;
+            arg.offset(irq_set::Header::SIZE).read_bytes(&mut data)?;
+            Some(data)
+        }
+    };
     intrs::set_irqs(
         dev,
         header.flags(),
         header.index(),
         header.start(),
         header.count(),
-        &data,
+        data.as_deref().unwrap_or_default(),
     )
 }

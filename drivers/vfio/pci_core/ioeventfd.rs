@@ -84,13 +84,7 @@ impl BarWrite {
             return;
         };
         // Cannot fail: the range was checked when the eventfd was set up.
-        // CAST: The low bytes of the data are meant.
-        let _ = match self.width {
-            Width::One => mmio.write8(self.pos, (self.data as u8).to_le_bytes()),
-            Width::Two => mmio.write16(self.pos, (self.data as u16).to_le_bytes()),
-            Width::Four => mmio.write32(self.pos, (self.data as u32).to_le_bytes()),
-            Width::Eight => mmio.write64(self.pos, self.data.to_le_bytes()),
-        };
+        let _ = mmio.write(self.pos, self.width, self.data);
     }
 
     fn is_memory(&self) -> bool {

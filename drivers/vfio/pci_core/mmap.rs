@@ -19,9 +19,8 @@ use kernel::{
     prelude::*, //
 };
 use vfio_kapi::{
-    pci,
+    explain, pci,
     pci_core_device::DeviceFaults,
-    refusal::Explain,
     refuse,
     vma::{
         Fault,
@@ -61,11 +60,14 @@ pub(crate) fn prepare(dev: &Device, vma: &mut NewVma) -> Result<Outcome> {
         dev.region_mmap(added, vma)?;
         return Ok(Outcome::Done);
     }
-    let bar = rules::mmap(vma.page_offset(), vma.len(), page_size, |bar| {
-        dev.is_mappable(bar)
-            .then(|| pci::resource_len(dev.pdev(), bar))
-    })
-    .explain(fmt!("mmap at {pos:#x}"))?;
+    let bar_len = |bar| {
+        let mappable = dev.is_mappable(bar);
+        mappable.then(|| pci::resource_len(dev.pdev(), bar))
+    };
+    let bar = explain!(
+        rules::mmap(vma.page_offset(), vma.len(), page_size, bar_len),
+        "mmap at {pos:#x}"
+    )?;
     // The BAR must be reserved for us.
     dev.bar(bar)?;
     Ok(Outcome::Faults)

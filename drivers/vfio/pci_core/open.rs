@@ -52,6 +52,9 @@ pub(crate) struct Opened {
     saved: Option<SavedState>,
     /// The rests of the pages that small BARs are in.
     rests: KVec<RestOfPage>,
+    /// The host leaves errors of its endpoint to the user.
+    #[cfg(CONFIG_EEH)]
+    passed_through: Option<pci::eeh::PassedThrough>,
 }
 
 /// Prepares the function for a user; the caller then maps its BARs.
@@ -121,6 +124,12 @@ fn enable_enabled(dev: &Device) -> Result {
     });
     dev.set_msix_table(msix);
     dev.set(Trait::HasDynMsix, pci::has_dynamic_msix(pdev));
+    let msi = pci::msi_capability(pdev)
+        .and_then(|cap| cap.checked_add(bindings::PCI_MSI_FLAGS as u16))
+        .and_then(|flags| hw::read_word(pdev, flags).ok());
+    dev.state()
+        .msi_vectors
+        .set(msi.map_or(0, rules::msi_vectors));
     let vga = cfg!(CONFIG_VFIO_PCI_VGA) && !dev.has(Trait::DisableVga) && pci::is_vga(pdev);
     dev.set(Trait::HasVga, vga);
     Ok(())
@@ -133,7 +142,12 @@ pub(crate) fn finish_enable(dev: &Device) {
         let mappable = can_map(dev, bar, &mut rests);
         dev.set_mappable(bar, mappable);
     }
-    dev.state().opened.lock().rests = rests;
+    let state = dev.state();
+    state.opened.lock().rests = rests;
+    #[cfg(CONFIG_EEH)]
+    {
+        state.opened.lock().passed_through = pci::eeh::PassedThrough::new(dev.pdev()).ok();
+    }
     sriov::user_opened(dev);
 }
 
@@ -176,7 +190,7 @@ pub(crate) fn disable(dev: &Device, set: &Set<'_>) {
     let pdev = dev.pdev();
 
     config::free(dev);
-    let Opened { saved, rests } = core::mem::take(&mut *dev.state().opened.lock());
+    let Opened { saved, rests, .. } = core::mem::take(&mut *dev.state().opened.lock());
     drop(rests);
     dev.set_needs_reset(true);
 
@@ -217,6 +231,8 @@ fn restore(dev: &Device, saved: Option<SavedState>) {
 /// The user is done with the device, before it is disabled.
 pub(crate) fn close(dev: &Device) {
     sriov::user_closed(dev);
+    #[cfg(CONFIG_EEH)]
+    drop(dev.state().opened.lock().passed_through.take());
     #[cfg(CONFIG_VFIO_PCI_DMABUF)]
     dma_buf::close(dev);
 }

@@ -43,7 +43,8 @@ use vfio_logic::{
         Request,
         SET, //
     },
-    irq, //
+    irq,
+    lent::Lendable, //
 };
 
 pub(crate) use vfio_kapi::pci::{
@@ -54,6 +55,8 @@ pub(crate) use vfio_kapi::pci::{
 /// What there is to power management per device.
 #[pin_data]
 pub(crate) struct Power {
+    /// The usage count of the open device.
+    count: Lendable,
     #[pin]
     inner: Mutex<Inner>,
 }
@@ -67,6 +70,7 @@ impl Power {
     /// That of a device that is not registered yet.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
+            count: Lendable::default(),
             inner <- new_mutex!(Inner { saved: None }, "vfio_pci_power"),
         })
     }
@@ -75,6 +79,52 @@ impl Power {
 /// What is kept for the device.
 fn power(dev: &Device) -> &Power {
     &dev.state().get_ref().power
+}
+
+/// Keeps an open device awake until dropped.
+///
+/// Costs next to nothing as long as the user has not lent the usage count that the open device has.
+#[must_use = "the device may suspend at once when this is unused"]
+pub(crate) struct Awake<'a> {
+    dev: &'a Device,
+    /// A usage count, unless that of the open device is relied on.
+    counted: Option<runtime_pm::Active<'a>>,
+}
+
+/// Wakes an open device up if it is suspended. May sleep.
+///
+/// # Errors
+///
+/// `EIO` if that fails.
+#[inline]
+pub(crate) fn awake(dev: &Device) -> Result<Awake<'_>> {
+    let counted = if power(dev).count.enter() {
+        None
+    } else {
+        Some(wake_up(dev)?)
+    };
+    Ok(Awake { dev, counted })
+}
+
+#[cold]
+fn wake_up(dev: &Device) -> Result<runtime_pm::Active<'_>> {
+    runtime_pm::active(dev.pdev().as_ref()).map_err(|e| {
+        vfio_kapi::ratelimited!(dev_info!(
+            dev.pdev(),
+            "runtime resume failed {}\n",
+            e.to_errno()
+        ));
+        EIO
+    })
+}
+
+impl Drop for Awake<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.counted.is_none() && power(self.dev).count.leave() {
+            runtime_pm::put(self.dev.pdev().as_ref());
+        }
+    }
 }
 
 /// Finds out how the device behaves.
@@ -174,8 +224,10 @@ pub(crate) fn entry(
     }
     dev.set_pm_runtime_engaged(true);
     dev.replace_wakeup(wake);
-    // The caller holds a count over the ioctl: the device suspends when that is put.
-    runtime_pm::put_noidle(dev.pdev().as_ref());
+    if power(dev).count.lend() {
+        // The caller holds a count over the ioctl: the device suspends when that is put.
+        runtime_pm::put_noidle(dev.pdev().as_ref());
+    }
     Ok(())
 }
 
@@ -202,6 +254,10 @@ fn take_back_locked(dev: &Device) {
     if dev.pm_runtime_engaged() {
         dev.set_pm_runtime_engaged(false);
         runtime_pm::get_noresume(dev.pdev().as_ref());
+        if power(dev).count.take_back() {
+            // Somebody has relied on the old one since before it was lent.
+            runtime_pm::put_noidle(dev.pdev().as_ref());
+        }
         dev.replace_wakeup(None);
     }
 }
@@ -223,7 +279,8 @@ pub(crate) fn resume(dev: &Device) {
     {
         let _guard = memory::lock(dev);
         if let Some(wake) = dev.replace_wakeup(None) {
-            // It was somebody else: the user is told, and the device stays awake.
+            // It was somebody else: the user is told, and the device stays awake. The PCI core has restored
+            // it, so accesses may rely on the count at once.
             wake.signal();
             take_back_locked(dev);
         }

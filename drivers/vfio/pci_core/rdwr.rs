@@ -5,12 +5,11 @@
 //! `memory_lock` is held over each single access only, and never while user memory is touched: that
 //! may be a mapping of the very same BAR, whose page fault takes the lock.
 
+#[cfg(CONFIG_VFIO_PCI_VGA)]
+use crate::state::Trait;
 use crate::{
     config,
-    state::{
-        Device,
-        Trait, //
-    },
+    state::Device, //
 };
 use core::ops::Range;
 use kernel::prelude::*;
@@ -29,6 +28,8 @@ use vfio_kapi::{
 };
 use vfio_logic::{
     io::{
+        repeats,
+        single,
         step,
         Step,
         Width, //
@@ -56,6 +57,7 @@ impl Io<'_> {
     /// # Errors
     ///
     /// `EIO` if they are not.
+    #[inline(always)]
     pub(crate) fn access<T>(&self, f: impl FnOnce(Mmio<'_>) -> Result<T>) -> Result<T> {
         let _guard = if self.memory {
             let guard = self.dev.memory_lock().read();
@@ -77,55 +79,36 @@ impl Io<'_> {
     pub(crate) fn rw(&self, buf: UserArg, pos: u64, count: usize, write: bool) -> Result<usize> {
         let mut done = 0;
         while done < count {
-            let at = pos.checked_add(done as u64).ok_or(EINVAL)?;
-            let user = buf.offset(done);
-            done += match step(at, count - done, &self.hole, self.max_width) {
-                Step::Access(width) if write => {
-                    self.write_one(user, at, width)?;
-                    width.bytes()
-                }
+            let (hole, max) = (&self.hole, self.max_width);
+            let mut at = pos.checked_add(done as u64).ok_or(EINVAL)?;
+            match step(at, count - done, hole, max) {
                 Step::Access(width) => {
-                    self.read_one(user, at, width)?;
-                    width.bytes()
+                    for _ in 0..repeats(at, count - done, hole, width, max) {
+                        self.rw_one(buf.offset(done), at, width, write)?;
+                        done += width.bytes();
+                        at = at.checked_add(width.bytes() as u64).ok_or(EINVAL)?;
+                    }
                 }
                 Step::Hole(len) => {
                     if !write {
-                        fill(user, len)?;
+                        fill(buf.offset(done), len)?;
                     }
-                    len
+                    done += len;
                 }
-            };
+            }
         }
         Ok(done)
     }
 
-    fn read_one(&self, user: UserArg, at: u64, width: Width) -> Result {
-        match width {
-            Width::One => user.write_bytes(&self.access(|io| io.read8(at))?),
-            Width::Two => user.write_bytes(&self.access(|io| io.read16(at))?),
-            Width::Four => user.write_bytes(&self.access(|io| io.read32(at))?),
-            Width::Eight => user.write_bytes(&self.access(|io| io.read64(at))?),
-        }
-    }
-
-    fn write_one(&self, user: UserArg, at: u64, width: Width) -> Result {
-        match width {
-            Width::One => {
-                let bytes = user.read_array()?;
-                self.access(|io| io.write8(at, bytes))
-            }
-            Width::Two => {
-                let bytes = user.read_array()?;
-                self.access(|io| io.write16(at, bytes))
-            }
-            Width::Four => {
-                let bytes = user.read_array()?;
-                self.access(|io| io.write32(at, bytes))
-            }
-            Width::Eight => {
-                let bytes = user.read_array()?;
-                self.access(|io| io.write64(at, bytes))
-            }
+    /// Reads or writes at `at`, in one access, which must not touch the hole.
+    #[inline(always)]
+    fn rw_one(&self, user: UserArg, at: u64, width: Width, write: bool) -> Result {
+        if write {
+            let value = user.read_le(width)?;
+            self.access(|io| io.write(at, width, value))
+        } else {
+            let value = self.access(|io| io.read(at, width))?;
+            user.write_le(width, value)
         }
     }
 }
@@ -147,6 +130,7 @@ fn fill(user: UserArg, len: usize) -> Result {
 /// # Errors
 ///
 /// `EINVAL` if `pos` is not in the BAR; those of the BAR, and of [`Io::rw`].
+#[inline(always)]
 pub(crate) fn bar(
     dev: &Device,
     bar: u32,
@@ -168,7 +152,11 @@ pub(crate) fn bar(
         hole: dev.msix_table(bar).map_or(0..0, |table| table.range()),
         max_width: Width::Eight,
     };
-    io.rw(buf, pos, count, write)
+    // Nearly always it is one register.
+    match single(pos, count, &io.hole, io.max_width) {
+        Some(width) => io.rw_one(buf, pos, width, write).map(|()| count),
+        None => io.rw(buf, pos, count, write),
+    }
 }
 
 /// The size of the ROM region: that of the BAR, or of the firmware's copy as a BAR would have it.

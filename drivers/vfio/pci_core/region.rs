@@ -3,7 +3,7 @@
 //! The regions of a device: what there is, and reads and writes.
 
 use crate::{
-    config, memory, rdwr,
+    config, memory, power, rdwr,
     state::{
         Device,
         Trait, //
@@ -19,7 +19,6 @@ use vfio_kapi::{
         rom::Rom, //
     },
     pci_core_device::regions::Region,
-    runtime_pm,
     uaccess::UserArg,
     uapi::{
         vfio_info_cap_header,
@@ -120,6 +119,7 @@ fn rom_info(dev: &Device) -> (u64, u32) {
 ///
 /// `EINVAL` if there is no such region, or it cannot be written; `EIO` if the device cannot be
 /// resumed; that of the region.
+#[inline(always)]
 pub(crate) fn rw(
     dev: &Device,
     buf: UserArg,
@@ -136,14 +136,7 @@ pub(crate) fn rw(
         ..region::NUM_REGIONS => None,
         index => Some(added(dev, index)?),
     };
-    let _awake = runtime_pm::active(dev.pdev().as_ref()).map_err(|e| {
-        vfio_kapi::ratelimited!(dev_info!(
-            dev.pdev(),
-            "runtime resume failed {}\n",
-            e.to_errno()
-        ));
-        EIO
-    })?;
+    let _awake = power::awake(dev)?;
 
     let done = match (index, added) {
         // Moves the position on itself.

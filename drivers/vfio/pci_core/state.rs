@@ -16,11 +16,16 @@ use crate::{
     power::Power,
     sriov::Sriov, //
 };
+#[cfg(CONFIG_VFIO_PCI_DMABUF)]
+use kernel::sync::Arc;
 use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        Arc,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Mutex, //
     },
 };
@@ -44,6 +49,8 @@ pub(crate) struct State {
     /// Interrupts and the eventfds they signal.
     #[pin]
     pub(crate) intrs: Intrs,
+    /// How many MSI vectors the function can have.
+    pub(crate) msi_vectors: Count,
     /// What is there only while the device is open.
     #[pin]
     pub(crate) opened: Mutex<Opened>,
@@ -73,6 +80,7 @@ impl State {
         try_pin_init!(Self {
             config <- Config::new(),
             intrs <- Intrs::new(),
+            msi_vectors: Count(Atomic::new(0)),
             opened <- new_mutex!(Opened::default(), "vfio_pci_opened"),
             power <- Power::new(),
             sriov <- Sriov::new(),
@@ -82,5 +90,20 @@ impl State {
             vga <- new_mutex!(None, "vfio_pci_vga"),
             debugfs <- new_mutex!(None, "vfio_pci_debugfs"),
         })
+    }
+}
+
+/// How many there are. Written when the device is opened, before the user has it.
+pub(crate) struct Count(Atomic<u32>);
+
+impl Count {
+    /// How many there are.
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+
+    /// Sets how many there are.
+    pub(crate) fn set(&self, count: u32) {
+        self.0.store(count, Relaxed);
     }
 }

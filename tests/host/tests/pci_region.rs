@@ -8,6 +8,8 @@ use vfio_logic::{
     errno::EINVAL,
     io::{
         is_outside,
+        repeats,
+        single,
         step,
         Step,
         Width, //
@@ -78,6 +80,27 @@ proptest! {
             left -= len;
         }
         prop_assert_eq!(at, start + count as u64);
+    }
+
+    #[test]
+    fn what_repeats_is_what_steps_say(off in 0u64..400, count in 1usize..100, hole in hole(), max in width()) {
+        if let Step::Access(width) = step(off, count, &hole, max) {
+            let n = repeats(off, count, &hole, width, max);
+            prop_assert!(n > 0);
+            for i in 0..n {
+                let done = i * width.bytes();
+                prop_assert_eq!(step(off + done as u64, count - done, &hole, max), Step::Access(width));
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_access_is_one_step(off in 0u64..400, count in 1usize..20, hole in hole(), max in width()) {
+        let one = match step(off, count, &hole, max) {
+            Step::Access(width) if width.bytes() == count => Some(width),
+            _ => None,
+        };
+        prop_assert_eq!(single(off, count, &hole, max), one);
     }
 
     #[test]

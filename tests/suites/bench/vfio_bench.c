@@ -5,7 +5,7 @@
  *
  * usage: vfio_bench WHAT DEVICE LOAD SET...
  *
- *   WHAT    ops | type1 | growth | memory | threads | overlap
+ *   WHAT    ops | devices | type1 | growth | memory | threads | overlap
  *   DEVICE  PCI address of an edu
  *   LOAD    shell text that loads the modules "$1" and binds the device
  *   SET     what it is told: c, rust, ...
@@ -397,21 +397,36 @@ static void group_ops(void)
 #define EDU_RAISE 0x60
 #define EDU_ACK 0x64
 
-static int set_irqs(uint32_t flags, uint32_t count, int fd)
+static int set_irqs(uint32_t index, uint32_t flags, uint32_t count, int fd)
 {
 	char buffer[sizeof(struct vfio_irq_set) + sizeof(int32_t)];
 	struct vfio_irq_set *irqs = (void *)buffer;
 
 	memset(buffer, 0, sizeof(buffer));
 	irqs->argsz = sizeof(*irqs);
-	irqs->flags = flags | VFIO_IRQ_SET_ACTION_TRIGGER;
-	irqs->index = VFIO_PCI_MSI_IRQ_INDEX;
+	irqs->flags = flags;
+	irqs->index = index;
 	irqs->count = count;
 	if (flags & VFIO_IRQ_SET_DATA_EVENTFD) {
 		memcpy(irqs->data, &fd, sizeof(fd));
 		irqs->argsz += sizeof(fd);
 	}
 	return ioctl(device, VFIO_DEVICE_SET_IRQS, irqs);
+}
+
+static int trigger_by(uint32_t index, int fd)
+{
+	return set_irqs(index, VFIO_IRQ_SET_ACTION_TRIGGER | VFIO_IRQ_SET_DATA_EVENTFD, 1, fd);
+}
+
+static int no_trigger(uint32_t index)
+{
+	return set_irqs(index, VFIO_IRQ_SET_ACTION_TRIGGER | VFIO_IRQ_SET_DATA_NONE, 0, -1);
+}
+
+static int act(uint32_t index, uint32_t action)
+{
+	return set_irqs(index, action | VFIO_IRQ_SET_DATA_NONE, 1, -1);
 }
 
 static void wait_for(int fd)
@@ -428,6 +443,7 @@ static void device_ops(void)
 	struct vfio_region_info config = { .argsz = sizeof(config), .index = VFIO_PCI_CONFIG_REGION_INDEX };
 	struct vfio_region_info bar = { .argsz = sizeof(bar), .index = VFIO_PCI_BAR0_REGION_INDEX };
 	int event = eventfd(0, EFD_NONBLOCK);
+	static char page[PAGE];
 	volatile uint32_t *regs;
 	uint32_t word;
 
@@ -453,6 +469,7 @@ static void device_ops(void)
 		must(pwrite(device, &word, 1, config.offset + PCI_CACHE_LINE_SIZE), "config write");
 	});
 	MEASURE("bar-read", 201, must(pread(device, &word, 4, bar.offset), "BAR read"));
+	MEASURE("bar-read-4k", 31, must(pread(device, page, sizeof(page), bar.offset + 0x1000), "BAR read"));
 	MEASURE("bar-write", 201, must(pwrite(device, &word, 4, bar.offset + 4), "BAR write"));
 	MEASURE("device-get-info", 201, {
 		struct vfio_device_info info = { .argsz = sizeof(info) };
@@ -479,21 +496,37 @@ static void device_ops(void)
 	});
 
 	MEASURE("msi-enable-disable", 31, {
-		must(set_irqs(VFIO_IRQ_SET_DATA_EVENTFD, 1, event), "MSI on");
-		must(set_irqs(VFIO_IRQ_SET_DATA_NONE, 0, -1), "MSI off");
+		must(trigger_by(VFIO_PCI_MSI_IRQ_INDEX, event), "MSI on");
+		must(no_trigger(VFIO_PCI_MSI_IRQ_INDEX), "MSI off");
+	});
+	MEASURE("intx-enable-disable", 31, {
+		must(trigger_by(VFIO_PCI_INTX_IRQ_INDEX, event), "INTx on");
+		must(no_trigger(VFIO_PCI_INTX_IRQ_INDEX), "INTx off");
 	});
 	regs = mmap(NULL, bar.size, RW, MAP_SHARED, device, bar.offset);
 	if (regs == MAP_FAILED)
 		fail("mmap of a BAR");
-	must(set_irqs(VFIO_IRQ_SET_DATA_EVENTFD, 1, event), "MSI on");
+	must(trigger_by(VFIO_PCI_MSI_IRQ_INDEX, event), "MSI on");
 	MEASURE("loopback-trigger", 201, {
-		must(set_irqs(VFIO_IRQ_SET_DATA_NONE, 1, -1), "trigger");
+		must(act(VFIO_PCI_MSI_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER), "trigger");
 		wait_for(event);
 	});
 	MEASURE("msi-to-eventfd", 201, {
 		regs[EDU_RAISE / 4] = 1;
 		wait_for(event);
 		regs[EDU_ACK / 4] = 1;
+	});
+	must(no_trigger(VFIO_PCI_MSI_IRQ_INDEX), "MSI off");
+	must(trigger_by(VFIO_PCI_INTX_IRQ_INDEX, event), "INTx on");
+	MEASURE("intx-mask-unmask", 201, {
+		must(act(VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_MASK), "INTx mask");
+		must(act(VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_UNMASK), "INTx unmask");
+	});
+	MEASURE("intx-to-eventfd", 201, {
+		regs[EDU_RAISE / 4] = 1;
+		wait_for(event);
+		regs[EDU_ACK / 4] = 1;
+		must(act(VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_UNMASK), "INTx unmask");
 	});
 	munmap((void *)regs, bar.size);
 	close(device);
@@ -513,6 +546,12 @@ static void ops(void)
 	enter();
 	container_ops();
 	type1_ops();
+	leave();
+}
+
+static void devices(void)
+{
+	enter();
 	device_ops();
 	leave();
 }
@@ -547,27 +586,44 @@ static void growth(void)
 
 /* --- bookkeeping ------------------------------------------------------------------------------------------ */
 
-/* The bytes in objects of kmalloc and in vmalloc areas; page tables, those of IOMMUs among them, are neither. */
+/*
+ * The bytes in objects of kmalloc, in pages of kmalloc where an object is too large for a slab, and in vmalloc areas;
+ * page tables, those of IOMMUs among them, are none of these.
+ */
 static int64_t kernel_bytes(void)
 {
+	unsigned long long objects, size, per_slab, slabs, pages;
 	int64_t total = 0;
-	uint64_t objects, size, pages;
 	char line[512];
-	FILE *f = fopen("/proc/slabinfo", "r");
+	FILE *f;
 
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, "kmalloc", 7) &&
-		    sscanf(line, "%*s %llu %*u %llu", (unsigned long long *)&objects,
-			   (unsigned long long *)&size) == 2)
-			total += objects * size;
+	if (system("echo 1 >/proc/sys/vm/stat_refresh"))
+		fail("stat_refresh");
+	f = fopen("/proc/slabinfo", "r");
 	if (!f)
 		fail("slabinfo");
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*s %llu %*u %llu %*u %llu : tunables %*u %*u %*u : slabdata %*u %llu", &objects, &size,
+			   &per_slab, &slabs) != 4)
+			continue;
+		if (!strncmp(line, "kmalloc", 7))
+			total += objects * size;
+		total -= slabs * per_slab * PAGE;
+	}
+	fclose(f);
+	f = fopen("/proc/meminfo", "r");
+	while (f && fgets(line, sizeof(line), f))
+		/* What is in no slab is a large object. */
+		if (sscanf(line, "Slab: %llu kB", &size) == 1)
+			total += size * KIB;
+	if (!f)
+		fail("meminfo");
 	fclose(f);
 	f = fopen("/proc/vmallocinfo", "r");
 	while (f && fgets(line, sizeof(line), f)) {
 		char *at = strstr(line, " pages=");
 
-		if (at && sscanf(at, " pages=%llu", (unsigned long long *)&pages) == 1)
+		if (at && sscanf(at, " pages=%llu", &pages) == 1)
 			total += pages * PAGE;
 	}
 	if (!f)
@@ -629,13 +685,13 @@ static void memory(void)
 	book("bytes-nothing", 0, small, PAGE);
 	book("bytes-4k", 10000, small, PAGE);
 	book("bytes-16k-scattered", 5000, small, 16 * KIB);
-	book("bytes-1m-scattered", 500, small, MIB);
-	book("bytes-16m-scattered", 30, small, 16 * MIB);
-	book("bytes-256m-scattered", 2, pages_4k, 256 * MIB);
-	book("bytes-1m-pieces", 500, pieces, MIB);
-	book("bytes-16m-pieces", 30, pieces, 16 * MIB);
-	book("bytes-32m-pieces", 30, pieces, 32 * MIB);
-	book("bytes-64m-thp", 30, thp, 64 * MIB);
+	book("bytes-1m-scattered", 300, small, MIB);
+	book("bytes-16m-scattered", 10, small, 16 * MIB);
+	book("bytes-256m-scattered", 1, pages_4k, 256 * MIB);
+	book("bytes-1m-pieces", 300, pieces, MIB);
+	book("bytes-16m-pieces", 10, pieces, 16 * MIB);
+	book("bytes-32m-pieces", 10, pieces, 32 * MIB);
+	book("bytes-64m-thp", 10, thp, 64 * MIB);
 	leave();
 }
 
@@ -759,8 +815,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} all[] = { { "ops", ops }, { "type1", type1 }, { "growth", growth }, { "memory", memory }, { "threads", threads },
-		{ "overlap", overlap } };
+	} all[] = { { "ops", ops }, { "devices", devices }, { "type1", type1 }, { "growth", growth }, { "memory", memory },
+		{ "threads", threads }, { "overlap", overlap } };
 	unsigned int i;
 	int k;
 

@@ -186,12 +186,15 @@ struct kind {
 	const char *name;
 	char *(*memory)(uint64_t size);
 	uint64_t size;
-	uint64_t iova;
+	uint64_t iova; /* NEW: where nothing ever was, so that the IOMMU needs tables for it */
 	uint32_t flags;
 };
 
+#define NEW 0
+
 static const struct kind *kind;
 static char *memory_of_kind;
+static uint64_t iova_of_kind;
 
 static char *small_pages(uint64_t size)
 {
@@ -276,7 +279,10 @@ static long unmap(uint64_t iova, uint64_t size, uint32_t flags)
 
 static long map_kind(void)
 {
-	return map(kind->iova, memory_of_kind, kind->size, kind->flags);
+	static uint64_t gigabytes;
+
+	iova_of_kind = kind->iova == NEW ? (gigabytes++ % 400 + 1) << 30 : kind->iova;
+	return map(iova_of_kind, memory_of_kind, kind->size, kind->flags);
 }
 
 static bool mapped(void)
@@ -286,7 +292,7 @@ static bool mapped(void)
 
 static long unmap_kind(void)
 {
-	long size = unmap(kind->iova, kind->size, 0);
+	long size = unmap(iova_of_kind, kind->size, 0);
 
 	/* Nothing is there any more if only the answer was lost. */
 	if (size > 0 && size != (long)kind->size)
@@ -304,6 +310,8 @@ static void kinds(void)
 	static const struct kind list[] = {
 		{ "4KiB", small_pages, PAGE, 16 * MIB, RW },
 		{ "read-only", small_pages, 4 * PAGE, 16 * MIB, VFIO_DMA_MAP_FLAG_READ },
+		{ "new-tables", small_pages, 2 * PAGE, NEW, RW },
+		{ "new-tables-scattered", scattered, 600 * PAGE, NEW, RW },
 		{ "far", small_pages, 2 * PAGE, (1ULL << 38) - PAGE, RW },
 		{ "scattered", scattered, 256 * PAGE, 16 * MIB, RW },
 		{ "fragmented", scattered, 4 * MIB, 16 * MIB, RW },
@@ -323,8 +331,10 @@ static void kinds(void)
 		operation(&(struct operation){ .name = name, .ready = mapped, .run = unmap_kind, .may_be_done = true });
 		munmap(memory_of_kind, kind->size);
 	}
-	kind = &list[3];
+	for (kind = list; strcmp(kind->name, "scattered"); kind++)
+		;
 	memory_of_kind = kind->memory(kind->size);
+	iova_of_kind = kind->iova;
 }
 
 static union {
@@ -472,7 +482,7 @@ static bool full_container(void)
 {
 	if (!have_iommu())
 		return false;
-	return several() && mapped() && !start_tracking();
+	return several() && !map_one_more() && !start_tracking();
 }
 
 static void type1(void)
@@ -482,7 +492,7 @@ static void type1(void)
 	OPERATION("get-info", .run = get_info, .answer = &info, .size = sizeof(info));
 	kinds();
 	OPERATION("unmap-all", .ready = several, .run = unmap_all, .may_be_done = true);
-	OPERATION("invalidate", .ready = mapped, .run = invalidate, .undo = valid_again);
+	OPERATION("invalidate", .ready = mapped, .run = invalidate, .undo = valid_again, .may_be_done = true);
 	OPERATION("update-vaddr", .ready = mapped_and_invalid, .run = update, .undo = unmapped);
 	OPERATION("dirty-start", .ready = mapped, .run = start_tracking, .undo = tracking_over);
 	OPERATION("dirty-start-several", .ready = several, .run = start_tracking, .undo = tracking_all_over);
@@ -490,7 +500,7 @@ static void type1(void)
 	OPERATION("dirty-get", .ready = mapped_and_tracked, .run = get_dirty, .undo = tracking_over, .answer = bitmap,
 		  .size = sizeof(bitmap));
 	OPERATION("unmap-dirty", .ready = mapped_and_tracked, .run = unmap_dirty, .undo = tracking_stopped, .answer = bitmap,
-		  .size = sizeof(bitmap));
+		  .size = sizeof(bitmap), .may_be_done = true);
 	OPERATION("map-tracked", .ready = several_tracked, .run = map_one_more, .undo = tracking_all_over);
 	OPERATION("second-group-joins", .ready = mapped_second_open, .run = join_second, .undo = second_gone);
 	OPERATION("second-group-leaves", .ready = mapped_second_joined, .run = leave_second, .undo = second_gone);

@@ -128,17 +128,6 @@ static long disable(void)
 	return set_irqs(irq_index, VFIO_IRQ_SET_DATA_NONE | TRIGGER, 0, 0, NULL, 0);
 }
 
-static void disabled(long result)
-{
-	uint64_t count;
-
-	/* INTx that is off is not disabled again. */
-	disable();
-	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
-		while (read(events[i], &count, sizeof(count)) > 0)
-			;
-}
-
 static bool enabled(void)
 {
 	return !enable();
@@ -183,6 +172,20 @@ static long mask(void)
 static long unmask(void)
 {
 	return set_irqs(irq_index, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, 0, 1, NULL, 0);
+}
+
+static void disabled(long result)
+{
+	uint64_t count;
+
+	/* INTx that is masked stays so when it is disabled. */
+	if (irq_index == VFIO_PCI_INTX_IRQ_INDEX)
+		unmask();
+	/* INTx that is off is not disabled again. */
+	disable();
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
+		while (read(events[i], &count, sizeof(count)) > 0)
+			;
 }
 
 static long unmask_by_eventfd(void)
@@ -230,9 +233,10 @@ static void irqs(void)
 			continue;
 		irq_index = i.index;
 		vectors = i.count > MOST_VECTORS - 1 ? MOST_VECTORS - 1 : i.count;
-		IRQ("enable", .run = enable, .undo = disabled);
+		/* ENOSPC is what the kernel's MSI code says when it has no memory for a vector. */
+		IRQ("enable", .run = enable, .undo = disabled, .also = { ENOSPC });
 		IRQ("disable", .ready = enabled, .run = disable, .undo = disabled);
-		IRQ("exchange", .ready = enabled, .run = exchange, .undo = disabled);
+		IRQ("exchange", .ready = enabled, .run = exchange, .undo = disabled, .loses = true);
 		IRQ("take-away", .ready = enabled, .run = take_one_away, .undo = disabled);
 		IRQ("trigger", .ready = enabled, .run = trigger, .undo = disabled);
 		IRQ("trigger-some", .ready = enabled, .run = trigger_some, .undo = disabled);
@@ -243,7 +247,7 @@ static void irqs(void)
 			IRQ("no-unmask-eventfd", .ready = enabled_with_unmask, .run = no_unmask_eventfd, .undo = disabled);
 		}
 		if (i.index == VFIO_PCI_MSIX_IRQ_INDEX && !(i.flags & VFIO_IRQ_INFO_NORESIZE) && i.count > vectors)
-			IRQ("add", .ready = enabled, .run = add_one, .undo = disabled);
+			IRQ("add", .ready = enabled, .run = add_one, .undo = disabled, .also = { ENOSPC });
 	}
 	close_all(&u);
 	for (irq_index = VFIO_PCI_INTX_IRQ_INDEX; irq_index <= VFIO_PCI_MSIX_IRQ_INDEX; irq_index++) {

@@ -36,6 +36,7 @@ faults() {
 
 # functions: of igb, whose VFs are left to nobody.
 functions() {
+	[ -e "$PCI/$(bdf igb)/sriov_numvfs" ] || return 4
 	echo 0 >"$PCI/$(bdf igb)/sriov_drivers_autoprobe"
 	faults driver sriov igb
 }

@@ -28,6 +28,7 @@ static void emit(enum op op, const uint64_t *args, unsigned count)
 
 #define EMIT(op, ...) do { \
 	const uint64_t args_[] = { __VA_ARGS__ }; \
+	_Static_assert(ARRAY_SIZE(args_) <= ARGS, "too many arguments"); \
 	emit(op, args_, ARRAY_SIZE(args_)); \
 } while (0)
 
@@ -47,7 +48,7 @@ static uint64_t pick(unsigned first, unsigned count)
 {
 	if (chance(20))
 		return below(SLOTS + 4);
-	return first + below(chance(3) ? count : 1);
+	return first + below(chance(8) ? count : chance(4) ? 2 : 1);
 }
 
 static uint64_t container(void) { return node_episode && chance(3) ? pick(IOMMUFDS, 2) : pick(CONTAINERS, 2); }
@@ -79,24 +80,28 @@ static void burst_open(void)
 	unsigned which = chance(4) ? below(target_count) : 0;
 	uint64_t type = chance(3) ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU;
 
+	if (chance(4)) {
+		for (unsigned i = CONTAINERS; i < OUTPUTS; i++)
+			EMIT(CLOSE, i);
+	}
 	if (node_episode && !chance(4)) {
-		EMIT(OPEN_IOMMUFD, IOMMUFDS);
-		EMIT(OPEN_NODE, NODES, which);
+		EMIT(OPEN_IOMMUFD, IOMMUFDS, 0, 0, 0, 0, 0, 0, 1);
+		EMIT(OPEN_NODE, NODES, which, 0, 0, 0, 0, 0, 1);
 		EMIT(BIND, NODES, IOMMUFDS, sizeof(struct vfio_device_bind_iommufd));
 		EMIT(IOAS_ALLOC, IOMMUFDS);
 		EMIT(ATTACH, NODES, 2, sizeof(struct vfio_device_attach_iommufd_pt));
 		return;
 	}
-	EMIT(OPEN_CONTAINER, CONTAINERS);
-	EMIT(OPEN_GROUP, GROUPS + which, which, 0);
+	EMIT(OPEN_CONTAINER, CONTAINERS, 0, 0, 0, 0, 0, 0, 1);
+	EMIT(OPEN_GROUP, GROUPS + which, which, 0, 0, 0, 0, 0, 1);
 	EMIT(SET_CONTAINER, GROUPS + which, CONTAINERS, 0);
 	EMIT(SET_IOMMU, CONTAINERS, type);
-	EMIT(GET_DEVICE, GROUPS + which, which, 0, DEVICES, 0);
+	EMIT(GET_DEVICE, GROUPS + which, which, 0, DEVICES, 0, 0, 0, 1);
 	if (chance(3)) {
 		which = below(target_count);
-		EMIT(OPEN_GROUP, GROUPS + which, which, 0);
+		EMIT(OPEN_GROUP, GROUPS + which, which, 0, 0, 0, 0, 0, 1);
 		EMIT(SET_CONTAINER, GROUPS + which, CONTAINERS, 0);
-		EMIT(GET_DEVICE, GROUPS + which, which, 0, DEVICES + 1, 0);
+		EMIT(GET_DEVICE, GROUPS + which, which, 0, DEVICES + 1, 0, 0, 0, 1);
 	}
 }
 
@@ -117,11 +122,19 @@ static void burst_infos(void)
 static void burst_irqs(void)
 {
 	static const uint64_t datas[] = { 1, 2, 4, 4, 4 }, actions[] = { 32, 32, 32, 8, 16 };
-	uint64_t flags = PICK(datas) | PICK(actions), index = below(5), start = 0, count = below(2), size = 0;
+	uint64_t flags = PICK(datas) | PICK(actions), index = below(5), start = 0, count = !chance(4), size = 0;
 
-	if (index == 1 || index == 2) {
+	if ((index == 1 || index == 2) && targets[0].msix && !chance(3)) {
 		start = chance(2) ? 0 : below(6);
 		count = below(6);
+	}
+	if (!chance(3)) {
+		/* As it has to be. */
+		EMIT(SET_IRQS, device(), flags, targets[0].msi && index > 2 ? 1 : index, start, count, 0, 0,
+		     next() & (chance(6) ? 0xf3f333f33f33f33fULL : 0x3333333333333333ULL));
+		if (chance(3))
+			EMIT(EVENTS);
+		return;
 	}
 	if (chance(4)) {
 		flags = 1 | 32;
@@ -162,6 +175,12 @@ static uint64_t config_offset(const struct target *t)
 		at = t->cap_count ? t->caps[below(t->cap_count)] : 0x40;
 		return at + below(24) - 3;
 	}
+}
+
+/* Memory of the device goes, or comes back. */
+static void memory_off_or_on(void)
+{
+	EMIT(CONFIG_WRITE, device(), PCI_COMMAND, 2, chance(2) ? PCI_COMMAND_MEMORY : 0, 0);
 }
 
 static void burst_config(void)
@@ -227,7 +246,11 @@ static void burst_regions(void)
 
 	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
 		return;
-	if (chance(2))
+	if (chance(8))
+		memory_off_or_on();
+	if (chance(3))
+		EMIT(REGION_READ, device(), index, below(0x40) * 4, 4, 0);
+	else if (chance(2))
 		EMIT(REGION_READ, device(), index, at, size, placing());
 	else
 		EMIT(REGION_WRITE, device(), index, at, size % 200, placing(), next());
@@ -239,7 +262,13 @@ static void burst_maps(void)
 	const struct target *t = &targets[0];
 	uint64_t index = region(t), i = below(MAPS), size = index < 6 ? t->size[index] : 0, length, offset;
 
-	switch (below(8)) {
+	if (chance(16))
+		memory_off_or_on();
+	switch (below(9)) {
+	case 8:
+		EMIT(MMAP, device(), i, index, 0, size && size <= 1 << 30 && chance(2) ? size : PAGE, chance(4) ? 1 : 3);
+		EMIT(TOUCH, i, below(0x100) & ~7ULL, 2, 0);
+		break;
 	case 0:
 	case 1:
 		length = size && size <= 1 << 30 && !chance(3) ? size : (1 + below(16)) * PAGE;
@@ -300,6 +329,12 @@ static void burst_dma(void)
 	switch (below(dirty_episode ? 5 : 4)) {
 	case 0:
 	case 1:
+		if (!chance(3)) {
+			/* As it has to be, next to others. */
+			EMIT(MAP, CONTAINERS, 1 + below(3), ADDRESS(0, below(RAM_PAGES - 2) * PAGE),
+			     dirty_episode ? iova() : 0x100000 + below(32) * PAGE, (1 + below(2)) * PAGE, 32, 0);
+			break;
+		}
 		EMIT(MAP, container(), chance(10) ? below(16) : 1 + below(3), vaddr(), iova(), dma_size(), argsz(32), placing());
 		break;
 	case 2:

@@ -18,6 +18,8 @@ static void x_open_node(const uint64_t *a)
 	struct dirent *entry;
 	DIR *dir;
 
+	if (is_there(a[0], a))
+		return;
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", t->bdf);
 	dir = opendir(path);
 	strcpy(path, "/dev/vfio/devices/none");
@@ -31,7 +33,8 @@ static void x_open_node(const uint64_t *a)
 
 static void x_open_iommufd(const uint64_t *a)
 {
-	keep(a[0], open("/dev/iommu", O_RDWR), 0);
+	if (!is_there(a[0], a))
+		keep(a[0], open("/dev/iommu", O_RDWR), 0);
 }
 
 static void x_bind(const uint64_t *a)

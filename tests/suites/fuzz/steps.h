@@ -86,8 +86,19 @@ static inline void settle(void)
 
 /* --- opening, closing, passing on --------------------------------------------------------------------------------- */
 
+/* Some steps open only what is not open (the last argument). */
+static bool is_there(unsigned slot, const uint64_t *a)
+{
+	if (!a[7] || slots[slot % SLOTS] < 0)
+		return false;
+	note(" there");
+	return true;
+}
+
 static void x_open_container(const uint64_t *a)
 {
+	if (is_there(a[0], a))
+		return;
 	keep(a[0], open("/dev/vfio/vfio", O_RDWR), 0);
 }
 
@@ -98,6 +109,8 @@ static void x_open_group(const uint64_t *a)
 	/* With an iommufd for a container, C lets a second user open the group while a device of it is open. */
 	if (transcript->compatible)
 		return note(" skipped");
+	if (is_there(a[0], a))
+		return;
 	keep(a[0], open(targets[a[1] % target_count].group, flags[a[2] % 4]), a[1] % target_count);
 }
 
@@ -250,6 +263,8 @@ static void x_get_device(const uint64_t *a)
 	static const char *const tails[] = { "", " ", " vf_token=", " vf_token=00112233-4455-6677-8899-aabbccddeeff", "x" };
 	char name[128];
 
+	if (is_there(a[3], a))
+		return;
 	if (a[2] == 5)
 		name[0] = 0;
 	else

@@ -335,6 +335,15 @@ static void print_difference(const char *c, const char *ours)
 	}
 }
 
+static const char *last_lines(const char *text, unsigned lines)
+{
+	const char *at = text + strlen(text);
+
+	while (at > text && (at[-1] != '\n' || lines--))
+		at--;
+	return at;
+}
+
 /*
  * Shortens a script that tells the modules apart: what is behind the first difference goes, then parts of it, in ever
  * smaller ones. All parts of one size are tried on each set of modules before the sets are exchanged.
@@ -410,7 +419,7 @@ static void shrink(struct script *script, const char *worker, unsigned seconds)
 	}
 	printf("--- and what is answered:\n");
 	print_difference(c, ours);
-	printf("--- on C:\n%s--- on ours:\n%s", c, ours);
+	printf("--- on C:\n%s--- on ours:\n%s", last_lines(c, 40), last_lines(ours, 40));
 	fflush(stdout);
 	free(c);
 	free(ours);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What comes from outside while a device is in use: PCIe errors and hot-unplug. QEMU makes them happen
 # (`monitor`), vfio_events tells what the user sees; that has to be the same on the C modules and on the selected ones.
-# HOTPLUG_LONG=1: devices that are gone at once, more devices.
+# HOTPLUG_LONG=1: more devices.
 
 OUT=/tmp/hotplug
 mkdir -p $OUT
@@ -85,68 +85,6 @@ unplug() {
 	again "$1" >>"$log" 2>&1
 }
 
-# capability BDF ID: where a capability is in configuration space.
-capability() {
-	at=$(byte "$1" 52)
-	while [ "$at" != 0 ] && [ "$(byte "$1" "$at")" != "$2" ]; do
-		at=$(byte "$1" $((at + 1)))
-	done
-	echo "$at"
-}
-
-# pull DEVICE: its slot is switched off behind the back of the kernel (Slot Control: power and its indicator off), and it
-# is not there any more. To have the port tell the kernel is no use: QEMU's then keeps it in its interrupt handler.
-pull() {
-	bridge=$(port_of "$1")
-	control=$(($(capability "$bridge" 16) + 24))
-	put_word "$bridge" $control "$(byte "$bridge" $control)" $(($(byte "$bridge" $((control + 1))) | 7))
-}
-
-# empty DEVICE: the kernel is told that the slot is to be emptied; it waits for the user.
-empty() {
-	dev=$(bdf "$1")
-	echo 0 >"$(dirname "$(grep -l "^${dev%.*}$" /sys/bus/pci/slots/*/address)")/power"
-}
-
-# lost DEVICE: it is gone while it is in use, and the kernel notices.
-lost() {
-	bind "$1" && use "$1" || return 1
-	{
-		ask state
-		pull "$1"
-		empty "$1" &
-		emptying=$!
-		within 60 told "event REQ"
-		ask state
-		ask reset
-		ask state
-		finish
-		wait $emptying
-		within 60 absent "$PCI/$(bdf "$1")" && echo gone
-	} >>"$log" 2>&1
-	again "$1" >>"$log" 2>&1
-}
-
-# vanish DEVICE: it is gone, and the kernel does not know: it is closed, opened, closed and unbound as if it were there.
-vanish() {
-	bind "$1" && use "$1" || return 1
-	{
-		ask state
-		pull "$1"
-		ask state
-		ask reset
-		ask state
-		finish
-		use "$1"
-		ask state
-		finish
-		unbind "$1"
-		empty "$1"
-		within 60 absent "$PCI/$(bdf "$1")" && echo gone
-	} >>"$log" 2>&1
-	again "$1" >>"$log" 2>&1
-}
-
 # scene WHICH DEVICE PORT SCENE: one, on the modules that are loaded.
 scene() {
 	log=$OUT/$1.$2-$4 port=$3
@@ -157,10 +95,10 @@ scene() {
 
 # one_set WHICH: everything.
 one_set() {
-	for what in errors unplug ${HOTPLUG_LONG:+lost vanish}; do
+	for what in errors unplug; do
 		t "$1-igb-$what" scene "$1" igb rp1 $what
 	done
-	for what in ${HOTPLUG_LONG:+errors unplug lost}; do
+	for what in ${HOTPLUG_LONG:+errors unplug}; do
 		t "$1-e1000e-$what" scene "$1" e1000e rp2 $what
 		t "$1-nvme-$what" scene "$1" nvme rp3 $what
 	done

@@ -32,7 +32,7 @@ selected() {
 	awk -v n="$1" '$1 == n { print $2 }' /vm/modules
 }
 
-# vfio_insmod MODULE [rust|c]: loads one of the four, as selected unless it is said.
+# vfio_insmod MODULE [rust|c]: loads one of them, as selected unless it is said.
 # Parameters of a module: VFIO_PARAMS_vfio_iommu_type1="allow_unsafe_interrupts=1" and the like.
 vfio_insmod() {
 	eval "params=\${VFIO_PARAMS_$(echo "$1" | tr - _)}"
@@ -42,10 +42,10 @@ vfio_insmod() {
 	}
 }
 
-# vfio_load [MODULE=rust|c]...: loads the four modules as selected, but for those named here.
+# vfio_load [MODULE=rust|c]...: loads the modules as selected, but for those named here.
 vfio_load() {
 	modprobe -a $(cat /vm/needed)
-	for module in vfio vfio_iommu_type1 vfio-pci-core vfio-pci; do
+	for module in $(awk '{ print $1 }' /vm/modules); do
 		which=
 		for word in "$@"; do
 			[ "${word%=*}" = $module ] && which=${word#*=}
@@ -56,7 +56,7 @@ vfio_load() {
 
 # vfio_unload: unloads them; fails if one is still in use.
 vfio_unload() {
-	for module in vfio_pci vfio_pci_core vfio_iommu_type1 vfio; do
+	for module in vfio_pci vfio_pci_core vfio_iommu_type1 vfio_iommu_spapr_tce vfio; do
 		[ -d /sys/module/$module ] || continue
 		rmmod $module || return 1
 	done

@@ -69,8 +69,8 @@ def shell(options: argparse.Namespace, work: Path) -> int:
     """--sh: one boot, everything shown as it comes, the kernel log at the end."""
     machine = MACHINES[(options.machine or ["q35-vtd"])[0]]
     rust = rust_modules(options, machine)
-    text = options.modules or ("rust" if set(rust) == set(modules.NAMES) and options.modules_dir else "") or (",".join(f"{n}=rust" for n in rust) if rust else "c")
-    selection = modules.parse_selection(text)
+    text = options.modules or ("rust" if set(rust) == set(modules.names(machine.arch)) and options.modules_dir else "") or (",".join(f"{n}=rust" for n in rust) if rust else "c")
+    selection = modules.parse_selection(text, machine.arch)
     command = ("vfio_load || exit\n" if options.load else "") + options.sh + "\n"
     files = {guest: Path(host) for host, _, guest in (f.partition(":") for f in options.file)}
     initramfs.make_disk(work / "disk")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import modules as vfio_modules
 from . import paths
-from .machine import Machine
+from .machine import ONE_LINE, Machine
 
 GUEST = Path(__file__).resolve().parents[1] / "guest"
 
@@ -117,15 +117,16 @@ def build(
     for link in ("bin/sh", "sbin/modprobe"):
         cpio.link(link, "/bin/busybox")
 
-    vfio = {n.replace("-", "_") for n in vfio_modules.NAMES}
-    wanted = [n for n in kernel.closure((*machine.early, *machine.modules, *vfio_modules.NAMES)) if n not in vfio]
+    names = vfio_modules.names(machine.arch)
+    vfio = {n.replace("-", "_") for n in names}
+    wanted = [n for n in kernel.closure((*machine.early, *machine.modules, *names)) if n not in vfio]
     directory = f"lib/modules/{kernel.base.name}"
     for name in wanted:
         cpio.data(f"{directory}/{name}.ko", kernel.data(name))
     dep = "".join(f"{n}.ko:{''.join(f' {d}.ko' for d in kernel.needs[n])}\n" for n in wanted)
     cpio.data(f"{directory}/modules.dep", dep.encode())
 
-    for name in vfio_modules.NAMES:
+    for name in names:
         cpio.data(f"vm/c/{name}.ko", kernel.data(name))
         if name in rust:
             cpio.file(f"vm/rust/{name}.ko", rust[name])
@@ -138,9 +139,11 @@ def build(
     cpio.data("vm/cannot", "".join(f"{test} {why}\n" for test, why in machine.cannot).encode())
     cpio.data("vm/early", " ".join(machine.early).encode())
     # What the VFIO modules, ours as well as the C ones, need of others.
-    others = [n for n in kernel.closure(vfio_modules.NAMES) if n not in vfio]
+    others = [n for n in kernel.closure(names) if n not in vfio]
     cpio.data("vm/needed", "\n".join(others).encode())
     cpio.data("vm/command", command.encode())
+    if machine.lines == ONE_LINE:
+        cpio.data("vm/one-line", b"")
     cpio.file("vm/lib.sh", GUEST / "lib.sh")
     cpio.data("init", (GUEST / "init").read_bytes(), 0o755)
     programs = paths.test_programs(machine.arch)

@@ -27,6 +27,9 @@ PCI_LINES = ("-serial", "chardev:console", "-chardev", "null,id=none")
 # The slot chooses the interrupt line: a device that raises the same one while nobody listens would stop it.
 PCI_LINES += ("-device", "pci-serial-4x,addr=0x1f,chardev1=none,chardev2=output,chardev3=kernel,chardev4=monitor")
 
+# For machines that have one line for all of it.
+ONE_LINE = ("-serial", "chardev:output")
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -44,6 +47,7 @@ class Machine:
     modules: tuple[str, ...] = ()  # extra stock modules in the initramfs, loaded by nobody but the suites
     early: tuple[str, ...] = ()  # stock modules loaded before anything else
     lines: tuple[str, ...] = PC_LINES
+    defaults: tuple[str, ...] = ("-nodefaults",)  # what keeps QEMU from adding devices of its own
     memory: str = "4G"
     # or "iommufd": the stock kernel with iommufd, or "debug"; modules of ours are built for each
     kernel: str = "stock"
@@ -221,9 +225,9 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "type1", "tables", "abi", "variants", "unwind", "errors", "fuzz", "kselftest"),
+            + ("igd", "type1", "type1-steps", "tables", "abi", "variants", "unwind", "errors", "fuzz", "kselftest"),
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power", "emulated-long", "type1-long")
-            + ("fuzz-long",),
+            + ("fuzz-long", "type1-steps-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -234,8 +238,8 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("iommufd", "fuzz-iommufd", "kselftest-iommufd"),
-            long_suites=("smoke", "kselftest-long", "core"),
+            suites=("iommufd", "kselftest-iommufd"),
+            long_suites=("smoke", "kselftest-long", "core", "fuzz-iommufd"),
             modules=HOST_DRIVERS,
             kernel="iommufd",
         ),
@@ -375,6 +379,31 @@ MACHINES = {
             "the same, its SMMU has both stages",
             args=("-global", "arm-smmuv3.stage=nested"),
             long_suites=("smoke", "edu", "type1", "kselftest"),
+        ),
+        Machine(
+            name="powernv9",
+            about="POWER9 on bare metal, PHB4",
+            arch="ppc64le",
+            qemu="qemu-system-ppc64",
+            args=("-M", "powernv9", "-smp", "1"),
+            cmdline="console=hvc0",
+            # A device has to be at address 0 behind the one port of its host bridge; the firmware numbers these.
+            devices=(
+                Device("edu", "0000:01:00.0", "1234:11e8", ("-device", "edu,bus=pcie.0,addr=0x0,id=edu")),
+                Device(
+                    "edu64",
+                    "0001:01:00.0",
+                    "1234:11e8",
+                    ("-device", "edu,dma_mask=0xffffffffffffffff,bus=pcie.1,addr=0x0,id=edu64"),
+                ),
+            ),
+            suites=("spapr",),
+            memory="2G",
+            lines=ONE_LINE,
+            # Without its defaults it has no host bridges either.
+            defaults=("-nic", "none", "-monitor", "none"),
+            # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
+            optional=True,
         ),
         Machine(
             name="q35-debug",

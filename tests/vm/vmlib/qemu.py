@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from . import paths
-from .machine import Machine
+from .machine import ONE_LINE, Machine
 from .monitor import Monitor
 
 PR_SET_PDEATHSIG = 1
@@ -95,7 +95,7 @@ def command_line(
 ) -> list[str]:
     kernel = paths.kernel(machine.arch, machine.kernel)
     command = [machine.qemu, "-accel", accelerator(machine), *machine.args, "-m", machine.memory]
-    command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    command += [*machine.defaults, "-no-user-config", "-display", "none", "-no-reboot"]
     for device in machine.devices:
         command += [arg.replace("{disk}", str(disk)) for arg in device.qemu]
     for name in ("console", "output", "kernel"):
@@ -104,6 +104,27 @@ def command_line(
     append = f"{machine.cmdline} panic=-1 loglevel=5 printk.time=1 log_buf_len=4M {clock(machine, extra_args)} {extra_cmdline}"
     command += ["-kernel", str(kernel / "vmlinuz"), "-initrd", str(work / "initramfs"), "-append", append]
     return command + extra_args
+
+
+# Where a machine with one line for all has its kernel log (tests/vm/guest/init).
+LOG_BEGIN = "=== kernel log ==="
+LOG_END = "=== end of the kernel log ==="
+
+
+def without_log(sink: Callable[[str], None]) -> Callable[[str], None]:
+    """Passes on the lines between the first process's start and its end, but for the kernel log."""
+    wanted = False
+
+    def line(text: str) -> None:
+        nonlocal wanted
+        if text.startswith("VM-START") or text == LOG_END:
+            wanted = True
+        elif text == LOG_BEGIN:
+            wanted = False
+        elif wanted:
+            sink(text)
+
+    return line
 
 
 class Follower:
@@ -164,7 +185,8 @@ def boot_once(
         qemu = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=child_setup
         )
-    followers = [(Follower(work / "output"), on_line), (Follower(work / "console"), on_console)]
+    one_line = machine.lines == ONE_LINE
+    followers = [(Follower(work / "output"), without_log(on_line) if one_line else on_line), (Follower(work / "console"), on_console)]
     timed_out = False
     try:
         while qemu.poll() is None:
@@ -191,6 +213,10 @@ def boot_once(
     for line in output.splitlines():
         if line.startswith("VM-END "):
             status = int(line.split()[1])
-    return Outcome(
-        output, read(work / "console"), read(work / "kernel"), status, timed_out, time.monotonic() - start
-    )
+    console, log = read(work / "console"), read(work / "kernel")
+    if one_line:
+        console = output
+        before, _, rest = output.partition(f"{LOG_BEGIN}\n")
+        log, _, after = rest.partition(f"{LOG_END}\n")
+        output = before + after
+    return Outcome(output, console, log, status, timed_out, time.monotonic() - start)

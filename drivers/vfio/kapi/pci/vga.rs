@@ -65,7 +65,9 @@ impl Client {
 
         // SAFETY: The device is valid and stays so by the reference that the result holds; the
         // callback is good for any valid device.
-        to_result(unsafe { vb::vga_client_register(raw(pdev), Some(set_decode::<T>)) })?;
+        to_result(unsafe {
+            vb::vfio_helper_vga_client_register(raw(pdev), Some(set_decode::<T>))
+        })?;
         set_legacy_decoding(pdev, T::decodes(pdev, false));
         Ok(Self(pdev.into()))
     }
@@ -74,7 +76,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         // SAFETY: The device is valid.
-        unsafe { vb::vga_client_register(raw(&self.0), None) };
+        unsafe { vb::vfio_helper_vga_client_register(raw(&self.0), None) };
         set_legacy_decoding(&self.0, NORMAL | LEGACY);
     }
 }
@@ -82,7 +84,7 @@ impl Drop for Client {
 /// Tells the arbiter which ranges the function decodes.
 fn set_legacy_decoding(pdev: &pci::Device, decodes: u32) {
     // SAFETY: The device is valid.
-    unsafe { vb::vga_set_legacy_decoding(raw(pdev), decodes) };
+    unsafe { vb::vfio_helper_vga_set_legacy_decoding(raw(pdev), decodes) };
 }
 
 /// Whether there is another VGA device below the bridge that `pdev` is below.

@@ -17,6 +17,9 @@ use kernel::{
 /// The number of BARs.
 pub const NUM_BARS: u32 = 6;
 
+/// The address from which on pointers are errors. To ask the kernel takes a call.
+const FIRST_ERROR: usize = (bindings::MAX_ERRNO as usize).wrapping_neg();
+
 /// What `barmap` says of a BAR that is not there.
 fn error(errno: Error) -> *mut c_void {
     errno.to_ptr()
@@ -87,13 +90,13 @@ impl<S> PciCoreDevice<S> {
     ///
     /// `EINVAL` if there is no BAR of that number; `ENODEV` if it is not implemented; `EBUSY` or
     /// `ENOMEM` if it could not be reserved or mapped when the device was opened.
+    #[inline(always)]
     pub fn bar(&self, bar: u32) -> Result<Mmio<'_>> {
         // SAFETY: The structure is valid. `barmap` is only written to by `map_bars` and `unmap_bars`,
         // which nothing runs beside by their contracts.
         let map = unsafe { (*self.as_raw()).barmap.get(bar as usize).copied() }.ok_or(EINVAL)?;
-        let map = from_err_ptr(map)?;
-        if map.is_null() {
-            return Err(ENODEV);
+        if map.is_null() || map.addr() >= FIRST_ERROR {
+            return Err(from_err_ptr(map).err().unwrap_or(ENODEV));
         }
         // SAFETY: The whole BAR is mapped; `unmap_bars` is not called before the result is gone.
         Ok(unsafe { Mmio::from_raw(map, pci::resource_len(self.pdev(), bar)) })

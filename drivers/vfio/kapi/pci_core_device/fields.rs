@@ -12,6 +12,7 @@ use super::{
     PciCoreDevice, //
 };
 use core::sync::atomic::{
+    AtomicU32,
     AtomicU8,
     Ordering::Relaxed, //
 };
@@ -72,6 +73,7 @@ impl Trait {
 }
 
 impl<S> PciCoreDevice<S> {
+    #[inline]
     fn bits(&self) -> &Bits {
         // SAFETY: The structure is valid as long as `self`. Here the field is only accessed as atomic
         // bytes, which have its layout; C drivers access it as if by relaxed ones.
@@ -179,6 +181,19 @@ impl<S> PciCoreDevice<S> {
         }
     }
 
+    /// How many MSI-X vectors the function has.
+    #[inline]
+    pub fn msix_vectors(&self) -> u32 {
+        let raw = self.as_raw();
+        // SAFETY: As in `msix_table`.
+        unsafe {
+            match (&raw const (*raw).msix_bar).read_volatile() {
+                u8::MAX => 0,
+                _ => u32::from((&raw const (*raw).msix_size).read_volatile() / MSIX_ENTRY),
+            }
+        }
+    }
+
     /// Sets where the MSI-X table is: when the device is opened, before the user has it.
     pub fn set_msix_table(&self, table: Option<MsixTable>) {
         let raw = self.as_raw();
@@ -231,8 +246,13 @@ impl<S> PciCoreDevice<S> {
 
     /// Tells C drivers what the host has in the BARs, the last of them being that of the ROM.
     pub fn set_host_bars(&self, bars: [u32; NUM_BARS as usize + 1]) {
-        // SAFETY: The field is valid, and only written to here, before the user has the device.
-        unsafe { (&raw mut (*self.as_raw()).rbar).write_volatile(bars) };
+        // SAFETY: The structure is valid as long as `self`. Here the field is only accessed as atomic words,
+        // which have its layout; C drivers only read it.
+        let places: &[AtomicU32; NUM_BARS as usize + 1] =
+            unsafe { &*(&raw const (*self.as_raw()).rbar).cast() };
+        for (place, bar) in places.iter().zip(bars) {
+            place.store(bar, Relaxed);
+        }
     }
 
     /// Tells C drivers of a virtual function which device its physical function is, if that is one of

@@ -100,19 +100,19 @@ impl Access {
     ///
     /// `EFAULT` if not all of it is in configuration space.
     #[inline]
-    pub fn first(shadow: &Shadow<'_>, pos: i64, count: usize) -> Result<Self, Errno> {
-        let pos = usize::try_from(pos).map_err(|_| EFAULT)?;
-        let end = pos.checked_add(count).ok_or(EFAULT)?;
-        if pos >= shadow.size() || end > shadow.size() {
+    pub fn first(shadow: &Shadow<'_>, pos: usize, count: usize) -> Result<Self, Errno> {
+        let end = pos.checked_add(count.max(1)).ok_or(EFAULT)?;
+        if end > shadow.size() {
             return Err(EFAULT);
         }
 
         let owner = shadow.owner(pos);
-        let most = count.clamp(1, 4 - pos % 4);
-        let mut len = 1;
-        while len < most && shadow.owner(pos + len) == owner {
-            len += 1;
-        }
+        let same = |n: usize| (1..n).all(|i| shadow.owner(pos + i) == owner);
+        let width = match Width::fitting(pos, count) {
+            Width::Dword if same(4) => Width::Dword,
+            Width::Dword | Width::Word if same(2) => Width::Word,
+            _ => Width::Byte,
+        };
 
         let (policy, start) = match owner {
             OWNER_RAW => (Policy::Raw, pos),
@@ -130,7 +130,7 @@ impl Access {
         Ok(Self {
             pos,
             offset: pos - start,
-            width: Width::fitting(pos, count.min(len)),
+            width,
             policy,
         })
     }

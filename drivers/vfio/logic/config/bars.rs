@@ -48,6 +48,7 @@ fn address_mask(len: u64) -> u64 {
 }
 
 /// The register with a BAR in it: its number, 6 for that of the ROM. `None` if `pos` is elsewhere.
+#[inline]
 pub fn index(pos: usize) -> Option<usize> {
     if (ROM..ROM + 4).contains(&pos) {
         return Some(BAR_COUNT);

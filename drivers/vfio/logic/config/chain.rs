@@ -27,17 +27,7 @@ impl<F: Function> Emulation<'_, F> {
     ///
     /// That of a failed access to hardware.
     pub fn init(&self) -> Result<bool, F::Error> {
-        for pos in 0..self.shadow.size() {
-            self.shadow.set_byte(pos, 0);
-            self.shadow.set_owner(
-                pos,
-                if pos < header::SIZE {
-                    OWNER_HEADER
-                } else {
-                    OWNER_RAW
-                },
-            );
-        }
+        self.shadow.reset(header::SIZE);
         self.state.reset();
         self.copy_hardware(0, header::SIZE)?;
         self.state.remember_bars(&self.shadow);

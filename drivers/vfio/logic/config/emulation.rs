@@ -10,7 +10,8 @@ use super::{
     bars,
     permissions::{
         self,
-        Bits, //
+        Bits,
+        Permissions, //
     },
     regs::{
         af,
@@ -102,18 +103,19 @@ impl<F: Function> Emulation<'_, F> {
     /// # Errors
     ///
     /// That of a failed access to hardware.
+    #[inline]
     pub fn read(&self, access: &Access) -> Result<u32, F::Error> {
         match access.policy {
             Policy::Raw => self.function.read(access.pos, access.width),
             Policy::Virtual => Ok(self.shadow.read(access.pos, access.width)),
             Policy::ReadOnly | Policy::Vendor => self.read_direct(access),
             Policy::Header => self.read_header(access),
-            Policy::Table(_)
-            | Policy::Pm
-            | Policy::Vpd
-            | Policy::Msi
-            | Policy::Express
-            | Policy::Af => self.read_merged(access),
+            Policy::Table(table) => self.read_merged(access, table),
+            Policy::Pm => self.read_merged(access, &permissions::PM),
+            Policy::Vpd => self.read_merged(access, &permissions::VPD),
+            Policy::Msi => self.read_merged(access, self.msi_table()),
+            Policy::Express => self.read_merged(access, &permissions::EXP),
+            Policy::Af => self.read_merged(access, &permissions::AF),
         }
     }
 
@@ -131,7 +133,7 @@ impl<F: Function> Emulation<'_, F> {
             }
             Policy::ReadOnly => Ok(()),
             Policy::Header => self.write_header(access, value),
-            Policy::Table(_) => self.write_merged(access, value),
+            Policy::Table(table) => self.write_merged(access, table, value),
             Policy::Pm => self.write_pm(access, value),
             Policy::Vpd => self.write_vpd(access, value),
             Policy::Msi => self.write_msi(access, value),
@@ -140,31 +142,14 @@ impl<F: Function> Emulation<'_, F> {
         }
     }
 
-    /// The special bits of what is accessed.
-    fn bits(&self, access: &Access) -> Bits {
-        let table = match access.policy {
-            Policy::Header => &permissions::HEADER,
-            Policy::Table(table) => table,
-            Policy::Pm => &permissions::PM,
-            Policy::Vpd => &permissions::VPD,
-            Policy::Msi => permissions::msi(self.state.msi_flags.load(Ordering::Relaxed)),
-            Policy::Express => &permissions::EXP,
-            Policy::Af => &permissions::AF,
-            Policy::Virtual => {
-                return Bits {
-                    virt: !0,
-                    write: !0,
-                }
-            }
-            Policy::Raw | Policy::Vendor => return Bits { virt: 0, write: !0 },
-            Policy::ReadOnly => return Bits { virt: 0, write: 0 },
-        };
-        table.bits(access.offset, access.width)
+    /// The special bits of the MSI capability.
+    fn msi_table(&self) -> &'static Permissions {
+        permissions::msi(self.state.msi_flags.load(Ordering::Relaxed))
     }
 
     /// Virtual bits from the emulation, the others from hardware, which is not touched for nothing.
-    fn read_merged(&self, access: &Access) -> Result<u32, F::Error> {
-        let virt = self.bits(access).virt;
+    fn read_merged(&self, access: &Access, table: &Permissions) -> Result<u32, F::Error> {
+        let virt = table.bits(access.offset, access.width).virt;
         let stored = self.shadow.read(access.pos, access.width);
         if virt == access.width.mask() {
             return Ok(stored);
@@ -174,8 +159,13 @@ impl<F: Function> Emulation<'_, F> {
     }
 
     /// Writable bits to the emulation or to hardware, which is not touched for nothing.
-    fn write_merged(&self, access: &Access, value: u32) -> Result<(), F::Error> {
-        let Bits { virt, write } = self.bits(access);
+    fn write_merged(
+        &self,
+        access: &Access,
+        table: &Permissions,
+        value: u32,
+    ) -> Result<(), F::Error> {
+        let Bits { virt, write } = table.bits(access.offset, access.width);
         let (pos, width) = (access.pos, access.width);
 
         let to_shadow = write & virt;
@@ -185,7 +175,9 @@ impl<F: Function> Emulation<'_, F> {
                 .write(pos, width, merge(to_shadow, value, stored));
         }
         let to_hardware = write & !virt;
-        if to_hardware != 0 {
+        if to_hardware == width.mask() {
+            self.function.write(pos, width, value)?;
+        } else if to_hardware != 0 {
             let hardware = self.function.read(pos, width)?;
             self.function
                 .write(pos, width, merge(to_hardware, value, hardware))?;
@@ -222,7 +214,7 @@ impl<F: Function> Emulation<'_, F> {
             let shift = access.pos % 4 * 8;
             return Ok(self.read_bar(index) >> shift & access.width.mask());
         }
-        let value = self.read_merged(access)?;
+        let value = self.read_merged(access, &permissions::HEADER)?;
         if access.pos == header::COMMAND && self.function.facts().no_command_memory {
             let command = self.shadow.word(header::COMMAND);
             return Ok(value | u32::from(command & header::COMMAND_MEMORY));
@@ -245,7 +237,7 @@ impl<F: Function> Emulation<'_, F> {
         if access.pos == header::COMMAND {
             self.write_command(access, value)?;
         } else {
-            self.write_merged(access, value)?;
+            self.write_merged(access, &permissions::HEADER, value)?;
         }
         if (header::COMMAND..header::COMMAND + 2).contains(&access.pos) {
             self.follow_intx_disable();
@@ -275,7 +267,7 @@ impl<F: Function> Emulation<'_, F> {
             self.restore_bars();
         }
 
-        self.write_merged(access, value)?;
+        self.write_merged(access, &permissions::HEADER, value)?;
 
         // For the comparison next time, and for who asks whether memory is enabled.
         let stored = self.shadow.word(header::COMMAND);
@@ -333,7 +325,7 @@ impl<F: Function> Emulation<'_, F> {
     }
 
     fn write_pm(&self, access: &Access, value: u32) -> Result<(), F::Error> {
-        self.write_merged(access, value)?;
+        self.write_merged(access, &permissions::PM, value)?;
         if access.offset == pm::CTRL {
             self.function.set_power_state(PowerState::from_ctrl(value));
         }
@@ -343,7 +335,7 @@ impl<F: Function> Emulation<'_, F> {
     /// Vital product data: writing the upper byte of the address starts a transfer, and its top bit,
     /// which tells the direction, flips when it is done. After an error it does not; drivers time out.
     fn write_vpd(&self, access: &Access, value: u32) -> Result<(), F::Error> {
-        self.write_merged(access, value)?;
+        self.write_merged(access, &permissions::VPD, value)?;
         if !access.touches(vpd::ADDR + 1) {
             return Ok(());
         }
@@ -364,7 +356,7 @@ impl<F: Function> Emulation<'_, F> {
     }
 
     fn write_msi(&self, access: &Access, value: u32) -> Result<(), F::Error> {
-        self.write_merged(access, value)?;
+        self.write_merged(access, self.msi_table(), value)?;
         if !access.touches(msi::FLAGS) {
             return Ok(());
         }
@@ -384,7 +376,7 @@ impl<F: Function> Emulation<'_, F> {
         let request_size = |ctrl: u16| ctrl & exp::DEVCTL_READRQ;
         let before = request_size(self.shadow.word(pos));
 
-        self.write_merged(access, value)?;
+        self.write_merged(access, &permissions::EXP, value)?;
 
         let ctrl = self.shadow.word(pos);
         if ctrl & exp::DEVCTL_FLR != 0 {
@@ -410,7 +402,7 @@ impl<F: Function> Emulation<'_, F> {
 
     /// Advanced features: a reset that the user starts.
     fn write_af(&self, access: &Access, value: u32) -> Result<(), F::Error> {
-        self.write_merged(access, value)?;
+        self.write_merged(access, &permissions::AF, value)?;
         let pos = access.start() + af::CTRL;
         let ctrl = self.shadow.byte(pos);
         if ctrl & af::CTRL_FLR != 0 {

@@ -42,6 +42,21 @@ impl<'a> Shadow<'a> {
         self.data.len().min(self.owners.len())
     }
 
+    /// Makes it zeros, the first `header` of which are the header's, and the others no capability's.
+    pub fn reset(&self, header: usize) {
+        for slot in self.data {
+            slot.store(0, Ordering::Relaxed);
+        }
+        let owners = self.owners.get(..self.size()).unwrap_or_default();
+        let (head, rest) = owners.split_at(header.min(owners.len()));
+        for slot in head {
+            slot.store(OWNER_HEADER, Ordering::Relaxed);
+        }
+        for slot in rest {
+            slot.store(OWNER_RAW, Ordering::Relaxed);
+        }
+    }
+
     /// The owner of the byte at `pos`.
     #[inline]
     pub fn owner(&self, pos: usize) -> u8 {

@@ -183,7 +183,7 @@ impl Intx {
         let _irq = Irq::request(
             shared.line.clone(),
             sharing,
-            fmt!("vfio-intx({})", dev.vfio().parent().name()),
+            fmt!("vfio-intx({})", dev.vfio().parent().name().to_str()?),
             OnInterrupt(shared.clone()),
         )?;
         Ok(Self {

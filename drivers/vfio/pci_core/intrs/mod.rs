@@ -28,8 +28,8 @@ use kernel::{
 use msi::Msi;
 use vfio_kapi::{
     eventfd::EventFd,
-    pci::intx as pin,
-    refusal::Explain, //
+    explain,
+    pci::intx as pin, //
 };
 use vfio_logic::irq::{
     self as rules,
@@ -143,15 +143,18 @@ pub(crate) fn set_irqs(
     let state = dev.state();
     let mut delivery = state.intrs.igate.lock();
 
+    // What is not asked for need not be known.
+    let has = |of, notice| index == of && dev.has_notice(notice);
     let now = rules::State {
         delivery: delivery.rules(),
-        has_err: dev.has_notice(Notice::Err),
-        has_req: dev.has_notice(Notice::Req),
+        has_err: has(rules::ERR, Notice::Err),
+        has_req: has(rules::REQ, Notice::Req),
     };
     match (
-        rules::decide(&now, flags, index, start, count, data).explain(fmt!(
+        explain!(
+            rules::decide(&now, flags, index, start, count, data),
             "SET_IRQS {flags:#x} of {count} from {start} on of index {index}"
-        ))?,
+        )?,
         &mut *delivery,
     ) {
         (Request::Nothing, _) => {}

@@ -165,7 +165,10 @@ impl Msi {
         Irq::request(
             line,
             Sharing::Exclusive,
-            fmt!("vfio-msi{x}[{index}]({})", dev.vfio().parent().name()),
+            fmt!(
+                "vfio-msi{x}[{index}]({})",
+                dev.vfio().parent().name().to_str()?
+            ),
             OnInterrupt(eventfd),
         )
     }

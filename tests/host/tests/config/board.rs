@@ -144,11 +144,7 @@ impl Board {
     pub fn user_read(&self, pos: usize, len: usize) -> Result<Vec<u8>, Errno> {
         let mut bytes = Vec::new();
         while bytes.len() < len {
-            let access = Access::first(
-                &self.shadow(),
-                (pos + bytes.len()) as i64,
-                len - bytes.len(),
-            )?;
+            let access = Access::first(&self.shadow(), pos + bytes.len(), len - bytes.len())?;
             let value = self.emulation().read(&access)?.to_le_bytes();
             bytes.extend_from_slice(&value[..access.width.bytes()]);
         }
@@ -158,7 +154,7 @@ impl Board {
     pub fn user_write(&self, pos: usize, bytes: &[u8]) -> Result<(), Errno> {
         let mut done = 0;
         while done < bytes.len() {
-            let access = Access::first(&self.shadow(), (pos + done) as i64, bytes.len() - done)?;
+            let access = Access::first(&self.shadow(), pos + done, bytes.len() - done)?;
             let mut value = [0; 4];
             let len = access.width.bytes();
             value[..len].copy_from_slice(&bytes[done..done + len]);

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/io.h>
+#include <linux/iommu.h>
+#include <linux/mm.h>
+#include <asm/eeh.h>
+
+#include <vfio_helpers_tce.h>
+
+unsigned int vfio_helper_compound_page_shift(struct page *page)
+{
+	return page_shift(compound_head(page));
+}
+
+bool vfio_helper_eeh_enabled(void)
+{
+	return eeh_enabled();
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DMA windows of POWER.
+
+use proptest::prelude::*;
+use vfio_logic::{
+    errno::EINVAL,
+    tce::{
+        EehOp,
+        Entries,
+        GroupLimits,
+        MapRequest,
+        NewWindow,
+        RegisterRequest,
+        Window, //
+    },
+};
+
+/// Any window, with those at the ends of the addresses among them.
+fn windows() -> impl Strategy<Value = Window> {
+    (
+        0u32..64,
+        any::<u64>(),
+        any::<u64>(),
+        0u32..17,
+        any::<[bool; 2]>(),
+    )
+        .prop_map(|(shift, first, entries, level, [low, high])| {
+            let pages = u64::MAX >> shift;
+            let first = if low { 0 } else { first & pages };
+            // Up to `pages - first + 1`, which is one more than a number when that is all of them.
+            let most = (pages - first).saturating_add(1);
+            let entries = if high { most } else { 1 + entries % most };
+            let level = if level == 0 { 0 } else { 1 << level };
+            Window::new(shift, first, entries, level).unwrap()
+        })
+}
+
+/// Numbers near the ends of a window, and any others.
+fn address(window: &Window, pick: u8, near: u64) -> u64 {
+    match pick % 4 {
+        0 => window.start().wrapping_add(near % 5).wrapping_sub(2),
+        1 => window.last().wrapping_add(near % 5).wrapping_sub(2),
+        2 => window
+            .start()
+            .wrapping_add(near & !(window.page_size() - 1)),
+        _ => near,
+    }
+}
+
+proptest! {
+    #[test]
+    fn windows_end_where_numbers_do(shift in 0u32..70, first in any::<u64>(), entries in any::<u64>(), level in any::<u64>()) {
+        let window = Window::new(shift, first, entries, level);
+        let fits = shift < 64
+            && entries > 0
+            && (u128::from(first) + u128::from(entries)) << shift <= 1 << 64
+            && (level == 0 || level.is_power_of_two());
+        prop_assert_eq!(window.is_some(), fits);
+    }
+
+    #[test]
+    fn a_window_contains_its_addresses(window in windows(), pick in any::<u8>(), near in any::<u64>()) {
+        let iova = address(&window, pick, near);
+        prop_assert_eq!(window.contains(iova), iova >= window.start() && iova <= window.last());
+        let size = u128::from(window.last()) + 1 - u128::from(window.start());
+        prop_assert_eq!(size, u128::from(window.entries()) << window.page_shift());
+    }
+
+    #[test]
+    fn a_range_is_in_the_window_or_refused(window in windows(), pick in any::<u8>(), near in any::<u64>(), size in any::<u64>(), small in any::<bool>(), align in any::<bool>()) {
+        let page = window.page_size();
+        let mut iova = address(&window, pick, near);
+        let mut size = if small { (size % 4) * page.min(1 << 60) } else { size };
+        if align {
+            iova &= !(page - 1);
+            size &= !(page - 1);
+        }
+        let aligned = iova % page == 0 && size % page == 0;
+        let end = u128::from(iova) + u128::from(size);
+        let inside = iova >= window.start() && end <= u128::from(window.last()) + 1;
+        match window.range(iova, size) {
+            Ok(Entries { first, count }) => {
+                prop_assert!(aligned && inside);
+                prop_assert!(u128::from(first) + u128::from(count) <= u128::from(window.entries()));
+                prop_assert_eq!(count, size >> window.page_shift());
+                if let Some(page_number) = window.bus_page(first) {
+                    prop_assert_eq!(page_number << window.page_shift(), iova);
+                }
+            }
+            Err(e) => {
+                prop_assert_eq!(e, EINVAL);
+                // An empty range right behind the last address of all has no number.
+                prop_assert!(!aligned || !inside);
+            }
+        }
+    }
+
+    #[test]
+    fn a_map_is_placed_as_a_whole(window in windows(), flags in 0u32..6, vaddr in any::<u64>(), pick in any::<u8>(), near in any::<u64>(), pages in 0u64..5) {
+        let iova = address(&window, pick, near);
+        let size = pages.checked_mul(window.page_size()).unwrap_or(1);
+        let request = MapRequest::parse(flags, vaddr, iova, size);
+        prop_assert_eq!(request.is_ok(), flags & !3 == 0);
+        let Ok(request) = request else { return Ok(()) };
+        let placed = request.place(&window);
+        let range = window.range(iova, size);
+        prop_assert_eq!(placed.is_ok(), flags != 0 && window.is_aligned(vaddr) && range.is_ok());
+        if let Ok((entries, direction)) = placed {
+            prop_assert_eq!(Ok(entries), range);
+            prop_assert_eq!((direction.read, direction.write), (flags & 1 != 0, flags & 2 != 0));
+        }
+    }
+
+    /// Walking over a table of parts that may be missing meets each entry of those that are there.
+    #[test]
+    fn a_walk_leaves_out_missing_parts_only(level in 0u32..4, entries in 1u64..200, first in 0u64..200, count in 0u64..200, missing in any::<u64>()) {
+        let level = if level == 0 { 0 } else { 1u64 << level };
+        let window = Window::new(12, 0, entries, level).unwrap();
+        let part = |index: u64| if level == 0 { index } else { index / level };
+        let is_missing = |index: u64| missing >> (part(index) % 64) & 1 != 0;
+        let first = first % entries;
+        let range = Entries { first, count: count % (entries - first + 1) };
+        let mut met = Vec::new();
+        let mut index = range.first;
+        while index < range.end() {
+            if is_missing(index) {
+                let next = window.behind_part(index);
+                prop_assert!(next > index);
+                index = next;
+                continue;
+            }
+            met.push(index);
+            index += 1;
+        }
+        let expected: Vec<u64> = (range.first..range.end()).filter(|i| !is_missing(*i)).collect();
+        prop_assert_eq!(met, expected);
+    }
+
+    #[test]
+    fn new_windows_have_pages_of_the_group(page_shift in 0u32..300, size_shift in 0u32..64, size in any::<u64>(), levels in 0u32..8, page_sizes in any::<u64>(), max_levels in 0u32..8, power in any::<bool>()) {
+        let limits = GroupLimits { page_sizes, max_levels };
+        let size = if power { 1 << size_shift } else { size };
+        let ok = NewWindow { page_shift, size, levels }.check(&limits).is_ok();
+        let expected = page_shift < 64
+            && page_sizes >> page_shift & 1 != 0
+            && size.is_power_of_two()
+            && size >= 1 << page_shift
+            && levels <= max_levels;
+        prop_assert_eq!(ok, expected);
+    }
+
+    #[test]
+    fn registered_memory_is_whole_pages(vaddr in any::<u64>(), size in any::<u64>(), align in any::<[bool; 2]>(), shift in 12u32..17) {
+        let page = 1u64 << shift;
+        let vaddr = if align[0] { vaddr & !(page - 1) } else { vaddr };
+        let size = if align[1] { size & !(page - 1) } else { size };
+        let request = RegisterRequest::parse(vaddr, size, page);
+        let ok = vaddr % page == 0 && size % page == 0 && size != 0 && vaddr.checked_add(size).is_some();
+        prop_assert_eq!(request.is_ok(), ok);
+        if let Ok(request) = request {
+            prop_assert_eq!(request.pages * page, size);
+        }
+    }
+
+    #[test]
+    fn operations_have_numbers(op in any::<u32>()) {
+        prop_assert_eq!(EehOp::from_raw(op).is_ok(), op < 10);
+    }
+}
+
+#[test]
+fn edges() {
+    // All addresses there are, as one page more than a number could count at 4 KiB.
+    let all = Window::new(12, 0, 1 << 52, 0).unwrap();
+    assert_eq!((all.start(), all.last()), (0, u64::MAX));
+    assert_eq!(Window::new(12, 0, (1 << 52) + 1, 0), None);
+    assert_eq!(
+        all.range(u64::MAX - 4095, 4096).unwrap().first,
+        (1 << 52) - 1
+    );
+    assert!(all.range(u64::MAX - 4095, 8192).is_err());
+    // The second window of a powernv host.
+    let second = Window::new(16, 1 << 43, 8192, 0).unwrap();
+    assert_eq!(second.start(), 1 << 59);
+    assert_eq!(second.range(second.start(), 8192 << 16), Ok(second.all()));
+    assert!(second.range(second.start(), 8193 << 16).is_err());
+    assert!(second.range(second.start() - 0x10000, 0x10000).is_err());
+    // A shift by more than there are bits is none at all on some processors.
+    let limits = GroupLimits {
+        page_sizes: 1 << 12,
+        max_levels: 1,
+    };
+    assert!(NewWindow {
+        page_shift: 12 + 128,
+        size: 1 << 20,
+        levels: 1
+    }
+    .check(&limits)
+    .is_err());
+}

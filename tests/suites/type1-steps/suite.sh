@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+# Random steps on type1 containers, the same on the C modules and on the selected ones (type1_steps.c). STEPS_SCRIPTS scripts of
+# STEPS_COUNT steps each from STEPS_SEED. Where an answer differs, the script is made short and printed.
+
+. /vm/suite/world.sh
+SEED=${STEPS_SEED:-1} SCRIPTS=${STEPS_SCRIPTS:-20} COUNT=${STEPS_COUNT:-1000} SLICE=${STEPS_SLICE:-10}
+ANSWERS=/tmp/steps
+
+# Groups behind several kinds of IOMMUs, in every order.
+domains() {
+	use "$1" || return 1
+	timeout -s KILL 200 type1_domains "$(bdf edu)" >/tmp/domains.$1 2>&1 || echo "exit status $?" >>/tmp/domains.$1
+}
+
+same_domains() {
+	cmp -s /tmp/domains.c /tmp/domains.ours && return
+	echo "lines with - are what the C modules answer"
+	diff -U 3 /tmp/domains.c /tmp/domains.ours | sed 1,2d | head -"${STEPS_LINES:-100}"
+	return 1
+}
+
+# take record|compare c|ours SEED COUNT: so many scripts on these modules.
+take() {
+	use "$2" || return 1
+	STEPS_WORLD=$(world)
+	export STEPS_WORLD
+	type1_steps "$1" $ANSWERS "$3" "$4" "$COUNT"
+}
+
+# Some scripts at a time, so that a difference is seen early. One that does not come again is told, and is no failure.
+steps() {
+	done=0
+	while [ $done -lt "$SCRIPTS" ]; do
+		rm -f $ANSWERS.*
+		if ! { take record c $((SEED + done)) "$SLICE" && take compare ours $((SEED + done)) "$SLICE"; }; then
+			[ -e $ANSWERS.differs ] || return 1
+			differs_again && return 1
+			echo "# by chance: this does not come again"
+		fi
+		done=$((done + SLICE))
+		echo "# $((done * COUNT)) steps compared"
+	done
+	rm -f $ANSWERS.*
+}
+
+# Whether all pages that were pinned since the boot have been unpinned.
+nothing_pinned() {
+	echo 1 >/proc/sys/vm/stat_refresh
+	grep foll_pin /proc/vmstat
+	awk '/foll_pin_acquired/ { a = $2 } /foll_pin_released/ { r = $2 } END { exit a != r }' /proc/vmstat
+}
+
+# Whether the script that differed does so once more.
+differs_again() {
+	read -r seed count <$ANSWERS.differs
+	for which in c ours; do
+		use $which || return 0
+		type1_steps show "$seed" "$count" >/tmp/again.$which
+	done
+	diff -U 8 /tmp/again.c /tmp/again.ours | sed 1,2d | head -40
+	grep "NOT AS THE MODEL" /tmp/again.c && return
+	! cmp -s /tmp/again.c /tmp/again.ours
+}
+
+# Only if an answer differs: what is short enough to be understood.
+shrink() {
+	type1_steps shrink $ANSWERS.script "sh /vm/suite/use.sh"
+}
+
+ktap_begin
+t domains-c domains c
+t domains-ours domains ours
+t domains same_domains
+t steps steps
+if [ -e $ANSWERS.script ]; then
+	echo "# one script of those that differ:"
+	STEPS_WORLD=$(world)
+	export STEPS_WORLD
+	shrink
+fi
+t unload unuse
+t nothing-pinned nothing_pinned
+echo "# $(wc -l </tmp/domains.ours) answers about domains compared"
+ktap_end
