@@ -70,9 +70,15 @@ pub fn step(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Step {
     };
     let width = [Width::Eight, Width::Four, Width::Two]
         .into_iter()
-        .find(|w| *w <= max && accessible >= w.bytes() && pos % w.bytes() as u64 == 0)
+        .find(|w| *w <= max && accessible >= w.bytes() && is_aligned(pos, *w))
         .unwrap_or(Width::One);
     Step::Access(width)
+}
+
+/// Whether `pos` is a multiple of `width`.
+#[inline]
+pub const fn is_aligned(pos: u64, width: Width) -> bool {
+    pos % width.bytes() as u64 == 0
 }
 
 /// How many accesses of `width` from `pos` on follow each other, where [`step`] has just made the first of them.
@@ -94,7 +100,7 @@ pub fn repeats(pos: u64, count: usize, hole: &Range<u64>, width: Width, max: Wid
 #[inline(always)]
 pub fn single(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Option<Width> {
     let width = Width::at_most(count as u64);
-    let whole = width.bytes() == count && width <= max && pos % width.bytes() as u64 == 0;
+    let whole = width.bytes() == count && width <= max && is_aligned(pos, width);
     (whole && !is_outside(pos, width, u64::MAX, hole)).then_some(width)
 }
 

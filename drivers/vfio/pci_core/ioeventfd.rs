@@ -146,6 +146,13 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
             "IOEVENTFD: {pos:#x} is not in BAR {bar}, or in the MSI-X table"
         ));
     }
+    // Elsewhere such a write to device memory is a fault, which stops the kernel.
+    if !cfg!(CONFIG_X86) && !io::is_aligned(pos, width) {
+        return Err(refuse!(
+            EINVAL,
+            "IOEVENTFD: {pos:#x} is no multiple of the size"
+        ));
+    }
     // Is it there at all?
     dev.bar(bar)?;
 
