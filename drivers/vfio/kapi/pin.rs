@@ -32,24 +32,37 @@ pub(crate) fn is_unmanaged(pfn: u64) -> bool {
     }
 }
 
-/// Unpins `pages` pages from `pfn` on.
+/// The most pages that are unpinned without looking whether somebody else needs the processor.
+const UNPIN_STEP: u64 = 1 << 18;
+
+/// Unpins `pages` pages from `pfn` on. May sleep.
 ///
 /// # Safety
 ///
 /// Each of them must be pinned, and the caller gives up one pin of each.
+#[inline]
 pub(crate) unsafe fn unpin(pfn: u64, pages: u64, dirty: bool) {
-    // SAFETY: The pages are pinned, so they exist; for the rest by the contract of this function.
-    unsafe {
-        bindings::unpin_user_page_range_dirty_lock(
-            vb::vfio_helper_pfn_to_page(pfn as usize),
-            pages as usize,
-            dirty,
-        )
-    };
+    let mut done = 0;
+    loop {
+        let step = (pages - done).min(UNPIN_STEP);
+        // SAFETY: The pages are pinned, so they exist; for the rest by the contract of this function.
+        unsafe {
+            bindings::unpin_user_page_range_dirty_lock(
+                vb::vfio_helper_pfn_to_page((pfn + done) as usize),
+                step as usize,
+                dirty,
+            )
+        };
+        done += step;
+        if done >= pages {
+            return;
+        }
+        cond_resched();
+    }
 }
 
-/// Gives the CPU to who needs it more.
-pub(crate) fn cond_resched() {
+/// Gives the CPU to who needs it more. May sleep.
+pub fn cond_resched() {
     // SAFETY: Called where sleeping is allowed.
     unsafe { vb::vfio_helper_cond_resched() };
 }
