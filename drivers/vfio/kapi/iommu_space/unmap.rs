@@ -26,10 +26,13 @@ use vfio_logic::extent::Extent;
 /// they have to be looked up.
 const WALK_BATCH: usize = 512;
 
+/// How many pages are looked up without looking whether somebody else needs the processor.
+const WALK_STEP: u64 = 1 << 16;
+
 /// The most mappings that are unmapped in one go, and without looking whether somebody else needs the processor.
 const STRETCH: usize = 64;
 
-/// The extents that a domain translates a range to, as its tables say.
+/// The extents that a domain translates a range to, as its tables say. Going on to the next may sleep.
 pub(super) struct Walk<'a> {
     domain: &'a PagingDomain,
     pos: u64,
@@ -75,6 +78,9 @@ impl Iterator for Walk<'_> {
                     break;
                 }
                 self.pos += 1;
+                if self.pos % WALK_STEP == 0 {
+                    pin::cond_resched();
+                }
             }
             return Some((start, pfn, self.pos - start));
         }
