@@ -304,12 +304,7 @@ impl PagingDomain {
     /// Calls `unmap`, which may do less than it is told to, or more where there is a large page, until all
     /// `bytes` bytes from `iova` on are unmapped or it does nothing; returns how many are.
     #[inline]
-    fn unmap_by(
-        &self,
-        iova: u64,
-        bytes: u64,
-        mut unmap: impl FnMut(usize, usize) -> usize,
-    ) -> u64 {
+    fn unmap_by(&self, iova: u64, bytes: u64, mut unmap: impl FnMut(usize, usize) -> usize) -> u64 {
         let mut done = 0;
         while done < bytes {
             let at = iova + done;
@@ -374,9 +369,7 @@ impl<'a> UnmapGather<'a> {
         let domain = self.domain;
         domain.unmap_by(iova, bytes, |iova, bytes| {
             // SAFETY: The domain is valid and `raw` initialized.
-            unsafe {
-                bindings::iommu_unmap_fast(domain.as_raw(), iova, bytes, &raw mut self.raw)
-            }
+            unsafe { bindings::iommu_unmap_fast(domain.as_raw(), iova, bytes, &raw mut self.raw) }
         })
     }
 

@@ -144,7 +144,11 @@ impl IoSpace {
                     complete &= domain.unmap(iova, bytes) == bytes;
                 }
                 let filled = stretch.mappings.get_mut(..stretch.filled);
-                for mapping in filled.unwrap_or_default().iter_mut().filter_map(Option::take) {
+                for mapping in filled
+                    .unwrap_or_default()
+                    .iter_mut()
+                    .filter_map(Option::take)
+                {
                     // SAFETY: As `complete` says, when the gather has flushed.
                     unsafe { mapping.unmapped(complete) };
                 }
