@@ -29,7 +29,7 @@ const WALK_BATCH: usize = 512;
 /// How many pages are looked up without looking whether somebody else needs the processor.
 const WALK_STEP: u64 = 1 << 16;
 
-/// The most mappings that are unmapped in one go, and without looking whether somebody else needs the processor.
+/// The most mappings that are unmapped in one go.
 const STRETCH: usize = 64;
 
 /// The extents that a domain translates a range to, as its tables say. Going on to the next may sleep.
@@ -93,15 +93,6 @@ pub(super) fn warn_short() {
     kernel::pr_warn_once!("the IOMMU unmapped less than was mapped\n");
 }
 
-/// Mappings of which each follows on the one before, so that they are unmapped in one go.
-struct Stretch<'m> {
-    mappings: [Option<&'m mut IoMapping>; STRETCH],
-    filled: usize,
-    /// The number of the first page, and of the one behind the last. The address behind may be zero.
-    first: u64,
-    end: u64,
-}
-
 impl IoSpace {
     /// Takes all translations of `mapping` out of all domains, then unpins its pages.
     pub fn unmap(&self, mapping: &mut IoMapping) {
@@ -128,59 +119,53 @@ impl IoSpace {
             }
             return;
         };
+        let mut mappings = mappings.filter_map(|mapping| {
+            let known = self.unmap_unless_extents(mapping);
+            known.then(|| mapping)
+        });
         // The mappings are borrowed until the gather has flushed.
         UnmapGather::with(domain, |gather| {
-            let mut stretch = Stretch {
-                mappings: [const { None }; STRETCH],
-                filled: 0,
-                first: 0,
-                end: 0,
-            };
-            let mut unmap = |stretch: &mut Stretch<'m>| {
-                let bytes = (stretch.end - stretch.first) << PAGE_SHIFT;
-                let iova = stretch.first << PAGE_SHIFT;
-                let mut complete = gather.unmap(iova, bytes) == bytes;
-                for domain in others {
-                    complete &= domain.unmap(iova, bytes) == bytes;
-                }
-                let filled = stretch.mappings.get_mut(..stretch.filled);
-                for mapping in filled
-                    .unwrap_or_default()
-                    .iter_mut()
-                    .filter_map(Option::take)
-                {
-                    // SAFETY: As `complete` says, when the gather has flushed.
-                    unsafe { mapping.unmapped(complete) };
-                }
-                stretch.filled = 0;
-            };
-            let mut seen: usize = 0;
-            for mapping in mappings {
-                if !self.unmap_unless_extents(mapping) {
-                    continue;
-                }
-                let first = mapping.iova >> PAGE_SHIFT;
-                if stretch.end != first || stretch.filled == STRETCH {
-                    unmap(&mut stretch);
-                    stretch.first = first;
-                }
-                stretch.end = first + mapping.done;
-                if let Some(slot) = stretch.mappings.get_mut(stretch.filled) {
-                    *slot = Some(mapping);
-                    stretch.filled += 1;
-                }
-                seen = seen.wrapping_add(1);
-                if seen % STRETCH == 0 {
+            // Those of which each follows on the one before: the number of the first page, and of the one behind
+            // the last. The address behind may be zero.
+            let mut stretch = [const { None }; STRETCH];
+            let mut filled = 0;
+            let (mut first, mut end) = (0, 0);
+            loop {
+                let next = mappings.next();
+                let start = next.as_ref().map(|next| next.iova >> PAGE_SHIFT);
+                if start != Some(end) || filled == STRETCH {
+                    let mut complete = gather.unmap_pages(first, end);
+                    for domain in others {
+                        let bytes = (end - first) << PAGE_SHIFT;
+                        complete &= domain.unmap(first << PAGE_SHIFT, bytes) == bytes;
+                    }
+                    for slot in stretch.iter_mut().take(filled) {
+                        let mapping: Option<&'m mut IoMapping> = slot.take();
+                        if let Some(mapping) = mapping {
+                            // SAFETY: As `complete` says, when the gather has flushed.
+                            unsafe { mapping.unmapped(complete) };
+                        }
+                    }
+                    filled = 0;
+                    first = start.unwrap_or(0);
+                    end = first;
                     pin::cond_resched();
                 }
+                let Some(next) = next else {
+                    break;
+                };
+                end += next.done;
+                if let Some(slot) = stretch.get_mut(filled) {
+                    *slot = Some(next);
+                    filled += 1;
+                }
             }
-            unmap(&mut stretch);
         });
     }
 
     /// Unmaps a mapping whose extents have to be looked up; tells whether they are known and it is still
     /// to be unmapped.
-    #[inline]
+    #[inline(always)]
     fn unmap_unless_extents(&self, mapping: &mut IoMapping) -> bool {
         if !mapping.is_mapped() {
             return false;
