@@ -72,8 +72,15 @@ impl IoSpace {
         let Ok(domain) = self.domains.remove(index) else {
             return;
         };
+        let mut mappings = mappings
+            .filter(|mapping| mapping.space == self.id)
+            .peekable();
+        // Without any there is nothing to be flushed.
+        if mappings.peek().is_none() {
+            return;
+        }
         UnmapGather::with(&domain, |gather| {
-            for mapping in mappings.filter(|mapping| mapping.space == self.id) {
+            for mapping in mappings {
                 gather.unmap(mapping.iova(), mapping.done << PAGE_SHIFT);
                 pin::cond_resched();
             }

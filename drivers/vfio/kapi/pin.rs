@@ -42,23 +42,31 @@ const UNPIN_STEP: u64 = 1 << 18;
 /// Each of them must be pinned, and the caller gives up one pin of each.
 #[inline]
 pub(crate) unsafe fn unpin(pfn: u64, pages: u64, dirty: bool) {
-    let mut done = 0;
-    loop {
-        let step = (pages - done).min(UNPIN_STEP);
-        // SAFETY: The pages are pinned, so they exist; for the rest by the contract of this function.
-        unsafe {
-            bindings::unpin_user_page_range_dirty_lock(
-                vb::vfio_helper_pfn_to_page((pfn + done) as usize),
-                step as usize,
-                dirty,
-            )
-        };
-        done += step;
-        if done >= pages {
-            return;
-        }
+    let (mut pfn, mut pages) = (pfn, pages);
+    while pages > UNPIN_STEP {
+        // SAFETY: By the contract of this function.
+        unsafe { unpin_step(pfn, UNPIN_STEP, dirty) };
+        pfn += UNPIN_STEP;
+        pages -= UNPIN_STEP;
         cond_resched();
     }
+    // SAFETY: By the contract of this function.
+    unsafe { unpin_step(pfn, pages, dirty) };
+}
+
+/// # Safety
+///
+/// As for [`unpin`].
+#[inline]
+unsafe fn unpin_step(pfn: u64, pages: u64, dirty: bool) {
+    // SAFETY: The pages are pinned, so they exist; for the rest by the contract of this function.
+    unsafe {
+        bindings::unpin_user_page_range_dirty_lock(
+            vb::vfio_helper_pfn_to_page(pfn as usize),
+            pages as usize,
+            dirty,
+        )
+    };
 }
 
 /// Gives the CPU to who needs it more. May sleep.

@@ -166,6 +166,7 @@ impl IoMapping {
     }
 
     /// Forgets what was mapped: it is not any more, and the pins were given back, or are never to be.
+    #[inline]
     pub(super) fn clear(&mut self) {
         // INVARIANT: Nothing is mapped.
         self.done = 0;
@@ -206,11 +207,22 @@ impl IoMapping {
         self.clear();
     }
 
+    /// The end of one that was filled.
+    fn drop_filled(&mut self) {
+        match &self.store {
+            _ if self.is_mapped() => pr_err!("{} pages of a mapping stay pinned\n", self.done),
+            // SAFETY: By the invariant no domain translates to it, and it goes.
+            Store::One(extent) => unsafe { unpin_extent(extent, self.write) },
+            _ => self.unpin_many(),
+        }
+    }
+
     /// Does it for any number of extents, which have to be forgotten next.
+    #[inline(never)]
     fn unpin_many(&self) {
         for extents in self.store.extents().chunks(UNPIN_BATCH) {
             for extent in extents {
-                // SAFETY: As in `unpin`, the only caller.
+                // SAFETY: As in `unpin` and `drop_filled`, the only callers.
                 unsafe { unpin_extent(extent, self.write) };
             }
             pin::cond_resched();
@@ -243,12 +255,10 @@ unsafe fn unpin_extent(extent: &Extent, dirty: bool) {
 }
 
 impl Drop for IoMapping {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if self.is_mapped() {
-            pr_err!("{} pages of a mapping stay pinned\n", self.done);
-        } else if self.done != 0 {
-            self.unpin();
+        if self.done != 0 {
+            self.drop_filled();
         }
     }
 }

@@ -29,7 +29,8 @@ const WALK_BATCH: usize = 512;
 /// How many pages are looked up without looking whether somebody else needs the processor.
 const WALK_STEP: u64 = 1 << 16;
 
-/// The most mappings that are unmapped in one go.
+/// The most mappings that are added to one to be unmapped in one go, and unmaps without looking whether somebody
+/// else needs the processor.
 const STRETCH: usize = 64;
 
 /// The extents that a domain translates a range to, as its tables say. Going on to the next may sleep.
@@ -110,13 +111,11 @@ impl IoSpace {
     }
 
     /// Takes all translations of all `mappings` out of all domains, with one flush of the IOMMU's caches. What
-    /// follows on directly is unmapped in one go. The pages are unpinned when the mappings are dropped.
+    /// follows on directly is unmapped in one go. The pages are unpinned when the mappings are dropped; those of
+    /// a space that has lost its domains stay pinned.
+    #[inline]
     pub fn unmap_each<'m>(&self, mappings: impl Iterator<Item = &'m mut IoMapping>) {
         let Some((domain, others)) = self.domains.split_first() else {
-            for mapping in mappings.filter(|mapping| mapping.space == self.id) {
-                // SAFETY: There is no domain.
-                unsafe { mapping.unmapped(true) };
-            }
             return;
         };
         let mut mappings = mappings.filter_map(|mapping| {
@@ -125,40 +124,51 @@ impl IoSpace {
         });
         // The mappings are borrowed until the gather has flushed.
         UnmapGather::with(domain, |gather| {
-            // Those of which each follows on the one before: the number of the first page, and of the one behind
-            // the last. The address behind may be zero.
-            let mut stretch = [const { None }; STRETCH];
+            // A mapping, and those of which each follows on the one before. Mostly there are none.
+            let mut head: Option<&'m mut IoMapping> = None;
+            let mut more = [const { None }; STRETCH];
             let mut filled = 0;
+            // The number of their first page, and of the one behind the last. The address behind may be zero.
             let (mut first, mut end) = (0, 0);
+            let mut seen: usize = 0;
             loop {
-                let next = mappings.next();
+                let mut next = mappings.next();
                 let start = next.as_ref().map(|next| next.iova >> PAGE_SHIFT);
-                if start != Some(end) || filled == STRETCH {
+                if start == Some(end) && head.is_some() {
+                    if let Some(slot) = more.get_mut(filled) {
+                        end += next.as_ref().map_or(0, |next| next.done);
+                        *slot = next.take();
+                        filled += 1;
+                        continue;
+                    }
+                }
+                if let Some(head) = head {
                     let mut complete = gather.unmap_pages(first, end);
                     for domain in others {
                         let bytes = (end - first) << PAGE_SHIFT;
                         complete &= domain.unmap(first << PAGE_SHIFT, bytes) == bytes;
                     }
-                    for slot in stretch.iter_mut().take(filled) {
+                    // SAFETY: As `complete` says, when the gather has flushed.
+                    unsafe { head.unmapped(complete) };
+                    for slot in more.iter_mut().take(filled) {
                         let mapping: Option<&'m mut IoMapping> = slot.take();
                         if let Some(mapping) = mapping {
-                            // SAFETY: As `complete` says, when the gather has flushed.
+                            // SAFETY: As above.
                             unsafe { mapping.unmapped(complete) };
                         }
                     }
                     filled = 0;
-                    first = start.unwrap_or(0);
-                    end = first;
-                    pin::cond_resched();
+                    seen = seen.wrapping_add(1);
+                    if seen % STRETCH == 0 {
+                        pin::cond_resched();
+                    }
                 }
                 let Some(next) = next else {
                     break;
                 };
-                end += next.done;
-                if let Some(slot) = stretch.get_mut(filled) {
-                    *slot = Some(next);
-                    filled += 1;
-                }
+                first = next.iova >> PAGE_SHIFT;
+                end = first + next.done;
+                head = Some(next);
             }
         });
     }
