@@ -83,10 +83,11 @@ int vfio_helper_put_user8(u8 value, u8 __user *to);
 bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work);
 bool vfio_helper_refcount_inc_not_zero_acquire(refcount_t *refs);
 void vfio_helper_refcount_set_release(refcount_t *refs, int count);
-unsigned long vfio_helper_rlimit(unsigned int limit);
 bool vfio_helper_schedule_work(struct work_struct *work);
 void vfio_helper_sg_set_pfn(struct scatterlist *sg, unsigned long pfn,
 			    unsigned int len);
+unsigned long vfio_helper_task_rlimit(const struct task_struct *task,
+				      unsigned int limit);
 unsigned long vfio_helper_untagged_addr_remote(struct mm_struct *mm,
 					       unsigned long addr);
 __poll_t vfio_helper_vfs_poll(struct file *file, struct poll_table_struct *pt);

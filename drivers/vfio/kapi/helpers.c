@@ -305,11 +305,6 @@ void vfio_helper_refcount_set_release(refcount_t *refs, int count)
 	refcount_set_release(refs, count);
 }
 
-unsigned long vfio_helper_rlimit(unsigned int limit)
-{
-	return rlimit(limit);
-}
-
 bool vfio_helper_schedule_work(struct work_struct *work)
 {
 	return schedule_work(work);
@@ -319,6 +314,12 @@ void vfio_helper_sg_set_pfn(struct scatterlist *sg, unsigned long pfn,
 			    unsigned int len)
 {
 	sg_set_page(sg, pfn_to_page(pfn), len, 0);
+}
+
+unsigned long vfio_helper_task_rlimit(const struct task_struct *task,
+				      unsigned int limit)
+{
+	return task_rlimit(task, limit);
 }
 
 unsigned long vfio_helper_untagged_addr_remote(struct mm_struct *mm,

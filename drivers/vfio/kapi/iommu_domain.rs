@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/iommu.h`](srctree/include/linux/iommu.h)
 
-use crate::iommu_group::IommuGroup;
+use crate::{
+    iommu_group::IommuGroup,
+    pin, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -102,6 +105,9 @@ pub fn has_isolated_msi(group: &IommuGroup) -> bool {
     // SAFETY: The group is valid.
     unsafe { bindings::iommu_group_has_isolated_msi(group.as_raw()) }
 }
+
+/// How much is mapped or unmapped in one go, unless there are larger pages.
+const STEP: u64 = 1 << 30;
 
 /// I/O page tables that belong to us, and the groups attached to them.
 ///
@@ -272,14 +278,46 @@ impl PagingDomain {
         self.raw.as_ptr()
     }
 
+    /// How many of the `bytes` bytes from `iova` on may be mapped or unmapped before somebody else gets the
+    /// processor. The end is that of a page, whatever pages there are.
+    #[inline]
+    pub(crate) fn step(&self, iova: u64, bytes: u64) -> u64 {
+        if bytes <= STEP {
+            return bytes;
+        }
+        let largest = 1 << self.page_sizes().checked_ilog2().unwrap_or(0);
+        let step = STEP.max(largest);
+        bytes.min(step - (iova & (step - 1)))
+    }
+
     /// Removes all translations of `bytes` bytes from `iova` on; returns how many bytes from the
-    /// start are now without translation. Less than asked for only if there was a hole.
+    /// start are now without translation. Less than asked for only if there was a hole, or if the IOMMU
+    /// driver fails. May sleep.
     #[inline]
     pub(crate) fn unmap(&self, iova: u64, bytes: u64) -> u64 {
-        // SAFETY: The domain is valid.
-        repeat(iova, bytes, |iova, bytes| unsafe {
-            bindings::iommu_unmap(self.as_raw(), iova, bytes)
+        self.unmap_by(iova, bytes, |iova, bytes| {
+            // SAFETY: The domain is valid.
+            unsafe { bindings::iommu_unmap(self.as_raw(), iova, bytes) }
         })
+    }
+
+    /// Calls `unmap`, which may do less than it is told to, or more where there is a large page, until all
+    /// `bytes` bytes from `iova` on are unmapped or it does nothing; returns how many are.
+    #[inline]
+    fn unmap_by(&self, iova: u64, bytes: u64, mut unmap: impl FnMut(usize, usize) -> usize) -> u64 {
+        let mut done = 0;
+        while done < bytes {
+            let at = iova + done;
+            let gone = unmap(at as usize, self.step(at, bytes - done) as usize);
+            if gone == 0 {
+                break;
+            }
+            done = done.saturating_add(gone as u64);
+            if done < bytes {
+                pin::cond_resched();
+            }
+        }
+        done.min(bytes)
     }
 
     /// Where `iova` translates to; zero if nowhere, or to address zero.
@@ -287,21 +325,6 @@ impl PagingDomain {
         // SAFETY: The domain is valid.
         unsafe { bindings::iommu_iova_to_phys(self.as_raw(), iova) }
     }
-}
-
-/// Calls `unmap`, which may do less than it is told to, until all `bytes` bytes from `iova` on, which do not
-/// wrap, are unmapped or it does nothing; returns how many are.
-#[inline]
-fn repeat(iova: u64, bytes: u64, mut unmap: impl FnMut(usize, usize) -> usize) -> u64 {
-    let mut done = 0;
-    while done < bytes {
-        let step = unmap((iova + done) as usize, (bytes - done) as usize) as u64;
-        if step == 0 {
-            break;
-        }
-        done = done.saturating_add(step);
-    }
-    done.min(bytes)
 }
 
 impl Drop for PagingDomain {
@@ -343,9 +366,10 @@ impl<'a> UnmapGather<'a> {
     /// As [`PagingDomain::unmap`], but devices may use the old translations until [`Self::sync`].
     #[inline]
     pub(crate) fn unmap(&mut self, iova: u64, bytes: u64) -> u64 {
-        // SAFETY: The domain is valid and `raw` initialized.
-        repeat(iova, bytes, |iova, bytes| unsafe {
-            bindings::iommu_unmap_fast(self.domain.as_raw(), iova, bytes, &raw mut self.raw)
+        let domain = self.domain;
+        domain.unmap_by(iova, bytes, |iova, bytes| {
+            // SAFETY: The domain is valid and `raw` initialized.
+            unsafe { bindings::iommu_unmap_fast(domain.as_raw(), iova, bytes, &raw mut self.raw) }
         })
     }
 

@@ -46,7 +46,10 @@ use kernel::{
     new_mutex,
     prelude::*,
     str::CStr,
-    sync::Mutex,
+    sync::{
+        Completion,
+        Mutex, //
+    },
     uaccess::{
         UserPtr,
         UserSlice, //
@@ -334,11 +337,62 @@ impl DeviceList {
     }
 }
 
+/// How many ioctls use an instance. The `vfio.ko` of C takes care of nothing: it may release an instance, as the
+/// last group leaves, while an ioctl still waits for user memory.
+#[pin_data]
+struct Calls {
+    /// One more than there are, until the instance is released.
+    count: AtomicUsize,
+    #[pin]
+    none: Completion,
+}
+
+/// An ioctl in progress.
+struct Call<'a>(&'a Calls);
+
+impl Calls {
+    fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            count: AtomicUsize::new(1),
+            none <- Completion::new(),
+        })
+    }
+
+    #[inline]
+    fn enter(&self) -> Call<'_> {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Call(self)
+    }
+
+    #[inline]
+    fn leave(&self) {
+        // What was done before is seen by who waits.
+        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.none.complete_all();
+        }
+    }
+
+    /// Waits until all calls have returned. There are no new ones, and this is called once.
+    fn wait_for_all(&self) {
+        self.leave();
+        self.none.wait_for_completion();
+    }
+}
+
+impl Drop for Call<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 /// What `vfio.ko` keeps for a container.
 #[pin_data]
 struct Hosted<T: IommuDriver> {
     #[pin]
     devices: DeviceList,
+    #[pin]
+    calls: Calls,
     #[pin]
     driver: T,
 }
@@ -413,6 +467,7 @@ impl<T: IommuDriver> Adapter<T> {
             KBox::pin_init(
                 try_pin_init!(Hosted {
                     devices <- DeviceList::new(),
+                    calls <- Calls::new(),
                     driver <- driver,
                 }? Error),
                 GFP_KERNEL_ACCOUNT,
@@ -429,10 +484,12 @@ impl<T: IommuDriver> Adapter<T> {
     ///
     /// # Safety
     ///
-    /// `data` must be what `open` returned, and not be used any more.
+    /// `data` must be what `open` returned, and not be given to any function any more. Ioctls that were
+    /// begun before are waited for.
     unsafe extern "C" fn release(data: *mut c_void) {
         // SAFETY: By the contract of this function.
         let hosted = unsafe { Pin::new_unchecked(KBox::from_raw(data.cast::<Hosted<T>>())) };
+        hosted.calls.wait_for_all();
         hosted.driver.release();
     }
 
@@ -445,9 +502,10 @@ impl<T: IommuDriver> Adapter<T> {
         let hosted = if data.is_null() {
             None
         } else {
-            // SAFETY: By the contract of this function; C keeps the instance during the call.
+            // SAFETY: By the contract of this function; the instance stays during the call, as it is counted.
             Some(unsafe { Self::hosted(data) })
         };
+        let _call = hosted.map(|hosted| hosted.calls.enter());
         if cmd == crate::uapi::CHECK_EXTENSION {
             return T::check_extension(hosted.map(|h| &h.driver), arg) as c_long;
         }

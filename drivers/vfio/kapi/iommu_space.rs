@@ -4,18 +4,26 @@
 //!
 //! The rule that makes this safe lives here: pages are unpinned only after no device can reach them
 //! any more. An [`IoSpace`] owns its domains, and a domain leaves it only to be destroyed; an
-//! [`IoMapping`] owns the pins of its pages and gives them back only in [`IoSpace::unmap`], which
-//! first takes the translations out of every domain of the space.
+//! [`IoMapping`] owns the pins of its pages and gives them back only after [`IoSpace::unmap`] or
+//! [`IoSpace::unmap_each`] took the translations out of every domain of the space. What the IOMMU does
+//! not unmap stays pinned.
 
 use crate::{
-    iommu_domain::PagingDomain,
-    iommu_group::IommuGroup, //
+    iommu_domain::{
+        PagingDomain,
+        UnmapGather, //
+    },
+    iommu_group::IommuGroup,
+    pin, //
 };
 use core::sync::atomic::{
     AtomicU64,
     Ordering, //
 };
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
 
 mod fill;
 mod mapping;
@@ -57,10 +65,26 @@ impl IoSpace {
         Ok(self.domains.push(domain, GFP_KERNEL_ACCOUNT)?)
     }
 
-    /// Destroys a domain. No device uses its translations afterwards.
-    pub fn remove(&mut self, index: usize) {
-        // Also when there is no such domain.
-        let _ = self.domains.remove(index);
+    /// Takes the translations of `mappings`, which are to be all that are in it, out of a domain and destroys
+    /// it. No device uses its translations afterwards. The mappings stay in other domains.
+    pub fn retire<'m>(&mut self, index: usize, mappings: impl Iterator<Item = &'m IoMapping>) {
+        // If there is such a domain.
+        let Ok(domain) = self.domains.remove(index) else {
+            return;
+        };
+        let mut mappings = mappings
+            .filter(|mapping| mapping.space == self.id)
+            .peekable();
+        // Without any there is nothing to be flushed.
+        if mappings.peek().is_none() {
+            return;
+        }
+        UnmapGather::with(&domain, |gather| {
+            for mapping in mappings {
+                gather.unmap(mapping.iova(), mapping.done << PAGE_SHIFT);
+                pin::cond_resched();
+            }
+        });
     }
 
     /// As [`PagingDomain::attach`], for a domain of this space.

@@ -55,10 +55,10 @@ pub fn locked(mm: &Mm) -> u64 {
     unsafe { (&raw const (*mm.as_raw()).__bindgen_anon_1.locked_vm).read_volatile() as u64 }
 }
 
-/// The current task's `RLIMIT_MEMLOCK`, in bytes.
-pub fn limit() -> u64 {
-    // SAFETY: Reads a limit of the current task.
-    unsafe { vb::vfio_helper_rlimit(bindings::RLIMIT_MEMLOCK) as u64 }
+/// The `RLIMIT_MEMLOCK` of a task, in bytes.
+pub fn limit(task: &Task) -> u64 {
+    // SAFETY: The task is valid.
+    unsafe { vb::vfio_helper_task_rlimit(task.as_ptr(), bindings::RLIMIT_MEMLOCK) as u64 }
 }
 
 /// Whether the current task may lock memory beyond its limit.

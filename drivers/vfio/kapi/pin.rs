@@ -32,12 +32,33 @@ pub(crate) fn is_unmanaged(pfn: u64) -> bool {
     }
 }
 
-/// Unpins `pages` pages from `pfn` on.
+/// The most pages that are unpinned without looking whether somebody else needs the processor.
+const UNPIN_STEP: u64 = 1 << 18;
+
+/// Unpins `pages` pages from `pfn` on. May sleep.
 ///
 /// # Safety
 ///
 /// Each of them must be pinned, and the caller gives up one pin of each.
+#[inline]
 pub(crate) unsafe fn unpin(pfn: u64, pages: u64, dirty: bool) {
+    let (mut pfn, mut pages) = (pfn, pages);
+    while pages > UNPIN_STEP {
+        // SAFETY: By the contract of this function.
+        unsafe { unpin_step(pfn, UNPIN_STEP, dirty) };
+        pfn += UNPIN_STEP;
+        pages -= UNPIN_STEP;
+        cond_resched();
+    }
+    // SAFETY: By the contract of this function.
+    unsafe { unpin_step(pfn, pages, dirty) };
+}
+
+/// # Safety
+///
+/// As for [`unpin`].
+#[inline]
+unsafe fn unpin_step(pfn: u64, pages: u64, dirty: bool) {
     // SAFETY: The pages are pinned, so they exist; for the rest by the contract of this function.
     unsafe {
         bindings::unpin_user_page_range_dirty_lock(
@@ -48,8 +69,8 @@ pub(crate) unsafe fn unpin(pfn: u64, pages: u64, dirty: bool) {
     };
 }
 
-/// Gives the CPU to who needs it more.
-pub(crate) fn cond_resched() {
+/// Gives the CPU to who needs it more. May sleep.
+pub fn cond_resched() {
     // SAFETY: Called where sleeping is allowed.
     unsafe { vb::vfio_helper_cond_resched() };
 }

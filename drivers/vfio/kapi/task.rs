@@ -39,8 +39,11 @@ pub struct Process {
 impl Process {
     /// The process of the task that is running.
     pub fn current() -> Self {
-        let task = kernel::current!();
-        let leader = task.group_leader();
+        Self::of(kernel::current!().group_leader())
+    }
+
+    /// The process that `leader` is the leader of.
+    pub fn of(leader: &Task) -> Self {
         Self {
             comm: comm_of(leader),
             pid: leader.pid(),

@@ -10,15 +10,20 @@
 //! * The domains are fixed while `space` is held. Mapping and unmapping hold it for reading for as
 //!   long as they work; attaching and detaching groups hold it for writing, so they find nothing in
 //!   between.
-//! * The tree of mappings and everything else is protected by `state`. It is not held while pages
-//!   are pinned, mapped or unmapped, nor while dirty pages are reported to user space: a mapping that
-//!   is being made is in the tree, marked `filling`; one that is being unmapped is out of the tree, its
+//! * The tree of mappings and everything else is protected by `state`. It is not held while mappings are
+//!   pinned, mapped or unmapped, nor while dirty pages are reported to user space: a mapping that is
+//!   being made is in the tree, marked `filling`; one that is being unmapped is out of the tree, its
 //!   addresses marked `busy`, as are those of mappings that are being reported. Who needs those
-//!   addresses waits for `changed`.
+//!   addresses waits for `changed`, in the order of arrival.
+//! * Drivers of emulated devices pin, unpin, read and write with `state` held. User memory is touched
+//!   then: if whoever provides it lets them wait, the container waits, as in C.
 
 use crate::{
     abi,
-    dma::Dma,
+    dma::{
+        Dma,
+        Owner, //
+    },
     unmap, //
 };
 use kernel::{
@@ -28,6 +33,7 @@ use kernel::{
     rbtree::RBTree,
     sync::{
         aref::ARef,
+        Arc,
         Mutex,
         MutexGuard, //
     },
@@ -45,7 +51,7 @@ use vfio_logic::{
     iova::IovaRange, //
 };
 
-/// How many unmaps and reports of dirty pages may run at the same time; more wait.
+/// How many may claim addresses at the same time; more wait.
 const BUSY_SLOTS: usize = 8;
 
 /// What type1 has of a container.
@@ -80,6 +86,8 @@ pub(crate) struct State {
     pub(crate) usable: KVec<IovaRange>,
     /// How many mappings may still be made.
     pub(crate) available: u32,
+    /// Who made the last mapping.
+    pub(crate) last_owner: Option<Arc<Owner>>,
     /// The page sizes of all domains.
     pub(crate) page_sizes: u64,
     /// All domains enforce cache coherency.
@@ -88,7 +96,7 @@ pub(crate) struct State {
     pub(crate) physical: bool,
     /// How many mappings are `filling`.
     pub(crate) filling: usize,
-    /// What is being unmapped, or reported.
+    /// What is being unmapped, reported, or waited for.
     busy: [Option<Busy>; BUSY_SLOTS],
     /// How many there are in [`Self::busy`].
     busy_count: usize,
@@ -104,7 +112,7 @@ pub(crate) struct State {
     pub(crate) tracking: bool,
 }
 
-/// Addresses of mappings that are being unmapped or reported, or will be as soon as who came before is done.
+/// Addresses that somebody has to himself, or will have as soon as who came before is done.
 #[derive(Clone, Copy)]
 struct Busy {
     range: IovaRange,
@@ -126,6 +134,7 @@ impl Container {
                     groups: KVec::new(),
                     usable: KVec::new(),
                     available: abi::vfio_type1_dma_entry_limit.get(),
+                    last_owner: None,
                     page_sizes: PAGE_MASK as u64,
                     coherent: true,
                     physical: false,
@@ -167,7 +176,7 @@ impl Container {
         (state, result)
     }
 
-    /// As [`Self::wait`], where nothing has to be undone.
+    /// As [`Self::wait`], where nothing has to be undone. Others may always come first.
     pub(crate) fn wait_or_leave<'a>(
         &self,
         state: MutexGuard<'a, State>,
@@ -176,14 +185,28 @@ impl Container {
         result.map(|()| state)
     }
 
-    /// Marks `range` as busy: nobody else maps, unmaps or reports anything in it until the slot is cleared.
-    /// Who came before, and what is being mapped, is waited for.
+    /// Calls `f` while nobody else maps, unmaps or reports anything in `range`, or has claimed a part of it. Who
+    /// came before, and what is being mapped, is waited for. Drivers of emulated devices go on.
     ///
     /// # Errors
     ///
-    /// `EINTR` if the current task is being killed.
+    /// `EINTR` if the current task is being killed, and what `f` returns.
     #[inline(always)]
-    pub(crate) fn claim<'a>(
+    pub(crate) fn with_claim<'a, R>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        range: IovaRange,
+        f: impl FnOnce(MutexGuard<'a, State>, &BusySlot) -> (MutexGuard<'a, State>, Result<R>),
+    ) -> Result<R> {
+        let (state, slot) = self.claim(state, range)?;
+        let (mut state, result) = f(state, &slot);
+        state.clear_busy(slot);
+        self.unlock_changed(state);
+        result
+    }
+
+    #[inline(always)]
+    fn claim<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         range: IovaRange,
@@ -289,29 +312,26 @@ impl State {
     }
 
     /// Whether a mapping that overlaps `range` is being made by another thread.
-    pub(crate) fn is_filling(&self, range: &IovaRange) -> bool {
+    pub(crate) fn is_filling(&mut self, range: &IovaRange) -> bool {
         if self.filling == 0 {
             return false;
         }
-        let Some(start) = self.first_overlap(range) else {
+        let Some(first) = self.first_overlap(range) else {
             return false;
         };
-        let mut pos = Some(start);
-        while let Some(cursor) = pos.and_then(|pos| self.dmas.cursor_lower_bound(&pos)) {
-            let (iova, dma) = cursor.current();
-            if *iova > range.last {
-                break;
-            }
-            if dma.filling {
-                return true;
-            }
-            pos = iova.checked_add(dma.size());
-        }
-        false
+        let idle = self.for_each_from(first, range.last, |_, dma| match dma.filling {
+            true => Err(EBUSY),
+            false => Ok(()),
+        });
+        idle.is_err()
     }
 
-    /// Whether mappings in `range` are being unmapped or reported by another thread.
-    pub(crate) fn is_busy(&self, range: &IovaRange) -> bool {
+    /// Whether somebody else has claimed a part of `range`, or is mapping there.
+    pub(crate) fn is_taken(&mut self, range: &IovaRange) -> bool {
+        self.is_busy(range) || self.is_filling(range)
+    }
+
+    fn is_busy(&self, range: &IovaRange) -> bool {
         self.busy_count != 0
             && self
                 .busy

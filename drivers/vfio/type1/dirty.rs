@@ -18,6 +18,7 @@ use kernel::{
     transmute::AsBytes, //
 };
 use vfio_kapi::{
+    pin::cond_resched,
     refusal::Explain,
     refuse,
     uaccess::{
@@ -44,8 +45,11 @@ const START: u32 = vfio_kapi::uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
 const STOP: u32 = vfio_kapi::uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP;
 const GET_BITMAP: u32 = vfio_kapi::uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
 
-/// How many words are copied to user space at a time.
+/// How many words are copied to user space at a time, when they have to be shifted.
 const COPY_WORDS: usize = 32;
+
+/// How many are when not.
+const PIECE_WORDS: usize = 8192;
 
 /// What decides which pages are dirty.
 #[derive(Clone, Copy)]
@@ -98,10 +102,17 @@ impl Container {
         }
         let dirty: DirtyBitmap = arg.read_argsz(size_of::<DirtyBitmap>())?;
         match dirty.flags {
-            START => self.state.lock().start_tracking(),
-            STOP => {
-                self.state.lock().stop_tracking();
-                Ok(())
+            START | STOP => {
+                let state = self.state.lock();
+                self.with_claim(state, IovaRange::ALL, |mut state, _| {
+                    let result = if dirty.flags == START {
+                        state.start_tracking()
+                    } else {
+                        state.stop_tracking();
+                        Ok(())
+                    };
+                    (state, result)
+                })
             }
             GET_BITMAP => self.get_dirty(arg, dirty.argsz as usize),
             _ => Err(EINVAL),
@@ -121,14 +132,13 @@ impl Container {
         check_bitmap(&get.bitmap, get.size)?;
 
         // Before anything is looked at: groups may come and go meanwhile, and page sizes with them.
-        let (state, slot) = self.claim(self.state.lock(), range)?;
-        let (mut state, result) = self.report(state, &range, &get);
-        state.clear_busy(slot);
-        self.unlock_changed(state);
-        result
+        self.with_claim(self.state.lock(), range, |state, _| {
+            self.report(state, &range, &get)
+        })
     }
 
-    /// Reports the dirty pages in `range`, which is marked as busy, mapping by mapping.
+    /// Reports the dirty pages in `range`, which is claimed. They are clean from now on, but all dirty still if
+    /// they do not arrive.
     ///
     /// The state is not held while user memory is written to, as that may take as long as it likes. Drivers
     /// of emulated devices may dirty pages meanwhile, for the next time; domains may come and go.
@@ -138,27 +148,21 @@ impl Container {
         range: &IovaRange,
         get: &vfio_iommu_type1_dirty_bitmap_get,
     ) -> (MutexGuard<'a, State>, Result) {
-        let mut next = Some(range.start);
-        while let Some(pos) = next {
-            let rest = IovaRange {
-                start: pos,
-                last: range.last,
-            };
-            let report = match state.start_report(range, &rest, get) {
-                Ok(Some(report)) => report,
-                Ok(None) => break,
-                Err(e) => return (state, Err(e)),
-            };
-            drop(state);
-            let result = report.write(range.start, &get.bitmap);
-            state = self.state.lock();
-            next = report.range.last.checked_add(1);
-            if result.is_err() {
+        let reports = match state.start_reports(range, get) {
+            Ok(reports) => reports,
+            Err(e) => return (state, Err(e)),
+        };
+        drop(state);
+        let result = reports
+            .iter()
+            .try_for_each(|report| report.write(range.start, &get.bitmap));
+        state = self.state.lock();
+        if result.is_err() {
+            for report in &reports {
                 state.undo_report(report);
-                return (state, result);
             }
         }
-        (state, Ok(()))
+        (state, result)
     }
 }
 
@@ -190,8 +194,7 @@ impl State {
         }
         let shift = self.page_shift();
         let mut result = Ok(());
-        // What is on its way sees to it by itself.
-        for dma in self.dmas.values_mut().filter(|dma| !dma.filling) {
+        for dma in self.dmas.values_mut() {
             result = dma.start_tracking(shift);
             if result.is_err() {
                 break;
@@ -213,18 +216,18 @@ impl State {
         }
     }
 
-    /// The dirty pages of the first mapping in `rest`, which is what is left of `range`; they are clean from
-    /// now on, except for those that drivers may still write to. `None` if there is no mapping.
+    /// The dirty pages of all mappings in `range`; they are clean from now on, except for those that drivers may
+    /// still write to.
     ///
     /// # Errors
     ///
     /// `EINVAL` if nothing is tracked, in pages of another size, or the range would cut a mapping; `ENOMEM`.
-    fn start_report(
+    /// Nothing has changed then.
+    fn start_reports(
         &mut self,
         range: &IovaRange,
-        rest: &IovaRange,
         get: &vfio_iommu_type1_dirty_bitmap_get,
-    ) -> Result<Option<DirtyReport>> {
+    ) -> Result<KVVec<DirtyReport>> {
         // If it is the one of the bitmap it is not zero.
         let page = smallest_page(self.page_sizes);
         if get.bitmap.pgsize != page || (get.iova | get.size) & (page - 1) != 0 {
@@ -237,24 +240,30 @@ impl State {
             return Err(EINVAL);
         }
         self.check_bisection(range)?;
+
+        // All that can fail comes first.
         let scope = self.tracking_scope();
-        let Some(iova) = self.first_overlap(rest) else {
-            return Ok(None);
-        };
-        let dma = self.dmas.get_mut(&iova).ok_or(EINVAL)?;
-        let clean = dma.clean_bits(scope.shift)?;
-        let report = dma.take_dirty(iova, &scope, Some(clean))?;
-        dma.mark_pins_dirty(scope.shift);
-        Ok(Some(report))
+        let mut reports = KVVec::new();
+        self.for_each_from(range.start, range.last, |iova, dma| {
+            let bits = dma.clean_bits(scope.shift)?;
+            reports.push(dma.report(iova, &scope, bits), GFP_KERNEL_ACCOUNT)?;
+            Ok(())
+        })?;
+        for report in &mut reports {
+            if let Some(dma) = self.dmas.get_mut(&report.range.start) {
+                dma.exchange_dirty(report, &scope);
+            }
+        }
+        Ok(reports)
     }
 
     /// What was reported did not arrive, and is dirty still, if anybody looks.
-    fn undo_report(&mut self, report: DirtyReport) {
-        if let Some(bits) = self
-            .dmas
-            .get_mut(&report.range.start)
-            .and_then(|dma| dma.dirty.as_mut())
-        {
+    fn undo_report(&mut self, report: &DirtyReport) {
+        let Some(dma) = self.dmas.get_mut(&report.range.start) else {
+            return;
+        };
+        let same = dma.range(report.range.start) == report.range;
+        if let Some(bits) = dma.dirty.as_mut().filter(|_| same) {
             for (word, reported) in bits.iter_mut().zip(&report.bits) {
                 *word |= *reported;
             }
@@ -320,29 +329,41 @@ impl Dma {
         }
     }
 
-    /// Takes out which pages are dirty, to be reported, and tracks them in `next`, if at all.
+    /// Takes out which pages are dirty, to be reported; they are not tracked any more.
     ///
     /// # Errors
     ///
     /// `EINVAL` if nothing is tracked.
-    pub(crate) fn take_dirty(
-        &mut self,
-        iova: u64,
-        scope: &TrackingScope,
-        next: Option<KVVec<u64>>,
-    ) -> Result<DirtyReport> {
-        let pages = self.size() >> scope.shift;
-        let mut bits = self.dirty.take().ok_or(EINVAL)?;
-        self.dirty = next;
-        if scope.all_mapped && self.io.is_mapped() {
-            dirty::set_bits(&mut bits, 0, pages);
+    pub(crate) fn take_dirty(&mut self, iova: u64, scope: &TrackingScope) -> Result<DirtyReport> {
+        let bits = self.dirty.take().ok_or(EINVAL)?;
+        let mut report = self.report(iova, scope, bits);
+        self.complete_report(&mut report, scope);
+        Ok(report)
+    }
+
+    /// Puts which pages are dirty into a report of clean ones; from now on those are that drivers may write to.
+    fn exchange_dirty(&mut self, report: &mut DirtyReport, scope: &TrackingScope) {
+        if let Some(bits) = &mut self.dirty {
+            core::mem::swap(bits, &mut report.bits);
         }
-        Ok(DirtyReport {
+        self.complete_report(report, scope);
+        self.mark_pins_dirty(scope.shift);
+    }
+
+    fn report(&self, iova: u64, scope: &TrackingScope, bits: KVVec<u64>) -> DirtyReport {
+        DirtyReport {
             range: self.range(iova),
-            pages,
+            pages: self.size() >> scope.shift,
             shift: scope.shift,
             bits,
-        })
+        }
+    }
+
+    /// Adds what nobody watches.
+    fn complete_report(&self, report: &mut DirtyReport, scope: &TrackingScope) {
+        if scope.all_mapped && self.io.is_mapped() {
+            dirty::set_bits(&mut report.bits, 0, report.pages);
+        }
     }
 }
 
@@ -369,13 +390,18 @@ impl DirtyReport {
             self.pages,
         );
         let target = UserArg::new(bitmap.data as usize).offset((place.word * 8) as usize);
-        let kept = if place.shift == 0 {
-            0
-        } else {
-            // The whole word, as ever: user space may count on its bits staying.
-            target.reader(size_of::<u64>()).read::<u64>()?
-        };
+        if place.shift == 0 {
+            for (index, words) in self.bits.chunks(PIECE_WORDS).enumerate() {
+                target
+                    .offset(index * PIECE_WORDS * size_of::<u64>())
+                    .write_bytes(AsBytes::as_bytes(words))?;
+                cond_resched();
+            }
+            return Ok(());
+        }
 
+        // The whole word, as ever: user space may count on its bits staying.
+        let kept = target.reader(size_of::<u64>()).read::<u64>()?;
         let mut writer = target.writer((place.words * 8) as usize);
         let mut buffer = [0u64; COPY_WORDS];
         let mut index = 0;
@@ -387,6 +413,7 @@ impl DirtyReport {
             let words = buffer.get(..count as usize).unwrap_or(&[]);
             writer.write_slice(AsBytes::as_bytes(words))?;
             index += count;
+            cond_resched();
         }
         Ok(())
     }

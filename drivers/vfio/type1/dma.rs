@@ -12,7 +12,10 @@ use kernel::{
     page::PAGE_SHIFT,
     prelude::*,
     rbtree::RBTree,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
     task::Task,
 };
 use vfio_kapi::{
@@ -27,8 +30,7 @@ use vfio_logic::{
     iova::IovaRange, //
 };
 
-/// Whose memory is mapped, and who answers for it being locked.
-#[derive(Clone)]
+/// Whose memory is mapped, and who answers for it being locked. Mappings of the same process share it.
 pub(crate) struct Owner {
     /// The leader of the thread group that mapped it: its limit counts.
     task: ARef<Task>,
@@ -39,13 +41,32 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// The current process, whose address space is `mm`.
-    pub(crate) fn current(mm: &MmWithUser) -> Self {
-        Self {
-            task: ARef::from(current!().group_leader()),
-            mm: ARef::from(&**mm),
-            privileged: locked_vm::is_privileged(),
+    /// The current process, whose address space is `mm`. `last` is the last one that was asked for, which it
+    /// mostly is.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn current(mm: &MmWithUser, last: &mut Option<Arc<Self>>) -> Result<Arc<Self>> {
+        let privileged = locked_vm::is_privileged();
+        let task = current!();
+        let leader = task.group_leader();
+        if let Some(last) = last {
+            if last.is_mm(mm)
+                && last.privileged == privileged
+                && last.task.as_ptr() == leader.as_ptr()
+            {
+                return Ok(last.clone());
+            }
         }
+        let owner = Self {
+            task: ARef::from(leader),
+            mm: ARef::from(&**mm),
+            privileged,
+        };
+        let owner = Arc::new(owner, GFP_KERNEL_ACCOUNT)?;
+        *last = Some(owner.clone());
+        Ok(owner)
     }
 
     /// The address space, if it still has users.
@@ -58,23 +79,23 @@ impl Owner {
         self.mm.as_raw() == mm.as_raw()
     }
 
-    /// Whether it is the same address space and task.
-    pub(crate) fn is_same(&self, other: &Owner) -> bool {
-        self.mm.as_raw() == other.mm.as_raw() && self.task.as_ptr() == other.task.as_ptr()
-    }
-
-    /// Whether the limit does not count.
-    pub(crate) fn is_privileged(&self) -> bool {
-        self.privileged
-    }
-
-    /// Counts `pages` as locked; `mm` is the address space of this owner.
+    /// Counts `pages` as locked in `mm`, the address space of this owner, within its limit.
     ///
     /// # Errors
     ///
-    /// As for [`account`].
+    /// `ENOMEM` if that is over the limit, `EINTR` if the current task is being killed.
     pub(crate) fn account(&self, mm: &MmWithUser, pages: u64) -> Result {
-        account(mm, &self.task, pages, self.privileged)
+        let result = locked_vm::account(mm, &self.task, pages as usize, self.privileged);
+        if result == Err(ENOMEM) {
+            ratelimited!(pr_warn!(
+                "RLIMIT_MEMLOCK ({}) exceeded by {}: {} bytes are locked, {} more were to be\n",
+                locked_vm::limit(&self.task),
+                Process::of(&self.task),
+                locked_vm::locked(mm) << PAGE_SHIFT,
+                pages << PAGE_SHIFT
+            ));
+        }
+        result
     }
 
     /// Takes `pages` back. Nothing to do if the process is gone.
@@ -86,25 +107,6 @@ impl Owner {
             locked_vm::unaccount(&mm, &self.task, pages as usize);
         }
     }
-}
-
-/// Counts `pages` as locked in `mm`, within the limit of `task` unless that does not count.
-///
-/// # Errors
-///
-/// `ENOMEM` if that is over the limit, `EINTR` if the current task is being killed.
-pub(crate) fn account(mm: &MmWithUser, task: &Task, pages: u64, privileged: bool) -> Result {
-    let result = locked_vm::account(mm, task, pages as usize, privileged);
-    if result == Err(ENOMEM) {
-        ratelimited!(pr_warn!(
-            "RLIMIT_MEMLOCK ({}) exceeded by {}: {} bytes are locked, {} more were to be\n",
-            locked_vm::limit(),
-            Process::current(),
-            locked_vm::locked(mm) << PAGE_SHIFT,
-            pages << PAGE_SHIFT
-        ));
-    }
-    result
 }
 
 /// A page that a driver has pinned.
@@ -124,7 +126,7 @@ pub(crate) struct Dma {
     pub(crate) vaddr: u64,
     /// The pages, unless there are only emulated devices.
     pub(crate) io: IoMapping,
-    pub(crate) owner: Owner,
+    pub(crate) owner: Arc<Owner>,
     /// How many pages are accounted to the owner for it.
     pub(crate) locked: u64,
     /// What drivers have pinned, by the address of the device.
@@ -139,7 +141,7 @@ pub(crate) struct Dma {
 
 impl Dma {
     /// Not mapped yet.
-    pub(crate) fn new(request: &MapRequest, owner: Owner, filling: bool) -> Self {
+    pub(crate) fn new(request: &MapRequest, owner: Arc<Owner>, filling: bool) -> Self {
         Self {
             vaddr: request.vaddr,
             io: Self::empty_io(request),

@@ -242,16 +242,17 @@ impl Dma {
         } = self;
         space.fill(io, mm, *vaddr, huge, |iova, pages| {
             // What drivers have pinned is accounted already.
-            let range = IovaRange {
-                start: iova,
-                last: iova + ((pages << PAGE_SHIFT) - 1),
-            };
-            let already = pins
-                .iter()
-                .filter(|(at, pin)| {
-                    range.start <= **at && **at <= range.last && pin.page.is_accountable()
-                })
-                .count() as u64;
+            let last = iova + ((pages << PAGE_SHIFT) - 1);
+            let mut already = 0;
+            let mut next = pins.cursor_lower_bound_mut(&iova);
+            while let Some(cursor) = next {
+                let (at, pin) = cursor.current();
+                if *at > last {
+                    break;
+                }
+                already += u64::from(pin.page.is_accountable());
+                next = cursor.move_next();
+            }
             let more = pages.saturating_sub(already);
             owner.account(mm, more)?;
             *locked += more;

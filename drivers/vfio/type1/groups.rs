@@ -144,11 +144,13 @@ impl Container {
             },
             None => Ok(()),
         };
+        let mut mapped = 0;
         if result.is_ok() {
-            result = replay(space, state);
+            result = replay(space, state, &mut mapped);
         }
         if let Err(e) = result {
-            space.remove(index);
+            let there = state.dmas.values().map(|dma| &dma.io).take(mapped);
+            space.retire(index, there);
             return Err(e);
         }
         Ok(usable)
@@ -186,7 +188,7 @@ impl Container {
                         unpin_but_external(&space, &mut state);
                     }
                 }
-                space.remove(index);
+                space.retire(index, state.dmas.values().map(|dma| &dma.io));
                 state.update_domains(&space);
             }
             if let Ok(usable) = state.refresh_usable(&space) {
@@ -264,8 +266,9 @@ fn software_msi_base(reserved: &[ReservedRegion]) -> Option<u64> {
 ///
 /// # Errors
 ///
-/// Nothing is mapped in the newest domain that was not in others, and the accounting is as before.
-fn replay(space: &IoSpace, state: &mut State) -> Result {
+/// The first `mapped` mappings are in the newest domain, if they are in others as well; the accounting is as
+/// before.
+fn replay(space: &IoSpace, state: &mut State, mapped: &mut usize) -> Result {
     let huge = use_huge_pages();
     let first = space.domains().len() == 1;
     let mut result = Ok(());
@@ -281,6 +284,7 @@ fn replay(space: &IoSpace, state: &mut State) -> Result {
         if result.is_err() {
             break;
         }
+        *mapped += 1;
     }
     if result.is_err() && first {
         unpin_but_external(space, state);

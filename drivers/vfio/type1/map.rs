@@ -8,7 +8,6 @@ use crate::{
         State, //
     },
     dma::{
-        account,
         use_huge_pages,
         Asked,
         Dma,
@@ -17,7 +16,8 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    rbtree::RBTreeNode, //
+    rbtree::RBTreeNode,
+    sync::Arc, //
 };
 use vfio_kapi::{
     iommu_space::IoSpace,
@@ -54,79 +54,41 @@ impl Container {
             return self.update_vaddr(&request);
         }
         match self.reserve(&request)? {
-            Some(privileged) => self.fill(&space, &request, privileged),
+            Some(owner) => self.fill(&space, &request, &owner),
             None => Ok(()),
         }
     }
 
-    /// Puts the mapping into the tree. If its pages are to be pinned and mapped, returns whether its owner
-    /// may lock more memory than the limit.
-    fn reserve(&self, request: &MapRequest) -> Result<Option<bool>> {
+    /// Puts the mapping into the tree. If its pages are to be pinned and mapped, returns its owner.
+    fn reserve(&self, request: &MapRequest) -> Result<Option<Arc<Owner>>> {
         let mut state = self.state.lock();
         request.check_alignment(state.page_sizes).explain(Asked(
             MAP,
             request.range.start,
             request.size,
         ))?;
-        loop {
-            // Whether a mapping that is on its way will stay, or is gone, shows later.
-            if !state.is_busy(&request.range) && !state.is_filling(&request.range) {
-                if let Some(other) = state.first_overlap(&request.range) {
-                    return Err(refuse!(
-                        EEXIST,
-                        "{}: it overlaps the mapping at {other:#x}",
-                        Asked(MAP, request.range.start, request.size)
-                    ));
-                }
-                if state.available > 0 {
-                    break;
-                }
-                if state.filling == 0 {
-                    return Err(refuse!(
-                        ENOSPC,
-                        "{}: the container has as many mappings as dma_entry_limit allows",
-                        Asked(MAP, request.range.start, request.size)
-                    ));
-                }
+        if state.available > 0 && !state.is_taken(&request.range) {
+            return state.insert(request);
+        }
+        // Whether a mapping that is on its way will stay, or is gone, shows later.
+        self.with_claim(state, request.range, |mut state, _| {
+            let mut result = Ok(());
+            while result.is_ok() && state.must_wait(request) {
+                (state, result) = self.wait(state);
             }
-            state = self.wait_or_leave(state)?;
-        }
-        if !iova::is_usable(&state.usable, &request.range) {
-            return Err(refuse!(
-                EINVAL,
-                "{}: the IOMMU cannot map all of it, or parts are reserved",
-                Asked(MAP, request.range.start, request.size)
-            ));
-        }
-
-        let task = current!();
-        let mm = task.mm().ok_or(ENODEV)?;
-        let owner = Owner::current(mm);
-        let privileged = owner.is_privileged();
-        let mut dma = Dma::new(request, owner, state.physical);
-        if !state.physical && state.tracking {
-            dma.start_tracking(state.page_shift())?;
-        }
-        let node = RBTreeNode::new(request.range.start, dma, GFP_KERNEL_ACCOUNT)?;
-        // There is none with this key, as nothing overlaps.
-        state.dmas.insert(node);
-        state.available -= 1;
-        if !state.physical {
-            return Ok(None);
-        }
-        state.filling += 1;
-        Ok(Some(privileged))
+            let result = result.and_then(|()| state.insert(request));
+            (state, result)
+        })
     }
 
     /// Pins and maps the pages of a mapping that was reserved, without the lock.
-    fn fill(&self, space: &IoSpace, request: &MapRequest, privileged: bool) -> Result {
+    fn fill(&self, space: &IoSpace, request: &MapRequest, owner: &Owner) -> Result {
         let task = current!();
-        let leader = task.group_leader();
         let mut io = Dma::empty_io(request);
         let mut locked = 0;
         let result = match task.mm() {
             Some(mm) => space.fill(&mut io, mm, request.vaddr, use_huge_pages(), |_, pages| {
-                account(mm, leader, pages, privileged)?;
+                owner.account(mm, pages)?;
                 locked += pages;
                 Ok(())
             }),
@@ -134,30 +96,18 @@ impl Container {
         };
         if result.is_err() {
             space.unmap(&mut io);
+            owner.unaccount(locked);
         }
 
         let mut state = self.state.lock();
-        let shift = state.page_shift();
-        let tracking = state.tracking;
-        let mut result = result;
-        if let Some(dma) = state.dmas.get_mut(&request.range.start) {
+        state.filling -= 1;
+        if result.is_err() {
+            state.forget(request.range.start);
+        } else if let Some(dma) = state.dmas.get_mut(&request.range.start) {
             dma.filling = false;
             dma.io = io;
             dma.locked = locked;
-            if result.is_ok() && tracking {
-                result = dma.start_tracking(shift);
-                if result.is_err() {
-                    space.unmap(&mut dma.io);
-                }
-            }
-            if result.is_err() {
-                dma.shrink_locked(0);
-            }
         }
-        if result.is_err() {
-            state.forget(request.range.start);
-        }
-        state.filling -= 1;
         self.unlock_changed(state);
         result
     }
@@ -165,29 +115,16 @@ impl Container {
     /// Gives a mapping whose address in the process is invalid a new one, in the current process.
     #[inline(never)]
     fn update_vaddr(&self, request: &MapRequest) -> Result {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         request.check_alignment(state.page_sizes).explain(Asked(
             MAP,
             request.range.start,
             request.size,
         ))?;
-        while state.is_busy(&request.range) || state.is_filling(&request.range) {
-            state = self.wait_or_leave(state)?;
-        }
-        let start = state.first_overlap(&request.range).ok_or(ENOENT)?;
-        let dma = state.dmas.get_mut(&start).ok_or(ENOENT)?;
-        if !dma.vaddr_invalid || dma.range(start) != request.range {
-            return Err(refuse!(
-                EINVAL,
-                "{}: no mapping of just this range waits for a new address",
-                Asked(MAP, request.range.start, request.size)
-            ));
-        }
-        dma.change_owner()?;
-        dma.vaddr = request.vaddr;
-        dma.vaddr_invalid = false;
-        state.vaddr_invalid -= 1;
-        Ok(())
+        self.with_claim(state, request.range, |mut state, _| {
+            let result = state.update_vaddr(request);
+            (state, result)
+        })
     }
 }
 
@@ -197,13 +134,13 @@ impl Dma {
     /// # Errors
     ///
     /// `ENOMEM` if it would exceed its limit, `EINTR`. Nothing has changed then.
-    fn change_owner(&mut self) -> Result {
+    fn change_owner(&mut self, last: &mut Option<Arc<Owner>>) -> Result {
         let task = current!();
         let mm = task.mm().ok_or(ENODEV)?;
         if self.owner.is_mm(mm) {
             return Ok(());
         }
-        let owner = Owner::current(mm);
+        let owner = Owner::current(mm, last)?;
         owner.account(mm, self.locked)?;
         self.owner.unaccount(self.locked);
         self.owner = owner;
@@ -212,6 +149,79 @@ impl Dma {
 }
 
 impl State {
+    /// Whether there is no room for one more mapping, but may be as soon as those are complete, or failed, that
+    /// are on their way.
+    fn must_wait(&self, request: &MapRequest) -> bool {
+        self.available == 0 && self.filling != 0 && !self.is_mapped(&request.range)
+    }
+
+    /// Puts a mapping into the tree. If its pages are to be pinned and mapped, by the caller, returns its owner.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if something is there, `ENOSPC` if there are too many mappings, `EINVAL` where nothing can be
+    /// mapped, or if it has too many pages to be tracked; `ENOMEM`.
+    #[inline]
+    fn insert(&mut self, request: &MapRequest) -> Result<Option<Arc<Owner>>> {
+        let asked = || Asked(MAP, request.range.start, request.size);
+        if let Some(other) = self.first_overlap(&request.range) {
+            return Err(refuse!(
+                EEXIST,
+                "{}: it overlaps the mapping at {other:#x}",
+                asked()
+            ));
+        }
+        if self.available == 0 {
+            return Err(refuse!(
+                ENOSPC,
+                "{}: the container has as many mappings as dma_entry_limit allows",
+                asked()
+            ));
+        }
+        if !iova::is_usable(&self.usable, &request.range) {
+            return Err(refuse!(
+                EINVAL,
+                "{}: the IOMMU cannot map all of it, or parts are reserved",
+                asked()
+            ));
+        }
+
+        let task = current!();
+        let mm = task.mm().ok_or(ENODEV)?;
+        let owner = Owner::current(mm, &mut self.last_owner)?;
+        let mut dma = Dma::new(request, owner.clone(), self.physical);
+        if self.tracking {
+            dma.start_tracking(self.page_shift())?;
+        }
+        let node = RBTreeNode::new(request.range.start, dma, GFP_KERNEL_ACCOUNT)?;
+        // There is none with this key, as nothing overlaps.
+        self.dmas.insert(node);
+        self.available -= 1;
+        if !self.physical {
+            return Ok(None);
+        }
+        self.filling += 1;
+        Ok(Some(owner))
+    }
+
+    /// As [`Container::update_vaddr`], when nobody is busy there.
+    fn update_vaddr(&mut self, request: &MapRequest) -> Result {
+        let start = self.first_overlap(&request.range).ok_or(ENOENT)?;
+        let dma = self.dmas.get_mut(&start).ok_or(ENOENT)?;
+        if !dma.vaddr_invalid || dma.range(start) != request.range {
+            return Err(refuse!(
+                EINVAL,
+                "{}: no mapping of just this range waits for a new address",
+                Asked(MAP, request.range.start, request.size)
+            ));
+        }
+        dma.change_owner(&mut self.last_owner)?;
+        dma.vaddr = request.vaddr;
+        dma.vaddr_invalid = false;
+        self.vaddr_invalid -= 1;
+        Ok(())
+    }
+
     /// Takes a mapping, of which nothing is mapped any more, out of the tree.
     pub(crate) fn forget(&mut self, iova: u64) {
         if let Some(dma) = self.dmas.remove(&iova) {

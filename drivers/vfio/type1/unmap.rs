@@ -10,20 +10,21 @@ use crate::{
     },
     dma::{
         Asked,
-        Dma, //
+        Dma,
+        Owner, //
     },
 };
 use kernel::{
     prelude::*,
     rbtree::RBTree,
-    sync::MutexGuard, //
+    sync::{
+        Arc,
+        MutexGuard, //
+    },
 };
 use vfio_kapi::{
     iommu_driver::DeviceList,
-    iommu_space::{
-        IoMapping,
-        IoSpace, //
-    },
+    iommu_space::IoSpace,
     refusal::Explain,
     refuse,
     uaccess::UserArg,
@@ -144,24 +145,23 @@ impl Container {
             state.check_tracking(bitmap)?;
         }
 
-        let (state, slot) = self.claim(state, range)?;
-        let mut taken = RBTree::new();
-        let (state, result) = match bitmap {
-            None => {
-                let exact = self.v2 && !flags.all;
-                self.take_all(state, devices, &range, exact, &slot, &mut taken)
-            }
-            Some(bitmap) => self.take_reported(state, devices, &range, bitmap, &mut taken),
-        };
-        drop(state);
+        self.with_claim(state, range, |state, slot| {
+            let mut taken = RBTree::new();
+            let (state, result) = match bitmap {
+                None => {
+                    let exact = self.v2 && !flags.all;
+                    self.take_all(state, devices, &range, exact, slot, &mut taken)
+                }
+                Some(bitmap) => self.take_reported(state, devices, &range, bitmap, &mut taken),
+            };
+            drop(state);
 
-        let Released { count, bytes } = release(space, taken);
+            let Released { count, bytes } = release(space, taken);
 
-        let mut state = self.state.lock();
-        state.available += count;
-        state.clear_busy(slot);
-        self.unlock_changed(state);
-        result.map(|()| bytes)
+            let mut state = self.state.lock();
+            state.available += count;
+            (state, result.map(|()| bytes))
+        })
     }
 
     /// Takes the mappings in a range that is claimed as `slot` out of the tree.
@@ -214,7 +214,7 @@ impl Container {
                 (state, result) = asking.ask(self, state, devices, pinned);
                 continue;
             }
-            let report = match dma.take_dirty(iova, &scope, None) {
+            let report = match dma.take_dirty(iova, &scope) {
                 Ok(report) => report,
                 Err(e) => return (state, Err(e)),
             };
@@ -242,7 +242,7 @@ impl Container {
     /// Marks the addresses in the process of all mappings in a range as invalid; all or none.
     #[inline(never)]
     fn invalidate_vaddr(&self, flags: UnmapFlags, iova: u64, size: u64) -> Result<u64> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         if state.has_emulated() {
             return Err(refuse!(
                 EBUSY,
@@ -253,35 +253,11 @@ impl Container {
             flags
                 .range(iova, size, state.page_sizes)
                 .explain(Asked("UNMAP_DMA", iova, size))?;
-        while state.is_busy(&range) || state.is_filling(&range) {
-            state = self.wait_or_leave(state)?;
-        }
-        if self.v2 && !flags.all {
-            state.check_bisection(&range)?;
-        }
-        let Some(first) = state.first_overlap(&range) else {
-            return Ok(0);
-        };
-        if !self.v2 && first < range.start {
-            return Ok(0);
-        }
-
-        let mut bytes = 0u64;
-        let mut count = 0;
-        state.for_each_from(first, range.last, |_, dma| {
-            if dma.vaddr_invalid {
-                return Err(EINVAL);
-            }
-            bytes = bytes.saturating_add(dma.size());
-            count += 1;
-            Ok(())
-        })?;
-        state.for_each_from(first, range.last, |_, dma| {
-            dma.vaddr_invalid = true;
-            Ok(())
-        })?;
-        state.vaddr_invalid += count;
-        Ok(bytes)
+        let exact = self.v2 && !flags.all;
+        self.with_claim(state, range, |mut state, _| {
+            let result = state.invalidate_vaddr(&range, self.v2, exact);
+            (state, result)
+        })
     }
 }
 
@@ -308,6 +284,41 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// As [`Container::invalidate_vaddr`], when nobody is busy there; `exact` if no mapping may be partly in
+    /// `range`.
+    fn invalidate_vaddr(&mut self, range: &IovaRange, v2: bool, exact: bool) -> Result<u64> {
+        // One may have joined.
+        if self.has_emulated() {
+            return Err(EBUSY);
+        }
+        if exact {
+            self.check_bisection(range)?;
+        }
+        let Some(first) = self.first_overlap(range) else {
+            return Ok(0);
+        };
+        if !v2 && first < range.start {
+            return Ok(0);
+        }
+
+        let mut bytes = 0u64;
+        let mut count = 0;
+        self.for_each_from(first, range.last, |_, dma| {
+            if dma.vaddr_invalid {
+                return Err(EINVAL);
+            }
+            bytes = bytes.saturating_add(dma.size());
+            count += 1;
+            Ok(())
+        })?;
+        self.for_each_from(first, range.last, |_, dma| {
+            dma.vaddr_invalid = true;
+            Ok(())
+        })?;
+        self.vaddr_invalid += count;
+        Ok(bytes)
     }
 
     /// Whether all mappings are in `range`.
@@ -394,7 +405,7 @@ fn release(space: &IoSpace, mut dmas: RBTree<u64, Dma>) -> Released {
     let mut all = dmas.iter_mut();
     let first = all.next();
     if all.next().is_some() {
-        return release_many(space, &mut dmas);
+        return release_many(space, dmas);
     }
     match first {
         None => Released { count: 0, bytes: 0 },
@@ -410,27 +421,29 @@ fn release(space: &IoSpace, mut dmas: RBTree<u64, Dma>) -> Released {
 }
 
 #[inline(never)]
-fn release_many(space: &IoSpace, dmas: &mut RBTree<u64, Dma>) -> Released {
+fn release_many(space: &IoSpace, mut dmas: RBTree<u64, Dma>) -> Released {
     let mut count = 0;
     let mut bytes = 0u64;
-    let mut rest = dmas.values_mut().peekable();
-    while let Some(first) = rest.next() {
-        // Neighbours mostly have the same owner, whose address space is then locked once.
-        let mut pages = 0;
-        let mut see = |io: &IoMapping, locked: &mut u64| {
-            count += 1;
-            bytes = bytes.saturating_add(io.bytes());
-            pages += core::mem::take(locked);
-        };
-        see(&first.io, &mut first.locked);
-        let owner = &first.owner;
-        let others = core::iter::from_fn(|| {
-            let next = rest.next_if(|dma| dma.owner.is_same(owner))?;
-            see(&next.io, &mut next.locked);
-            Some(&mut next.io)
-        });
-        space.unmap_each(Iterator::chain(core::iter::once(&mut first.io), others));
-        owner.unaccount(pages);
+    // Mostly they have the same owner, whose address space is then locked once.
+    let mut owed: Option<(Arc<Owner>, u64)> = None;
+    space.unmap_each(dmas.values_mut().map(|dma| {
+        count += 1;
+        bytes = bytes.saturating_add(dma.size());
+        let pages = core::mem::take(&mut dma.locked);
+        match &mut owed {
+            Some((owner, sum)) if Arc::ptr_eq(owner, &dma.owner) => *sum += pages,
+            _ => {
+                if let Some((owner, sum)) = owed.replace((dma.owner.clone(), pages)) {
+                    owner.unaccount(sum);
+                }
+            }
+        }
+        &mut dma.io
+    }));
+    // That is where the pages are unpinned.
+    drop(dmas);
+    if let Some((owner, sum)) = owed {
+        owner.unaccount(sum);
     }
     Released { count, bytes }
 }

@@ -626,6 +626,41 @@ static void backend_gone(void)
 		}
 }
 
+/*
+ * The last group leaves while a bitmap is on its way, below the vfio.ko of C, which keeps nothing for the call: it is our
+ * type1 that has to stay for so long.
+ */
+static void released(void)
+{
+	const struct kind *k = &kinds[ARRAY_SIZE(kinds) - 2];
+	char buffer[PAGE];
+	long before;
+
+	settle();
+	before = pins();
+	for (int round = 0; round < 4; round++) {
+		struct window w = window_new();
+		struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
+		struct call c, leave = { .how = IOCTL, .fd = u.group, .cmd = VFIO_GROUP_UNSET_CONTAINER };
+
+		if (!sleeps(&c, k, &u, &w, buffer))
+			exit(1);
+		close(u.device);
+		start(&leave);
+		/* More than it takes to release. */
+		usleep(200000);
+		check(!atomic_load(&leave.done), "the instance stays");
+		goes_on(&c, k, &w, buffer);
+		check(finished(&leave.done) && !leave.ret, "then the group leaves");
+		pthread_join(leave.thread, NULL);
+		check(!c.ret && *(uint64_t *)w.page == 0xf, "the bitmap has arrived: %lx", *(uint64_t *)w.page);
+		close(u.group);
+		close(u.container);
+		window_free(&w);
+		as_new(before, k->name);
+	}
+}
+
 static bool put_text(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -781,7 +816,7 @@ static const struct {
 	void (*run)(void);
 } cases[] = {
 	{ "nobody-waits", nobody_waits }, { "killed", killed }, { "closed", closed }, { "backend-gone", backend_gone },
-	{ "unbound", unbound }, { "others-go-on", others_go_on }, { "busy-set", busy_set },
+	{ "released", released }, { "unbound", unbound }, { "others-go-on", others_go_on }, { "busy-set", busy_set },
 };
 
 int main(int argc, char **argv)

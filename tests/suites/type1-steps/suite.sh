@@ -12,6 +12,21 @@ domains() {
 	timeout -s KILL 200 type1_domains "$(bdf edu)" >/tmp/domains.$1 2>&1 || echo "exit status $?" >>/tmp/domains.$1
 }
 
+# Nothing was mapped in the domains that have gone; in C there is, when others stay, or when a group cannot join.
+emptied() {
+	[ "$(cat /sys/module/vfio_test_iommu/parameters/left_mapped)" = 0 ]
+}
+
+# An IOMMU that fails to unmap: the last test, as it leaves pages pinned.
+cut_short() {
+	use ours || return 1
+	type1_domains "$(bdf edu)" cut >/tmp/cut 2>&1
+	result=$?
+	cat /tmp/cut
+	unuse || return 1
+	[ $result = 0 ] && ! grep WRONG /tmp/cut >/dev/null
+}
+
 same_domains() {
 	cmp -s /tmp/domains.c /tmp/domains.ours && return
 	echo "lines with - are what the C modules answer"
@@ -70,6 +85,7 @@ shrink() {
 ktap_begin
 t domains-c domains c
 t domains-ours domains ours
+[ "$(selected vfio_iommu_type1)" = c ] || t domains-emptied emptied
 t domains same_domains
 t steps steps
 if [ -e $ANSWERS.script ]; then
@@ -80,5 +96,6 @@ if [ -e $ANSWERS.script ]; then
 fi
 t unload unuse
 t nothing-pinned nothing_pinned
+[ "$(selected vfio_iommu_type1)" = c ] || t cut-short cut_short
 echo "# $(wc -l </tmp/domains.ours) answers about domains compared"
 ktap_end

@@ -7,7 +7,10 @@ use super::{
         IoMapping,
         Store, //
     },
-    unmap::Walk,
+    unmap::{
+        warn_short,
+        Walk, //
+    },
     IoSpace, //
 };
 use crate::{
@@ -44,6 +47,9 @@ const PIN_BATCH: u64 = 512;
 const MAP_BATCH: usize = 128;
 
 const PAGE_BYTES: u64 = PAGE_SIZE as u64;
+
+/// Where bytes are mapped page by page, others get the processor, and signals are seen, at multiples of this.
+const LOOK_UP_MASK: u64 = (1 << 21) - 1;
 
 /// What one filling works with.
 pub(super) struct Batch {
@@ -164,8 +170,15 @@ impl ScatterTable {
     }
 }
 
-/// Maps `runs` in `domain` from `iova` on: all or nothing. Unless `huge`, page by page, so that the
-/// IOMMU uses its smallest pages.
+/// Why something is not mapped.
+struct Failed {
+    error: Error,
+    /// What was mapped before that is unmapped again; if not, devices may still reach it.
+    unwound: bool,
+}
+
+/// Maps `runs` in `domain` from `iova` on: all or, if the IOMMU driver can unmap what it has mapped, nothing.
+/// Unless `huge`, page by page, so that the IOMMU uses its smallest pages.
 ///
 /// # Safety
 ///
@@ -177,7 +190,7 @@ unsafe fn map_runs(
     prot: i32,
     huge: bool,
     table: &mut ScatterTable,
-) -> Result {
+) -> core::result::Result<(), Failed> {
     let mut done: u64 = 0;
     let mut rest = runs;
     let mut result = Ok(());
@@ -211,9 +224,13 @@ unsafe fn map_runs(
             rest = rest.get(stretch..).unwrap_or(&[]);
         } else {
             let bytes = run.pages() << PAGE_SHIFT;
-            let step = if huge { bytes } else { PAGE_BYTES };
             let mut offset = 0;
             while offset < bytes {
+                let step = if huge {
+                    domain.step(iova + done, bytes - offset)
+                } else {
+                    PAGE_BYTES
+                };
                 // SAFETY: The domain is valid. The pages stay, by the contract of this function.
                 result = to_result(unsafe {
                     bindings::iommu_map(
@@ -230,8 +247,12 @@ unsafe fn map_runs(
                 }
                 offset += step;
                 done += step;
-                if !huge && offset & 0x1f_ffff == 0 {
+                if offset < bytes && (huge || offset & LOOK_UP_MASK == 0) {
                     pin::cond_resched();
+                    if pin::fatal_signal_pending() {
+                        result = Err(EINTR);
+                        break;
+                    }
                 }
             }
             if result.is_err() {
@@ -240,10 +261,10 @@ unsafe fn map_runs(
             rest = rest.get(1..).unwrap_or(&[]);
         }
     }
-    if result.is_err() && done != 0 {
-        domain.unmap(iova, done);
-    }
-    result
+    result.map_err(|error| Failed {
+        error,
+        unwound: domain.unmap(iova, done) == done,
+    })
 }
 
 impl IoSpace {
@@ -400,11 +421,18 @@ impl IoSpace {
                     &mut batch.table,
                 )
             };
-            if let Err(e) = result {
+            if let Err(Failed { error, mut unwound }) = result {
+                let bytes = pages << PAGE_SHIFT;
                 for domain in self.domains.get(..index).unwrap_or(&[]) {
-                    domain.unmap(iova, pages << PAGE_SHIFT);
+                    unwound &= domain.unmap(iova, bytes) == bytes;
                 }
-                return Err(e);
+                if !unwound {
+                    // A device may still reach them, so they stay pinned.
+                    warn_short();
+                    batch.runs.clear();
+                    batch.pending = 0;
+                }
+                return Err(error);
             }
         }
 
@@ -422,7 +450,8 @@ impl IoSpace {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and others from the IOMMU driver. The caller then has to remove the domain.
+    /// `EINTR` if the task is being killed, `ENOMEM`, and others from the IOMMU driver. Nothing of it is in that
+    /// domain then.
     pub fn replay(&self, mapping: &IoMapping, huge: bool) -> Result {
         let (Some(first), Some(last)) = (self.domains.first(), self.domains.last()) else {
             return Err(EINVAL);
@@ -435,23 +464,31 @@ impl IoSpace {
         }
         let mut table = ScatterTable(KVec::new());
         let prot = mapping.prot();
-        let mut iova = mapping.iova;
-        if let Store::Walk { .. } = mapping.store {
-            for (page, pfn, pages) in Walk::new(first, mapping.iova, mapping.done) {
-                let run = [Extent::new(pfn, pages, true)];
-                // SAFETY: The pages belong to `mapping`, which keeps them until it is unmapped.
-                unsafe { map_runs(last, page << PAGE_SHIFT, &run, prot, huge, &mut table)? };
-                pin::cond_resched();
+        let first_page = mapping.iova >> PAGE_SHIFT;
+        // Behind the last page that was mapped. Page numbers, as the address may be zero.
+        let mut end = first_page;
+        let mut add = |page: u64, runs: &[Extent]| {
+            pin::cond_resched();
+            if pin::fatal_signal_pending() {
+                return Err(EINTR);
             }
+            // SAFETY: The pages belong to `mapping`, which keeps them until it is unmapped.
+            unsafe { map_runs(last, page << PAGE_SHIFT, runs, prot, huge, &mut table) }
+                .map_err(|failed| failed.error)?;
+            end = page + runs.iter().map(Extent::pages).sum::<u64>();
+            Ok(end)
+        };
+        let result = if let Store::Walk { .. } = mapping.store {
+            Walk::new(first, mapping.iova, mapping.done).try_for_each(|(page, pfn, pages)| {
+                add(page, &[Extent::new(pfn, pages, true)]).map(|_| ())
+            })
         } else {
-            for runs in mapping.store.extents().chunks(MAP_BATCH) {
-                // SAFETY: As above.
-                unsafe { map_runs(last, iova, runs, prot, huge, &mut table)? };
-                let pages: u64 = runs.iter().map(Extent::pages).sum();
-                iova = iova.wrapping_add(pages << PAGE_SHIFT);
-                pin::cond_resched();
-            }
+            let mut extents = mapping.store.extents().chunks(MAP_BATCH);
+            extents.try_fold(first_page, add).map(|_| ())
+        };
+        if result.is_err() {
+            last.unmap(mapping.iova, (end - first_page) << PAGE_SHIFT);
         }
-        Ok(())
+        result
     }
 }

@@ -26,11 +26,14 @@ use vfio_logic::extent::Extent;
 /// they have to be looked up.
 const WALK_BATCH: usize = 512;
 
-/// The most mappings whose IOMMU caches are flushed in one go, and extents that are unpinned without
-/// looking whether somebody else needs the processor.
-const UNMAP_BATCH: usize = 64;
+/// How many pages are looked up without looking whether somebody else needs the processor.
+const WALK_STEP: u64 = 1 << 16;
 
-/// The extents that a domain translates a range to, as its tables say.
+/// The most mappings that are added to one to be unmapped in one go, and unmaps without looking whether somebody
+/// else needs the processor.
+const STRETCH: usize = 64;
+
+/// The extents that a domain translates a range to, as its tables say. Going on to the next may sleep.
 pub(super) struct Walk<'a> {
     domain: &'a PagingDomain,
     pos: u64,
@@ -76,6 +79,9 @@ impl Iterator for Walk<'_> {
                     break;
                 }
                 self.pos += 1;
+                if self.pos % WALK_STEP == 0 {
+                    pin::cond_resched();
+                }
             }
             return Some((start, pfn, self.pos - start));
         }
@@ -83,17 +89,9 @@ impl Iterator for Walk<'_> {
     }
 }
 
-/// Unpins what is pinned of an extent.
-///
-/// # Safety
-///
-/// No domain may translate to it any more, and it must not be unpinned again.
-#[inline]
-unsafe fn unpin_extent(extent: &Extent, dirty: bool) {
-    if extent.is_pinned() {
-        // SAFETY: By the contract of this function.
-        unsafe { pin::unpin(extent.pfn(), extent.pages(), dirty) };
-    }
+/// Says, once, that an IOMMU driver did not unmap what it was told to.
+pub(super) fn warn_short() {
+    kernel::pr_warn_once!("the IOMMU unmapped less than was mapped\n");
 }
 
 impl IoSpace {
@@ -108,35 +106,78 @@ impl IoSpace {
             complete &= domain.unmap(mapping.iova, bytes) == bytes;
         }
         // SAFETY: As `complete` says.
-        unsafe { Self::finish(mapping, complete) };
+        unsafe { mapping.unmapped(complete) };
+        mapping.unpin();
     }
 
-    /// Does it for all `mappings`, with one flush of the IOMMU's caches for many. What follows on
-    /// directly is unmapped in one go.
+    /// Takes all translations of all `mappings` out of all domains, with one flush of the IOMMU's caches. What
+    /// follows on directly is unmapped in one go. The pages are unpinned when the mappings are dropped; those of
+    /// a space that has lost its domains stay pinned.
+    #[inline]
     pub fn unmap_each<'m>(&self, mappings: impl Iterator<Item = &'m mut IoMapping>) {
-        let mut slots = [const { None }; UNMAP_BATCH];
-        let mut filled = 0;
-        for mapping in mappings {
-            if !self.unmap_unless_extents(mapping) {
-                continue;
+        let Some((domain, others)) = self.domains.split_first() else {
+            return;
+        };
+        let mut mappings = mappings.filter_map(|mapping| {
+            let known = self.unmap_unless_extents(mapping);
+            known.then(|| mapping)
+        });
+        // The mappings are borrowed until the gather has flushed.
+        UnmapGather::with(domain, |gather| {
+            // A mapping, and those of which each follows on the one before. Mostly there are none.
+            let mut head: Option<&'m mut IoMapping> = None;
+            let mut more = [const { None }; STRETCH];
+            let mut filled = 0;
+            // The number of their first page, and of the one behind the last. The address behind may be zero.
+            let (mut first, mut end) = (0, 0);
+            let mut seen: usize = 0;
+            loop {
+                let mut next = mappings.next();
+                let start = next.as_ref().map(|next| next.iova >> PAGE_SHIFT);
+                if start == Some(end) && head.is_some() {
+                    if let Some(slot) = more.get_mut(filled) {
+                        end += next.as_ref().map_or(0, |next| next.done);
+                        *slot = next.take();
+                        filled += 1;
+                        continue;
+                    }
+                }
+                if let Some(head) = head {
+                    let mut complete = gather.unmap_pages(first, end);
+                    for domain in others {
+                        let bytes = (end - first) << PAGE_SHIFT;
+                        complete &= domain.unmap(first << PAGE_SHIFT, bytes) == bytes;
+                    }
+                    // SAFETY: As `complete` says, when the gather has flushed.
+                    unsafe { head.unmapped(complete) };
+                    for slot in more.iter_mut().take(filled) {
+                        let mapping: Option<&'m mut IoMapping> = slot.take();
+                        if let Some(mapping) = mapping {
+                            // SAFETY: As above.
+                            unsafe { mapping.unmapped(complete) };
+                        }
+                    }
+                    filled = 0;
+                    seen = seen.wrapping_add(1);
+                    if seen % STRETCH == 0 {
+                        pin::cond_resched();
+                    }
+                }
+                let Some(next) = next else {
+                    break;
+                };
+                first = next.iova >> PAGE_SHIFT;
+                end = first + next.done;
+                head = Some(next);
             }
-            if let Some(slot) = slots.get_mut(filled) {
-                *slot = Some(mapping);
-                filled += 1;
-            }
-            if filled == slots.len() {
-                self.unmap_batch(&mut slots);
-                filled = 0;
-            }
-        }
-        self.unmap_batch(slots.get_mut(..filled).unwrap_or(&mut []));
+        });
     }
 
     /// Unmaps a mapping whose extents have to be looked up; tells whether they are known and it is still
     /// to be unmapped.
-    #[inline]
+    #[inline(always)]
     fn unmap_unless_extents(&self, mapping: &mut IoMapping) -> bool {
-        if mapping.done == 0 {
+        if !mapping.is_mapped() {
             return false;
         }
         if mapping.space != self.id {
@@ -151,66 +192,6 @@ impl IoSpace {
         true
     }
 
-    /// Unmaps and unpins mappings, all of whose extents are known, and empties the slots.
-    fn unmap_batch(&self, slots: &mut [Option<&mut IoMapping>]) {
-        let mut complete = true;
-        for domain in &self.domains {
-            UnmapGather::with(domain, |gather| {
-                // What is to be unmapped next: the number of the first page and of the one behind. The
-                // address behind it may be zero.
-                let (mut first, mut end) = (0, 0);
-                for mapping in slots.iter().flatten() {
-                    let start = mapping.iova >> PAGE_SHIFT;
-                    if start != end {
-                        complete &= gather.unmap_pages(first, end);
-                        first = start;
-                    }
-                    end = start + mapping.done;
-                }
-                complete &= gather.unmap_pages(first, end);
-            });
-        }
-        for mapping in slots.iter_mut().filter_map(Option::take) {
-            // SAFETY: As `complete` says.
-            unsafe { Self::finish(mapping, complete) };
-        }
-        pin::cond_resched();
-    }
-
-    /// Unpins the pages of a mapping if it is `complete`ly unmapped; they stay pinned otherwise.
-    ///
-    /// # Safety
-    ///
-    /// If `complete`, no domain may translate to the pages any more.
-    #[inline(always)]
-    unsafe fn finish(mapping: &mut IoMapping, complete: bool) {
-        match &mapping.store {
-            // SAFETY: By the contract of this function. The extent is forgotten below.
-            Store::One(extent) if complete => unsafe { unpin_extent(extent, mapping.write) },
-            // SAFETY: As above.
-            _ => unsafe { Self::finish_many(mapping, complete) },
-        }
-        mapping.clear();
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::finish`]; and the extents have to be forgotten next.
-    unsafe fn finish_many(mapping: &IoMapping, complete: bool) {
-        if !complete {
-            // A device may still reach them, so they stay pinned.
-            kernel::pr_warn_once!("the IOMMU unmapped less than was mapped\n");
-            return;
-        }
-        for extents in mapping.store.extents().chunks(UNMAP_BATCH) {
-            for extent in extents {
-                // SAFETY: By the contract of this function.
-                unsafe { unpin_extent(extent, mapping.write) };
-            }
-            pin::cond_resched();
-        }
-    }
-
     fn unmap_walk(&self, mapping: &IoMapping, all_pinned: bool) {
         let Some((first, others)) = self.domains.split_first() else {
             pr_err!("{} pages of a mapping stay pinned\n", mapping.done);
@@ -219,7 +200,7 @@ impl IoSpace {
         for domain in others {
             if domain.unmap(mapping.iova, mapping.done << PAGE_SHIFT) >> PAGE_SHIFT != mapping.done
             {
-                kernel::pr_warn_once!("the IOMMU unmapped less than was mapped\n");
+                warn_short();
                 return;
             }
         }
@@ -241,6 +222,7 @@ impl IoSpace {
             // The translations of the batch follow each other unless one is missing.
             let mut start = None;
             let mut end = 0;
+            let mut complete = true;
             for slot in batch.iter_mut() {
                 let Some((page, pfn, pages)) = walk.next() else {
                     break;
@@ -248,7 +230,7 @@ impl IoSpace {
                 if *start.get_or_insert(page) != page && page != end {
                     // After a hole: unmap what is before it, as an unmap stops there.
                     let from = start.replace(page).unwrap_or(page);
-                    gather.unmap(from << PAGE_SHIFT, (end - from) << PAGE_SHIFT);
+                    complete &= gather.unmap_pages(from, end);
                 }
                 end = page + pages;
                 *slot = Extent::new(pfn, pages, true);
@@ -257,10 +239,10 @@ impl IoSpace {
             let Some(start) = start else {
                 return;
             };
-            let unmapped = gather.unmap(start << PAGE_SHIFT, (end - start) << PAGE_SHIFT);
+            complete &= gather.unmap_pages(start, end);
             gather.sync();
-            if unmapped >> PAGE_SHIFT != end - start {
-                kernel::pr_warn_once!("the IOMMU unmapped less than was mapped\n");
+            if !complete {
+                warn_short();
                 return;
             }
             for extent in batch.iter().take(filled) {

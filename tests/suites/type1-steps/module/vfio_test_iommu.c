@@ -5,7 +5,8 @@
  * cache coherency; .4 has its doorbell mapped by the kernel, and is told of smaller pages than the CPU has; .5 can only
  * reach addresses that .2 cannot; .6 has them all reserved; .7 has the first ones reserved.
  *
- * It warns if a page is mapped that is not pinned, or unpinned while a device may still reach it.
+ * It warns if a page is mapped that is not pinned, or unpinned while a device may still reach it, or in a domain that is
+ * freed.
  *
  * As devices keep the module: write 0 to its parameter `devices` before removing it.
  */
@@ -96,6 +97,14 @@ static int fail_attach;
 module_param(fail_attach, int, 0644);
 MODULE_PARM_DESC(fail_attach, "the so many-th attachment from now on fails");
 
+static int cut_unmap;
+module_param(cut_unmap, int, 0644);
+MODULE_PARM_DESC(cut_unmap, "the so many-th unmap from now on does nothing");
+
+static unsigned int left_mapped;
+module_param(left_mapped, uint, 0644);
+MODULE_PARM_DESC(left_mapped, "pages that were mapped in domains when those were freed");
+
 static unsigned int msi_cookies;
 module_param(msi_cookies, uint, 0444);
 MODULE_PARM_DESC(msi_cookies, "domains with doorbells mapped by the kernel that were freed so far");
@@ -168,6 +177,8 @@ static size_t unmap_pages(struct iommu_domain *domain, unsigned long iova, size_
 	struct domain *d = container_of(domain, struct domain, domain);
 	size_t done, size = pgsize * pgcount;
 
+	if (fails(&cut_unmap))
+		return 0;
 	for (done = 0; done < size; done += PAGE_SIZE) {
 		phys_addr_t paddr = (phys_addr_t)xa_erase(&d->entries, (iova + done) >> PAGE_SHIFT);
 
@@ -207,7 +218,13 @@ static bool enforce_coherency(struct iommu_domain *domain)
 static void free_domain(struct iommu_domain *domain)
 {
 	struct domain *d = container_of(domain, struct domain, domain);
+	unsigned long index;
+	void *entry;
 
+	xa_for_each(&d->entries, index, entry) {
+		WARN_ONCE(!pinned(PHYS_PFN((phys_addr_t)entry)), "unpinned while it was mapped");
+		left_mapped++;
+	}
 	msi_cookies += domain->cookie_type == IOMMU_COOKIE_DMA_MSI;
 	xa_destroy(&d->entries);
 	xa_destroy(&d->stale);
