@@ -35,7 +35,7 @@ use vfio_logic::{
     io::{
         step,
         Step, //
-    },
+    }, //
 };
 
 const TYPE: u32 = uapi::VFIO_REGION_TYPE_PCI_VENDOR_TYPE | VENDOR as u32;

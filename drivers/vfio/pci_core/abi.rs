@@ -18,13 +18,24 @@
 #[cfg(CONFIG_VFIO_PCI_DMABUF)]
 use crate::dma_buf;
 use crate::{
-    config, debugfs, device, hot_reset, info, intrs, ioeventfd, mmap, open, power,
+    config,
+    debugfs,
+    device,
+    hot_reset,
+    info,
+    intrs,
+    ioeventfd,
+    mmap,
+    open,
+    power,
     rdwr::Io,
-    region, reset, sriov,
+    region,
+    reset,
+    sriov,
     state::{
         Device,
         State, //
-    },
+    }, //
 };
 use kernel::{
     bindings,
@@ -51,12 +62,13 @@ use vfio_kapi::{
         RuntimePm, //
     },
     uaccess::UserArg,
-    uapi, uuid,
+    uapi,
+    uuid,
     vma::{
         Fault,
         FaultResult,
         NewVma, //
-    },
+    }, //
 };
 use vfio_logic::{
     config::range::overlap,

@@ -6,7 +6,7 @@
 //! may be a mapping of the very same BAR, whose page fault takes the lock.
 
 #[cfg(CONFIG_VFIO_PCI_VGA)]
-use crate::state::Trait;
+use crate::state::Flag;
 use crate::{
     config,
     state::Device, //
@@ -212,7 +212,7 @@ pub(crate) fn vga(
     count: usize,
     write: bool,
 ) -> Result<usize> {
-    if !dev.has(Trait::HasVga) {
+    if !dev.has(Flag::HasVga) {
         return Err(EINVAL);
     }
     let range = region::vga_range(pos)?;

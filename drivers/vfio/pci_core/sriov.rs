@@ -22,7 +22,7 @@ use kernel::{
         Arc,
         Mutex,
         SetOnce, //
-    },
+    }, //
 };
 use vfio_kapi::{
     module_static::ModuleStatic,
@@ -41,7 +41,7 @@ use vfio_kapi::{
     uuid::{
         self,
         Uuid, //
-    },
+    }, //
 };
 use vfio_logic::vf_token::{
     check,
@@ -140,7 +140,6 @@ pub(crate) fn init(dev: &Device) -> Result {
         // before it removes its virtual functions.
         let pfs = PFS.get().lock();
         let pf = pfs.iter().find(|pf| is(pf, pci::physfn(pdev)));
-        dev.set_pf(pf.map(|pf| &*pf.dev));
         *this.pf_token.lock() = pf.map(|pf| pf.token.clone());
         return Ok(());
     }

@@ -26,7 +26,7 @@ use vfio_kapi::{
     pci::msi::{
         Kind,
         Vectors, //
-    },
+    }, //
 };
 use vfio_logic::irq::{
     Fds,
