@@ -209,8 +209,10 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_register_device(core: *mut CDevice
 pub(crate) unsafe extern "C" fn vfio_pci_core_unregister_device(core: *mut CDevice) {
     // SAFETY: By the contract of this file.
     let dev = unsafe { Device::from_raw(core) };
+    // SAFETY: The driver is just unbound from it, which is done with its lock held.
+    let pdev = unsafe { pci::from_raw_locked(dev.pdev_raw()) };
     // Removing virtual functions does not fail.
-    let _ = sriov::configure(dev, 0);
+    let _ = sriov::configure(dev, pdev, 0);
     debugfs::remove(dev);
     // SAFETY: It is registered.
     unsafe { dev.vfio().unregister() };
@@ -539,7 +541,9 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_sriov_configure(
 ) -> c_int {
     // SAFETY: By the contract of this file.
     let dev = unsafe { Device::from_raw(core) };
-    from_result(|| sriov::configure(dev, count))
+    // SAFETY: A driver passes on what the PCI core asks of it, which holds the lock of the function.
+    let pdev = unsafe { pci::from_raw_locked(dev.pdev_raw()) };
+    from_result(|| sriov::configure(dev, pdev, count))
 }
 
 // SAFETY: The data of a driver whose operations these are is a device as described at the head of this

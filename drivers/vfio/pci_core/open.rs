@@ -79,7 +79,8 @@ pub(crate) fn enable(dev: &Device) -> Result {
     pci::clear_master(pdev);
     pci::enable(pdev)?;
     if let Err(e) = enable_enabled(dev) {
-        dev.state().opened.lock().saved = None;
+        let saved = dev.state().opened.lock().saved.take();
+        drop(saved);
         pci::disable(pdev);
         return Err(e);
     }
@@ -146,11 +147,16 @@ pub(crate) fn finish_enable(dev: &Device) {
         let mappable = can_map(dev, bar, &mut rests);
         dev.set_mappable(bar, mappable);
     }
-    let state = dev.state();
-    state.opened.lock().rests = rests;
     #[cfg(CONFIG_EEH)]
+    let passed_through = pci::eeh::PassedThrough::new(dev.pdev()).ok();
     {
-        state.opened.lock().passed_through = pci::eeh::PassedThrough::new(dev.pdev()).ok();
+        let state = dev.state();
+        let mut opened = state.opened.lock();
+        opened.rests = rests;
+        #[cfg(CONFIG_EEH)]
+        {
+            opened.passed_through = passed_through;
+        }
     }
     sriov::user_opened(dev);
 }
@@ -236,7 +242,11 @@ fn restore(dev: &Device, saved: Option<SavedState>) {
 pub(crate) fn close(dev: &Device) {
     sriov::user_closed(dev);
     #[cfg(CONFIG_EEH)]
-    drop(dev.state().opened.lock().passed_through.take());
+    {
+        // Taken out first: it is not given back with the lock held.
+        let passed_through = dev.state().opened.lock().passed_through.take();
+        drop(passed_through);
+    }
     #[cfg(CONFIG_VFIO_PCI_DMABUF)]
     dma_buf::close(dev);
 }
