@@ -85,6 +85,49 @@ unplug() {
 	again "$1" >>"$log" 2>&1
 }
 
+# capability BDF ID: where a capability is in configuration space.
+capability() {
+	at=$(byte "$1" 52)
+	while [ "$at" != 0 ] && [ "$(byte "$1" "$at")" != "$2" ]; do
+		at=$(byte "$1" $((at + 1)))
+	done
+	echo "$at"
+}
+
+# watched PORT POLLED: how the kernel learns what happens to the slots of a port: it asks each second, or has an interrupt.
+watched() {
+	echo "$2" >/sys/module/pciehp/parameters/pciehp_poll_mode
+	echo "$1:pcie004" >/sys/bus/pci_express/drivers/pciehp/unbind
+	echo "$1:pcie004" >/sys/bus/pci_express/drivers/pciehp/bind
+}
+
+# pull DEVICE: it is gone at once. What QEMU has for that is the power of the slot, switched off behind the back of the kernel
+# (Slot Control: power and its indicator off). It notes a change of presence, without an interrupt.
+pull() {
+	bridge=$(port_of "$1")
+	control=$(($(capability "$bridge" 16) + 24))
+	put_word "$bridge" $control "$(byte "$bridge" $control)" $(($(byte "$bridge" $((control + 1))) | 7))
+}
+
+# lost DEVICE: it is gone while it is in use. The kernel notices, and wants it back.
+lost() {
+	port_bdf=$(port_of "$1")
+	watched "$port_bdf" Y
+	bind "$1" && use "$1" || return 1
+	{
+		ask state
+		pull "$1"
+		within 60 told "event REQ"
+		ask state
+		ask reset
+		ask state
+		finish
+		within 60 absent "$PCI/$(bdf "$1")" && echo gone
+	} >>"$log" 2>&1
+	watched "$port_bdf" N
+	again "$1" >>"$log" 2>&1
+}
+
 # scene WHICH DEVICE PORT SCENE: one, on the modules that are loaded.
 scene() {
 	log=$OUT/$1.$2-$4 port=$3
