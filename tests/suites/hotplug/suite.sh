@@ -138,10 +138,10 @@ scene() {
 
 # one_set WHICH: everything.
 one_set() {
-	for what in errors unplug; do
+	for what in errors unplug lost; do
 		t "$1-igb-$what" scene "$1" igb rp1 $what
 	done
-	for what in ${HOTPLUG_LONG:+errors unplug}; do
+	for what in ${HOTPLUG_LONG:+errors unplug lost}; do
 		t "$1-e1000e-$what" scene "$1" e1000e rp2 $what
 		t "$1-nvme-$what" scene "$1" nvme rp3 $what
 	done

@@ -108,7 +108,16 @@ SUITES = {
         Suite(
             "power",
             "devices that sleep, idle and in use; virtual functions and their token: the same as on the C modules",
+            900,
+            files=("tests/suites/hotplug/user.sh",),
+            cmdline=SLUB,
+        ),
+        Suite(
+            "power-long",
+            "the same with more devices, and virtual functions of another driver",
             1800,
+            script="power",
+            environment=(("POWER_LONG", "1"),),
             files=("tests/suites/hotplug/user.sh",),
             cmdline=SLUB,
         ),
