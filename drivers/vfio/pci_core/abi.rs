@@ -390,13 +390,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_read(
 ) -> isize {
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_vfio_raw(vdev), &mut *ppos) };
-    size_or_errno(region::rw(
-        dev,
-        UserArg::new(buf as usize),
-        count,
-        pos,
-        false,
-    ))
+    let buf = UserArg::new(buf as usize);
+    size_or_errno(region::rw(dev, buf, count, pos, false))
 }
 
 /// Writes to the device file.
@@ -411,13 +406,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_write(
 ) -> isize {
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_vfio_raw(vdev), &mut *ppos) };
-    size_or_errno(region::rw(
-        dev,
-        UserArg::new(buf as usize),
-        count,
-        pos,
-        true,
-    ))
+    let buf = UserArg::new(buf as usize);
+    size_or_errno(region::rw(dev, buf, count, pos, true))
 }
 
 /// A number of bytes or a negative errno.
