@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # What comes from outside while a device is in use: PCIe errors and hot-unplug. QEMU makes them happen
 # (`monitor`), vfio_events tells what the user sees; that has to be the same on the C modules and on the selected ones.
-# HOTPLUG_LONG=1: more devices.
+# HOTPLUG_LONG=1: more devices. SCENES: which; "lost" needs a kernel that polls its slots.
 
+SCENES=${SCENES:-errors unplug}
 OUT=/tmp/hotplug
 mkdir -p $OUT
 . /vm/suite/user.sh
@@ -94,15 +95,8 @@ capability() {
 	echo "$at"
 }
 
-# watched PORT POLLED: how the kernel learns what happens to the slots of a port: it asks each second, or has an interrupt.
-watched() {
-	echo "$2" >/sys/module/pciehp/parameters/pciehp_poll_mode
-	echo "$1:pcie004" >/sys/bus/pci_express/drivers/pciehp/unbind
-	echo "$1:pcie004" >/sys/bus/pci_express/drivers/pciehp/bind
-}
-
 # pull DEVICE: it is gone at once. What QEMU has for that is the power of the slot, switched off behind the back of the kernel
-# (Slot Control: power and its indicator off). It notes a change of presence, without an interrupt.
+# (Slot Control: power and its indicator off). The slot then notes a change of presence, which only who polls it sees.
 pull() {
 	bridge=$(port_of "$1")
 	control=$(($(capability "$bridge" 16) + 24))
@@ -111,8 +105,6 @@ pull() {
 
 # lost DEVICE: it is gone while it is in use. The kernel notices, and wants it back.
 lost() {
-	port_bdf=$(port_of "$1")
-	watched "$port_bdf" Y
 	bind "$1" && use "$1" || return 1
 	{
 		ask state
@@ -124,7 +116,6 @@ lost() {
 		finish
 		within 60 absent "$PCI/$(bdf "$1")" && echo gone
 	} >>"$log" 2>&1
-	watched "$port_bdf" N
 	again "$1" >>"$log" 2>&1
 }
 
@@ -138,10 +129,9 @@ scene() {
 
 # one_set WHICH: everything.
 one_set() {
-	for what in errors unplug lost; do
+	for what in $SCENES; do
 		t "$1-igb-$what" scene "$1" igb rp1 $what
-	done
-	for what in ${HOTPLUG_LONG:+errors unplug lost}; do
+		[ -n "$HOTPLUG_LONG" ] || continue
 		t "$1-e1000e-$what" scene "$1" e1000e rp2 $what
 		t "$1-nvme-$what" scene "$1" nvme rp3 $what
 	done

@@ -283,7 +283,7 @@ MACHINES = {
             args=VTD + ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
             cmdline=VTD_CMDLINE,
             devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme")),
-            suites=("hotplug",),
+            suites=("hotplug", "surprise"),
             long_suites=("hotplug-long",),
             memory="2G",
         ),

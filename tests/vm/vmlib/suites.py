@@ -106,6 +106,14 @@ SUITES = {
             cmdline=SLUB,
         ),
         Suite(
+            "surprise",
+            "a device in use that is gone at once: seen the same as on the C modules",
+            900,
+            script="hotplug",
+            environment=(("SCENES", "lost"), ("HOTPLUG_LONG", "1")),
+            cmdline=f"{SLUB} pciehp.pciehp_poll_mode=1 pciehp.pciehp_poll_time=1",
+        ),
+        Suite(
             "power",
             "devices that sleep, idle and in use; virtual functions and their token: the same as on the C modules",
             900,
