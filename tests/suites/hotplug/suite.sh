@@ -86,29 +86,12 @@ unplug() {
 	again "$1" >>"$log" 2>&1
 }
 
-# capability BDF ID: where a capability is in configuration space.
-capability() {
-	at=$(byte "$1" 52)
-	while [ "$at" != 0 ] && [ "$(byte "$1" "$at")" != "$2" ]; do
-		at=$(byte "$1" $((at + 1)))
-	done
-	echo "$at"
-}
-
-# pull DEVICE: it is gone at once. What QEMU has for that is the power of the slot, switched off behind the back of the kernel
-# (Slot Control: power and its indicator off). The slot then notes a change of presence, which only who polls it sees.
-pull() {
-	bridge=$(port_of "$1")
-	control=$(($(capability "$bridge" 16) + 24))
-	put_word "$bridge" $control "$(byte "$bridge" $control)" $(($(byte "$bridge" $((control + 1))) | 7))
-}
-
 # lost DEVICE: it is gone while it is in use. The kernel notices, and wants it back.
 lost() {
 	bind "$1" && use "$1" || return 1
 	{
 		ask state
-		pull "$1"
+		vfio_events pull "$(port_of "$1")"
 		within 60 told "event REQ"
 		ask state
 		ask reset
