@@ -86,8 +86,15 @@ unplug() {
 	again "$1" >>"$log" 2>&1
 }
 
+# off SLOT: whether it has no power.
+off() {
+	[ "$(cat "$1/power")" = 0 ]
+}
+
 # lost DEVICE: it is gone while it is in use. The kernel notices, and wants it back.
 lost() {
+	dev=$(bdf "$1")
+	slot=$(dirname "$(grep -l "^${dev%.*}$" /sys/bus/pci/slots/*/address)")
 	bind "$1" && use "$1" || return 1
 	{
 		ask state
@@ -98,6 +105,8 @@ lost() {
 		ask state
 		finish
 		within 60 absent "$PCI/$(bdf "$1")" && echo gone
+		# The kernel waits for a second when it has switched the slot off; what comes meanwhile confuses it.
+		within 60 off "$slot" && sleep 4
 	} >>"$log" 2>&1
 	again "$1" >>"$log" 2>&1
 }
