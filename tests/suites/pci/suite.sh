@@ -34,9 +34,9 @@ virtual() {
 	echo Y >/sys/module/vfio_pci/parameters/enable_sriov
 	echo 1 >"$PCI/$(bdf igb)/sriov_numvfs" || return 1
 	export PCI_FUZZ_OPTIONS=" vf_token=12345678-9abc-def0-1234-56789abcdef0"
-	timeout 120 pci_fuzz "$(bdf igb)" "$1" $((SECONDS_EACH + 2)) >/tmp/physical &
-	# Whoever opens the physical function first says what the token is.
-	sleep 1
+	# Who opens the physical function while no virtual one is open says what the token is.
+	timeout 120 pci_fuzz "$(bdf igb)" "$1" 0 || return 1
+	timeout 120 pci_fuzz "$(bdf igb)" "$1" $SECONDS_EACH >/tmp/physical &
 	timeout 120 pci_fuzz $vf "$1" $SECONDS_EACH
 	virtual_status=$?
 	wait $!
