@@ -346,8 +346,9 @@ static void features(struct thread *t)
 	struct { struct vfio_device_feature feature; int32_t data[16]; } arg = { .feature.argsz = sizeof(arg) };
 
 	arg.feature.flags = which[below(t, ARRAY_SIZE(which))];
-	/* DMA_BUF is left alone: its files are not closed here. */
-	if (arg.feature.flags == VFIO_DEVICE_FEATURE_DMA_BUF)
+	/* DMA_BUF is left alone: its files are not closed here. So is a token that others were told. */
+	if (arg.feature.flags == VFIO_DEVICE_FEATURE_DMA_BUF ||
+	    (arg.feature.flags == VFIO_DEVICE_FEATURE_PCI_VF_TOKEN && strstr(own_name, "vf_token=")))
 		arg.feature.flags |= VFIO_DEVICE_FEATURE_PROBE;
 	else
 		arg.feature.flags |= below(t, 4) ? VFIO_DEVICE_FEATURE_SET : below(t, 8) << 16;
