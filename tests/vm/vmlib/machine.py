@@ -227,8 +227,8 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "type1", "type1-steps", "tables", "abi", "variants", "unwind", "errors", "kselftest"),
-            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power", "emulated-long", "type1-long")
+            + ("igd", "power", "type1", "type1-steps", "tables", "abi", "variants", "unwind", "errors", "kselftest"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power-long", "emulated-long", "type1-long")
             + ("fuzz", "fuzz-long", "type1-steps-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
@@ -282,7 +282,7 @@ MACHINES = {
             args=VTD + ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
             cmdline=VTD_CMDLINE,
             devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme")),
-            suites=("hotplug",),
+            suites=("hotplug", "surprise"),
             long_suites=("hotplug-long",),
             memory="2G",
         ),

@@ -16,7 +16,9 @@ use super::{
         OWNER_HEADER,
         OWNER_RAW, //
     },
-    Event, Function, Width,
+    Event,
+    Function,
+    Width, //
 };
 
 impl<F: Function> Emulation<'_, F> {

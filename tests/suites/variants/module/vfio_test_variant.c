@@ -8,6 +8,7 @@
  * life. On our core they have to be as on the C one.
  */
 /* Declares the accesses of 64 bits. */
+#include <linux/delay.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -105,6 +106,9 @@ static void dump(struct vfio_pci_core_device *core, const char *phase, bool conf
 {
 	int i;
 
+	/* A device that nobody uses falls asleep when it likes, with the lock held. */
+	for (i = 0; i < 200 && rwsem_is_locked(&core->memory_lock); i++)
+		msleep(20);
 	mutex_lock(&log_lock);
 	note("%s %s:\n", pci_name(core->pdev), phase);
 	note("  barmap");
@@ -133,8 +137,7 @@ static void dump(struct vfio_pci_core_device *core, const char *phase, bool conf
 	note("  ioeventfds %d err %s req %s wakeup %s\n", core->ioeventfds_nr,
 	     state_of(rcu_access_pointer(core->err_trigger)), state_of(rcu_access_pointer(core->req_trigger)),
 	     state_of(core->pm_wake_eventfd_ctx));
-	note("  pf %s memory_lock %s\n", state_of(core->sriov_pf_core_dev),
-	     rwsem_is_locked(&core->memory_lock) ? "held" : "free");
+	note("  memory_lock %s\n", rwsem_is_locked(&core->memory_lock) ? "held" : "free");
 	if (config)
 		dump_config(core);
 	mutex_unlock(&log_lock);
