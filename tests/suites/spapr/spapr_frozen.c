@@ -44,6 +44,22 @@ static void works(void)
 	dma(0, buffer, P, buffer + P);
 }
 
+#define MARK "spapr-frozen-mark"
+
+/* The host recovers an endpoint, however long that takes: to reset it takes seconds. */
+static void recover(const char *endpoint)
+{
+	int kmsg = open("/dev/kmsg", O_WRONLY), tries = 0;
+
+	if (kmsg < 0 || write(kmsg, MARK, strlen(MARK)) < 0)
+		fail("kmsg");
+	close(kmsg);
+	tell("eeh_force_recover", endpoint);
+	while (system("dmesg | sed '1,/" MARK "/d' | grep -q 'EEH: Recovery successful'") && tries++ < 120)
+		sleep(1);
+	printf("%s\n", tries < 120 ? "recovered" : "not recovered");
+}
+
 static int error = -1, request = -1;
 
 static int event(uint32_t index)
@@ -131,8 +147,7 @@ int main(int argc, char **argv)
 	fclose(file);
 	snprintf(forced, sizeof(forced), "%x:%x", domain, pe);
 	freeze();
-	tell("eeh_force_recover", forced);
-	sleep(8);
+	recover(forced);
 	events();
 	state();
 	op(VFIO_EEH_PE_ENABLE, "ENABLE");

@@ -121,7 +121,7 @@ static struct window {
 	bool there;
 	uint32_t shift;
 	uint64_t start, entries;
-	struct page pages[RUNS][RUN];
+	struct page pages[RUNS * RUN];
 } windows[2];
 
 static bool registered[REGIONS];
@@ -144,7 +144,7 @@ static bool in_use(unsigned int region)
 {
 	for (int w = 0; w < 2; w++)
 		for (int i = 0; i < RUNS * RUN; i++) {
-			const struct page *page = &windows[w].pages[0][i];
+			const struct page *page = &windows[w].pages[i];
 
 			if (page->at && (unsigned int)((page->at - buffer) / REGION) == region)
 				return true;
@@ -160,9 +160,11 @@ static void answered(unsigned int step, const char *what, int ret, int expected)
 
 static bool step_create(unsigned int step, bool lpar)
 {
-	unsigned int slot = windows[0].there ? 1 : 0, levels = lpar ? 1 : 1 + rnd(3);
+	unsigned int slot = windows[0].there ? 1 : 0;
 	struct window *w = &windows[slot];
 	uint32_t shift = lpar || rnd(2) ? 16 : 12;
+	/* No part of a table is smaller than a page, and all parts together have fewer than 55 bits. */
+	unsigned int levels = lpar ? 1 : 1 + rnd(shift == 16 ? 2 : 3);
 	uint64_t entries = 1ULL << (13 + rnd(5));
 	int expected = w->there ? ENOSPC : 0;
 
@@ -203,13 +205,13 @@ static bool step_map(unsigned int step)
 			return false;
 		}
 		for (unsigned int i = 0; i < count; i++) {
-			struct page *page = &w->pages[run][first + i];
+			struct page *page = &w->pages[run * RUN + first + i];
 			uint8_t *there = at + i * size;
 
 			if (!registered[(there - buffer) / REGION]) {
 				expected = EINVAL;
 				while (i--)
-					lose(&w->pages[run][first + i]);
+					lose(&w->pages[run * RUN + first + i]);
 				break;
 			}
 			lose(page);
@@ -241,13 +243,13 @@ static bool step_unmap(unsigned int step)
 	if (run + 1 < RUNS && !rnd(8)) {
 		answered(step, "UNMAP runs", unmap(iova, (run_start(w, run + 1) - run_start(w, run)) * size), 0);
 		for (unsigned int i = 0; i < first; i++)
-			lose(&w->pages[run + 1][i]);
+			lose(&w->pages[(run + 1) * RUN + i]);
 		count = RUN - first;
 	} else {
 		answered(step, "UNMAP", unmap(iova, count * size), 0);
 	}
 	for (unsigned int i = 0; i < count; i++)
-		lose(&w->pages[run][first + i]);
+		lose(&w->pages[run * RUN + first + i]);
 	return true;
 }
 
@@ -257,7 +259,7 @@ static void step_dma(unsigned int step)
 	for (int tries = 0; tries < 100; tries++) {
 		const struct window *w = &windows[rnd(2)];
 		unsigned int run = rnd(RUNS), i = rnd(RUN);
-		const struct page *page = &w->pages[run][i];
+		const struct page *page = &w->pages[run * RUN + i];
 		uint8_t *at = page->at ?: page->was;
 		bool allowed = page->at && page->flags & VFIO_DMA_MAP_FLAG_WRITE;
 
@@ -286,7 +288,7 @@ static void check_files(void)
 		    slot > 1)
 			continue;
 		for (int i = 0; i < RUNS * RUN; i++)
-			used -= !!windows[slot].pages[0][i].at;
+			used -= !!windows[slot].pages[i].at;
 		if (used || first != windows[slot].start ||
 		    last != windows[slot].start + (windows[slot].entries << windows[slot].shift) - 1)
 			expect(false, "what is in use: %s", line);
