@@ -191,13 +191,11 @@ impl Stale {
 
     /// All that were added and not answered, to be forgotten now.
     pub fn take(&mut self) -> Option<Entries> {
-        let count = self.end - self.first;
-        let entries = (count != 0).then(|| Entries {
-            first: self.first,
-            count,
-        });
-        *self = Self::new();
-        entries
+        let Self { first, end } = core::mem::take(self);
+        match end - first {
+            0 => None,
+            count => Some(Entries { first, count }),
+        }
     }
 
     /// How many unchanged entries it costs less to have forgotten than to ask twice.

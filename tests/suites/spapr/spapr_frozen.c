@@ -44,18 +44,19 @@ static void works(void)
 	dma(0, buffer, P, buffer + P);
 }
 
-#define MARK "spapr-frozen-mark"
-
 /* The host recovers an endpoint, however long that takes: to reset it takes seconds. */
 static void recover(const char *endpoint)
 {
 	int kmsg = open("/dev/kmsg", O_WRONLY), tries = 0;
+	char mark[32], look[128];
 
-	if (kmsg < 0 || write(kmsg, MARK, strlen(MARK)) < 0)
+	snprintf(mark, sizeof(mark), "spapr-frozen-%d.", getpid());
+	snprintf(look, sizeof(look), "dmesg | sed '1,/%s/d' | grep -q 'EEH: Recovery successful'", mark);
+	if (kmsg < 0 || write(kmsg, mark, strlen(mark)) < 0)
 		fail("kmsg");
 	close(kmsg);
 	tell("eeh_force_recover", endpoint);
-	while (system("dmesg | sed '1,/" MARK "/d' | grep -q 'EEH: Recovery successful'") && tries++ < 120)
+	while (system(look) && tries++ < 120)
 		sleep(1);
 	printf("%s\n", tries < 120 ? "recovered" : "not recovered");
 }

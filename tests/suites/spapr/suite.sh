@@ -26,20 +26,20 @@ part() {
 	ask "$1" "$2" spapr "$(bdf "$3")" "$2" ${4:+"$(bdf "$4")"}
 }
 
-# recovery: an endpoint freezes whose function is bound, and not open: the host recovers it.
+# recovery WHICH: an endpoint freezes whose function is bound, and not open: the host recovers it.
 recovery() {
 	dev=$(bdf edu)
-	echo "spapr-mark" >/dev/kmsg
+	echo "spapr-recovery-$1." >/dev/kmsg
 	freeze "$dev"
 	echo "$dev" >$EEH/eeh_dev_check
 	tries=0
-	until dmesg | sed '1,/spapr-mark/d' | grep -q 'EEH: Recovery successful'; do
+	until dmesg | sed "1,/spapr-recovery-$1\./d" | grep -q 'EEH: Recovery successful'; do
 		tries=$((tries + 1))
 		[ $tries -lt 60 ] || break
 		sleep 1
 	done
 	# But for how often it has failed by now.
-	dmesg | sed '1,/spapr-mark/d; s/^\[[^]]*\] //' | grep 'EEH:' | grep -v 'has failed'
+	dmesg | sed "1,/spapr-recovery-$1\./d; s/^\[[^]]*\] //" | grep 'EEH:' | grep -v 'has failed'
 	cat "$PCI/$dev/eeh_pe_state"
 	spapr "$dev" brief
 }
@@ -62,7 +62,7 @@ all() {
 		groups) part $which groups edu edu64 ;;
 		twins) part $which twins twin-a twin-b ;;
 		frozen) ask $which frozen spapr_frozen "$(bdf edu)" ;;
-		recovery) recovery >"$OUT/$which.recovery" 2>&1 ;;
+		recovery) recovery $which >"$OUT/$which.recovery" 2>&1 ;;
 		*) part $which $name edu ;;
 		esac
 	done
