@@ -36,8 +36,9 @@ static void own_v1(void)
 
 static void own_v2(void)
 {
+	const uint64_t huge = 1ULL << 44;
 	uint8_t *hole = memory(8 * P);
-	long before;
+	long before, empty = locked_kib();
 
 	WORKS(reg(buffer, 16 * P), "REGISTER");
 	WORKS(remove_window(0), "REMOVE of the window that was never used");
@@ -66,6 +67,17 @@ static void own_v2(void)
 	WORKS(map(RW, hole, 0, 4 * P), "MAP");
 	REFUSED(map(RW, hole + 2 * P, P, 4 * P), EINVAL, "a mapping of more than is registered");
 	expect(!dma_works(0, hole, P, hole + 2 * P), "nothing is left of what failed half-way");
+	WORKS(remove_window(0), "REMOVE");
+	/* Nearly all of it is parts of the table that are not there: nobody may look at each entry. */
+	WORKS(create(12, huge, 3), "a window of 16 TiB in pages of 4 KiB");
+	WORKS(map(RW, hole, 0, P), "its first page");
+	WORKS(map(RW, hole + P, huge - P, P), "its last page");
+	REFUSED(map(RW, hole, huge - P, 2 * P), EINVAL, "a mapping that ends beyond it");
+	expect(dma_works(0, hole, P / 2, hole + P / 2), "DMA");
+	WORKS(unmap(0, huge), "UNMAP of all of it");
+	WORKS(unreg(hole, 4 * P), "UNREGISTER");
+	WORKS(remove_window(0), "REMOVE");
+	expect(locked_kib() == empty, "nothing is locked any more");
 }
 
 static void own_groups(const char *other)
