@@ -3,7 +3,7 @@
  * DMA windows of POWER: what each call answers, and what edu reads and writes through them. All of it has to be the same
  * as on the C modules.
  *
- *   spapr BDF v1|limit|v2|dma64|eeh|irq|brief
+ *   spapr BDF v1|limit|v2|dma64|huge|eeh|irq|brief
  *   spapr BDF lpar           windows below a hypervisor
  *   spapr BDF groups BDF     one container with two groups
  *   spapr BDF twins BDF      two devices of one group
@@ -254,6 +254,47 @@ static void ask_eeh(void)
 	ASK(eeh(12, 0, VFIO_EEH_PE_GET_STATE, 0, 0), "GET_STATE");
 }
 
+/* Pages of 2 MiB: only for memory that is in such pages, or larger ones. */
+static void ask_huge(void)
+{
+	const uint64_t two = 1 << 21;
+	uint64_t kib = 0;
+	char line[128];
+	uint8_t *huge, *small = memory(2 * two);
+	FILE *file = fopen("/proc/meminfo", "r");
+
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "Hugepagesize: %lu", &kib);
+	if (file)
+		fclose(file);
+	snprintf(line, sizeof(line), "/sys/kernel/mm/hugepages/hugepages-%lukB/nr_hugepages", kib);
+	file = fopen(line, "w");
+	if (!file || fprintf(file, "2\n") < 0 || fclose(file))
+		fail("%s", line);
+	huge = mmap(NULL, kib << 10, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	if (huge == MAP_FAILED)
+		fail("huge pages");
+	small += -(uintptr_t)small & (two - 1);
+	ASK(reg(huge, kib << 10), "REGISTER");
+	ASK(reg(small, two), "REGISTER small pages");
+	ASK(remove_window(0), "REMOVE");
+	ASK(create(21, 1 << 30, 1), "CREATE");
+	printf("start %#llx\n", (unsigned long long)start);
+	TWICE(map(RW, small, 0, two), "MAP small pages");
+	TWICE(map(RW, huge, 0, P), "MAP size");
+	TWICE(map(RW, huge + P, 0, two), "MAP vaddr");
+	ASK(map(RW, huge, 0, two), "MAP");
+	edu_open();
+	dma(0, huge, P, huge + P);
+	dma(P, huge + P, two - P, huge + two - P);
+	ASK(unmap(0, two), "UNMAP");
+	dma(0, huge, P, huge + P);
+	ASK(remove_window(0), "REMOVE");
+	ASK(create(12, 1 << 28, 1), "CREATE");
+	ASK(map(RW, huge + 0x3000, 0, two - 0x3000), "MAP in small pages");
+	dma(0, huge + 0x3000, P, huge + 0x3000 + P);
+}
+
 /* --- interrupts --- */
 
 static int irq(uint32_t index, uint32_t flags, int fd)
@@ -426,6 +467,8 @@ int main(int argc, char **argv)
 		ask_v2();
 	else if (!strcmp(what, "dma64"))
 		ask_dma64();
+	else if (!strcmp(what, "huge"))
+		ask_huge();
 	else if (!strcmp(what, "eeh"))
 		ask_eeh();
 	else if (!strcmp(what, "irq"))

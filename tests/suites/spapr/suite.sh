@@ -44,9 +44,9 @@ recovery() {
 	spapr "$dev" brief
 }
 
-# Those that differ before and after the window that is there: a hypervisor gives up on a bridge that fails once.
+# parts: those of this machine.
 parts() {
-	lpar && echo v1 limit eeh irq lpar groups || echo v1 limit v2 eeh irq dma64 groups twins frozen recovery
+	lpar && echo v1 limit eeh irq lpar groups || echo v1 limit v2 huge eeh irq dma64 groups twins frozen recovery
 }
 
 # all WHICH [PART]...: everything that is compared, on the modules that are loaded.
