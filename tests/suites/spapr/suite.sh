@@ -46,7 +46,7 @@ recovery() {
 
 # parts: those of this machine.
 parts() {
-	lpar && echo v1 limit eeh irq lpar groups || echo v1 limit v2 huge eeh irq dma64 groups twins frozen recovery
+	lpar && echo v1 limit eeh irq lpar groups || echo v1 limit v2 huge eeh irq dma64 groups twins frozen recovery forced
 }
 
 # all WHICH [PART]...: everything that is compared, on the modules that are loaded.
@@ -62,6 +62,8 @@ all() {
 		groups) part $which groups edu edu64 ;;
 		twins) part $which twins twin-a twin-b ;;
 		frozen) ask $which frozen spapr_frozen "$(bdf edu)" ;;
+		# Only once for each endpoint.
+		forced) ask $which forced spapr_frozen "$(bdf $([ $which = c ] && echo edu || echo edu64))" forced ;;
 		recovery) recovery $which >"$OUT/$which.recovery" 2>&1 ;;
 		*) part $which $name edu ;;
 		esac
