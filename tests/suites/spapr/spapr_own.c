@@ -8,6 +8,8 @@
  */
 #include "spapr.h"
 
+#include <sys/stat.h>
+
 static void own_v1(void)
 {
 	uint8_t *constant = mmap(NULL, P, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -292,8 +294,10 @@ static void check_files(void)
 	FILE *file = fopen("/sys/kernel/debug/vfio/spapr_tce/containers", "r");
 	unsigned int slot, levels, used, regions = 0, seen = 0, number = 0;
 	unsigned long first, last;
+	struct stat status = {};
 	char line[512];
 
+	expect(file && !fstat(fileno(file), &status) && (status.st_mode & 07777) == 0400, "only for the administrator");
 	while (file && fgets(line, sizeof(line), file)) {
 		regions += !strncmp(line, "\tmemory: ", 9);
 		if (sscanf(line, "\twindow %u: %lx-%lx, %u levels, %u pages in use", &slot, &first, &last, &levels, &used) != 5 ||
