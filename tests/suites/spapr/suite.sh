@@ -33,7 +33,9 @@ recovery() {
 	freeze "$dev"
 	echo "$dev" >$EEH/eeh_dev_check
 	tries=0
-	until dmesg | sed "1,/spapr-recovery-$1\./d" | grep -q 'EEH: Recovery successful'; do
+	# It says so a moment before the endpoint is as it was.
+	until dmesg | sed "1,/spapr-recovery-$1\./d" | grep -q 'EEH: Recovery successful' &&
+		grep -q ' 0x00000000' "$PCI/$dev/eeh_pe_state"; do
 		tries=$((tries + 1))
 		[ $tries -lt 60 ] || break
 		sleep 1
