@@ -4,11 +4,15 @@
  *
  *   spapr_own BDF v1|v2|lpar
  *   spapr_own BDF groups BDF
+ *   spapr_own BDF race SECONDS   threads use a container whose group leaves and joins; not on the C vfio.ko, which has
+ *                                the container freed while it is used
  *   spapr_own BDF random STEPS [SEED]   registers memory, makes windows, maps, unmaps at random against a model
  */
 #include "spapr.h"
 
+#include <pthread.h>
 #include <sys/stat.h>
+#include <time.h>
 
 static void own_v1(void)
 {
@@ -382,10 +386,104 @@ static void random_steps(unsigned int steps)
 	check_files();
 }
 
+/* --- threads --- */
+
+static volatile bool over;
+static struct vfio_iommu_spapr_tce_create *constant;
+
+/* All that a user can do to a container, at random; nothing is expected but that the kernel survives it. */
+static void *race(void *arg)
+{
+	unsigned int own = (uintptr_t)arg;
+
+	while (!over) {
+		uint8_t *at = buffer + rand_r(&own) % REGIONS * REGION;
+		uint64_t iova = (rand_r(&own) % 2 ? 1ULL << 59 : 0) + rand_r(&own) % 64 * P;
+
+		switch (rand_r(&own) % 12) {
+		case 0:
+			reg(at, REGION);
+			break;
+		case 1:
+			unreg(at, REGION);
+			break;
+		case 2:
+			create_raw(40, 0, 12 + rand_r(&own) % 2 * 4, 1ULL << 30, 1 + rand_r(&own) % 2);
+			break;
+		case 3:
+			remove_window(iova);
+			break;
+		case 4:
+			ioctl(u.container, VFIO_IOMMU_ENABLE);
+			break;
+		case 5:
+			ioctl(u.container, rand_r(&own) % 8 ? VFIO_IOMMU_ENABLE : VFIO_IOMMU_DISABLE);
+			break;
+		case 6:
+			eeh(12, 0, VFIO_EEH_PE_GET_STATE, 0, 0);
+			break;
+		case 7:
+			/* Where the window is cannot be told. */
+			ioctl(u.container, VFIO_IOMMU_SPAPR_TCE_CREATE, constant);
+			break;
+		case 8:
+		case 9:
+			unmap(iova, 4 * P);
+			break;
+		default:
+			map(RW, at, iova, 4 * P);
+		}
+	}
+	return NULL;
+}
+
+/* Threads use a container whose group leaves and joins. */
+static void race_for(const char *bdf, unsigned int seconds)
+{
+	const time_t end = time(NULL) + seconds;
+	pthread_t threads[4];
+	unsigned int joined = 0;
+	long before;
+
+	buffer = memory(64 * P);
+	constant = memory(P);
+	*constant = (struct vfio_iommu_spapr_tce_create) {
+		.argsz = sizeof(*constant), .page_shift = 16, .window_size = 1 << 30, .levels = 1,
+	};
+	if (mprotect(constant, P, PROT_READ))
+		fail("mprotect");
+	before = locked_kib();
+	u.container = open_container();
+	u.group = open_group(bdf);
+	for (uintptr_t i = 0; i < ARRAY_SIZE(threads); i++)
+		if (pthread_create(&threads[i], NULL, race, (void *)(i + 1)))
+			fail("a thread");
+	while (time(NULL) < end) {
+		if (ioctl(u.group, VFIO_GROUP_SET_CONTAINER, &u.container))
+			fail("SET_CONTAINER");
+		if (ioctl(u.container, VFIO_SET_IOMMU, joined % 3 ? VFIO_SPAPR_TCE_v2_IOMMU : VFIO_SPAPR_TCE_IOMMU))
+			fail("SET_IOMMU");
+		usleep(rnd(200000));
+		if (ioctl(u.group, VFIO_GROUP_UNSET_CONTAINER))
+			fail("UNSET_CONTAINER");
+		joined++;
+	}
+	over = true;
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	close(u.group);
+	close(u.container);
+	expect(locked_kib() == before && joined > 1, "nothing is locked after the group has joined %u times", joined);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 2 ? argv[2] : "";
 
+	if (!strcmp(what, "race") && argc > 3) {
+		race_for(argv[1], atoi(argv[3]));
+		return failures ? 1 : 0;
+	}
 	begin(argv[1], !strcmp(what, "v1"));
 	if (!strcmp(what, "v1"))
 		own_v1();

@@ -167,6 +167,10 @@ if [ "$(selected vfio_iommu_spapr_tce)" = rust ]; then
 		t owngroups right groups edu "$(bdf edu64)"
 		t random right random edu64 "${SPAPR_STEPS:-20000}"
 	fi
+	# A hypervisor gives up on a host bridge that once could not make a window.
+	if [ "$(selected vfio)" = rust ] && ! lpar; then
+		t race right race edu "${SPAPR_SECONDS:-10}"
+	fi
 fi
 t unload vfio_unload
 t reload reload "${SPAPR_RELOADS:-3}"

@@ -190,7 +190,7 @@ SUITES = {
             "the same, 200,000 random steps, each module alone in Rust and in C",
             7200,
             script="spapr",
-            environment=(("SPAPR_LONG", "1"), ("SPAPR_STEPS", "100000"), ("SPAPR_RELOADS", "10")),
+            environment=(("SPAPR_LONG", "1"), ("SPAPR_STEPS", "100000"), ("SPAPR_RELOADS", "10"), ("SPAPR_SECONDS", "60")),
         ),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
         Suite(
