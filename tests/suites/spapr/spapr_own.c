@@ -40,6 +40,19 @@ static void own_v1(void)
 	printf("locked: %ld KiB more\n", locked_kib() - before);
 }
 
+/* The argument of TCE_CREATE where its answer cannot be written to. */
+static struct vfio_iommu_spapr_tce_create *constant_create(void)
+{
+	struct vfio_iommu_spapr_tce_create *create = memory(P);
+
+	*create = (struct vfio_iommu_spapr_tce_create) {
+		.argsz = sizeof(*create), .page_shift = 16, .window_size = 1 << 30, .levels = 1,
+	};
+	if (mprotect(create, P, PROT_READ))
+		fail("mprotect");
+	return create;
+}
+
 static void own_v2(void)
 {
 	const uint64_t huge = 1ULL << 44;
@@ -53,6 +66,9 @@ static void own_v2(void)
 	REFUSED(create(16, 1 << 12, 1), EINVAL, "a window that is less than a page");
 	REFUSED(create(16, 1ULL << 44, 1), ENOMEM, "a table that is too large to be had");
 	REFUSED(create(16, 1ULL << 63, 5), EINVAL, "a window of half of all addresses");
+	for (int i = 0; i < 3; i++)
+		REFUSED(ioctl(u.container, VFIO_IOMMU_SPAPR_TCE_CREATE, constant_create()), EFAULT,
+			"a window whose place cannot be told");
 	expect(locked_kib() == before, "what failed is not accounted");
 	WORKS(create(16, 1 << 28, 1), "CREATE");
 	/* No smaller table than a page: it has 8192 entries. */
@@ -446,12 +462,7 @@ static void race_for(const char *bdf, unsigned int seconds)
 	long before;
 
 	buffer = memory(64 * P);
-	constant = memory(P);
-	*constant = (struct vfio_iommu_spapr_tce_create) {
-		.argsz = sizeof(*constant), .page_shift = 16, .window_size = 1 << 30, .levels = 1,
-	};
-	if (mprotect(constant, P, PROT_READ))
-		fail("mprotect");
+	constant = constant_create();
 	before = locked_kib();
 	u.container = open_container();
 	u.group = open_group(bdf);
