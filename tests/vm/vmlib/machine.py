@@ -164,7 +164,7 @@ def power_machine(
     devices: tuple[Device, ...] = POWERNV_DEVICES,
     # Without its defaults a powernv has no host bridges either.
     defaults: tuple[str, ...] = ("-nic", "none", "-monitor", "none"),
-    lines: tuple[str, ...] = ONE_LINE,
+    long_suites: tuple[str, ...] = (),
 ) -> Machine:
     """A POWER9; its kernel takes ten minutes to build on two idle processors, and much longer on busy ones."""
     return Machine(
@@ -176,9 +176,9 @@ def power_machine(
         cmdline=f"console=hvc0 {cmdline}",
         devices=devices,
         suites=("spapr",),
-        long_suites=("spapr-long",),
+        long_suites=long_suites,
         memory="2G",
-        lines=lines,
+        lines=ONE_LINE,
         defaults=defaults,
         optional=True,
     )
@@ -432,7 +432,7 @@ MACHINES = {
             args=("-global", "arm-smmuv3.stage=nested"),
             long_suites=("smoke", "edu", "type1", "kselftest"),
         ),
-        power_machine("powernv9", "POWER9 on bare metal, PHB4"),
+        power_machine("powernv9", "POWER9 on bare metal, PHB4", long_suites=("spapr-long",)),
         power_machine("powernv9-hash", "the same, with a hashed page table", cmdline="disable_radix"),
         power_machine(
             "pseries",
