@@ -11,7 +11,11 @@
 #include <linux/uaccess.h>
 #include <linux/vfio_pci_core.h>
 
-#define STORY_TYPE	(VFIO_REGION_TYPE_PCI_VENDOR_TYPE | 0x1234)
+/* QEMU's edu. */
+#define SAMPLE_VENDOR	0x1234
+#define SAMPLE_DEVICE	0x11e8
+
+#define STORY_TYPE	(VFIO_REGION_TYPE_PCI_VENDOR_TYPE | SAMPLE_VENDOR)
 #define STORY_SUBTYPE	2
 
 struct sample {
@@ -96,6 +100,9 @@ static int sample_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	struct sample *sample;
 	int ret;
 
+	/* driver_override brings any device here, not only those of the table. */
+	if (pdev->vendor != SAMPLE_VENDOR || pdev->device != SAMPLE_DEVICE)
+		return -ENODEV;
 	sample = vfio_alloc_device(sample, core.vdev, &pdev->dev, &sample_ops);
 	if (IS_ERR(sample))
 		return PTR_ERR(sample);
@@ -118,7 +125,7 @@ static void sample_remove(struct pci_dev *pdev)
 
 static const struct pci_device_id sample_ids[] = {
 	/* Only if driver_override names this driver; its alias, vfio_pci:..., is what libvirt looks for. */
-	{ PCI_DRIVER_OVERRIDE_DEVICE_VFIO(0x1234, 0x11e8) },
+	{ PCI_DRIVER_OVERRIDE_DEVICE_VFIO(SAMPLE_VENDOR, SAMPLE_DEVICE) },
 	{}
 };
 MODULE_DEVICE_TABLE(pci, sample_ids);

@@ -127,7 +127,10 @@ impl IommuDriver for Logged {
 
     fn ioctl(&self, _: &DeviceList, cmd: u32, arg: UserArg) -> Result<isize> {
         match cmd {
-            MAP_DMA => self.state.lock().map(&arg.read_argsz(size_of::<vfio_iommu_type1_dma_map>())?),
+            MAP_DMA => self
+                .state
+                .lock()
+                .map(&arg.read_argsz(size_of::<vfio_iommu_type1_dma_map>())?),
             UNMAP_DMA => {
                 let unmap: DmaUnmap = arg.read_argsz(size_of::<DmaUnmap>())?;
                 self.state.lock().unmap(&unmap)
@@ -140,7 +143,10 @@ impl IommuDriver for Logged {
     fn attach_group(&self, group: &IommuGroup, kind: GroupKind) -> Result {
         let mut state = self.state.lock();
         if kind != GroupKind::Iommu || !state.space.domains().is_empty() {
-            return Err(refuse!(EINVAL, "this backend takes one group, that has an IOMMU"));
+            return Err(refuse!(
+                EINVAL,
+                "this backend takes one group, that has an IOMMU"
+            ));
         }
         // A device whose interrupt messages reach anything is as good as one without an IOMMU.
         if !has_isolated_msi(group) {
@@ -158,7 +164,10 @@ impl IommuDriver for Logged {
                 .map(|region| region.range),
             |range| usable.push(range, GFP_KERNEL_ACCOUNT).map_err(Error::from),
         )?;
-        if let Some(doorbell) = reserved.iter().find(|r| r.kind == ReservedKind::SoftwareMsi) {
+        if let Some(doorbell) = reserved
+            .iter()
+            .find(|r| r.kind == ReservedKind::SoftwareMsi)
+        {
             domain.set_msi_base(doorbell.range.start)?;
         }
         domain.attach(group)?;
@@ -169,7 +178,9 @@ impl IommuDriver for Logged {
 
     fn detach_group(&self, _: &DeviceList, _: &IommuGroup) {
         let mut state = self.state.lock();
-        let State { space, mappings, .. } = &mut *state;
+        let State {
+            space, mappings, ..
+        } = &mut *state;
         space.unmap_each(mappings.iter_mut().map(|mapping| &mut mapping.io));
         mappings.clear();
         space.remove(0);
@@ -189,7 +200,11 @@ impl State {
         if request.update_vaddr || !iova::is_usable(&self.usable, &request.range) {
             return Err(refuse!(EINVAL, "MAP_DMA: not at these addresses"));
         }
-        if self.mappings.iter().any(|m| m.range.overlaps(&request.range)) {
+        if self
+            .mappings
+            .iter()
+            .any(|m| m.range.overlaps(&request.range))
+        {
             return Err(refuse!(EEXIST, "MAP_DMA: something is mapped there"));
         }
         if self.mappings.len() >= MAX_MAPPINGS {
@@ -197,7 +212,8 @@ impl State {
         }
         self.mappings.reserve(1, GFP_KERNEL_ACCOUNT)?;
 
-        let mm = current!().mm().ok_or(ENODEV)?;
+        let task = current!();
+        let mm = task.mm().ok_or(ENODEV)?;
         let pages = usize::try_from(request.size >> PAGE_SHIFT)?;
         let locked = LockedPages::new(&ARef::<Mm>::from(&**mm), pages)?;
         let mut io = IoMapping::new(map.iova, map.size, request.read, request.write);
@@ -223,7 +239,10 @@ impl State {
         }
         let range = IovaRange::new(unmap.iova, unmap.size).ok_or(EINVAL)?;
         let index = self.mappings.iter().position(|m| m.range == range);
-        let mut mapping = self.mappings.remove(index.ok_or(ENOENT)?).map_err(|_| ENOENT)?;
+        let mut mapping = self
+            .mappings
+            .remove(index.ok_or(ENOENT)?)
+            .map_err(|_| ENOENT)?;
         self.space.unmap(&mut mapping.io);
         pr_debug!("{:#x} bytes unmapped at {:#x}\n", unmap.size, unmap.iova);
         Ok(())

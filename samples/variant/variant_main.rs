@@ -16,7 +16,6 @@
 
 use kernel::{
     device::Core,
-    fmt,
     pci,
     prelude::*,
     str::CString,
@@ -103,7 +102,8 @@ impl DeviceOps for Variant {
     // The device is enabled, and the user does not have it yet: what is added here goes when it is closed.
     fn enabled(dev: &CoreDevice) -> Result {
         let count = OPENED.fetch_add(1, Relaxed).wrapping_add(1);
-        let text = CString::try_from_fmt(fmt!("opened {count} times since the driver was loaded\n"))?;
+        let text =
+            CString::try_from_fmt(fmt!("opened {count} times since the driver was loaded\n"))?;
         dev.add_region(STORY, KBox::new(Story(text), GFP_KERNEL_ACCOUNT)?)?;
         dev.virtualize(SUBSYSTEM, b"RUST")
     }

@@ -67,13 +67,8 @@ pub trait EmulatedOps: Send + Sync + Sized + 'static {
     /// # Errors
     ///
     /// `EINVAL` where there is nothing, `EFAULT`.
-    fn read(
-        &self,
-        device: &OpenDevice<Self>,
-        pos: u64,
-        count: usize,
-        to: UserArg,
-    ) -> Result<usize>;
+    fn read(&self, device: &OpenDevice<Self>, pos: u64, count: usize, to: UserArg)
+        -> Result<usize>;
 
     /// Writes `count` bytes of the user's memory to `pos` of the device's file; the answer as for
     /// [`Self::read`].
@@ -236,7 +231,9 @@ impl<T: EmulatedOps> Registration<T> {
         let vdev = from_err_ptr(unsafe {
             vb::_vfio_alloc_device(
                 size_of::<Raw<T>>(),
-                core::ptr::from_ref(dev).cast::<bindings::device>().cast_mut(),
+                core::ptr::from_ref(dev)
+                    .cast::<bindings::device>()
+                    .cast_mut(),
                 &Self::OPS,
             )
         })?;
@@ -286,10 +283,7 @@ impl<T: EmulatedOps> Registration<T> {
     /// # Safety
     ///
     /// `ppos` must be valid and nobody else's.
-    unsafe fn access(
-        ppos: *mut bindings::loff_t,
-        f: impl FnOnce(u64) -> Result<usize>,
-    ) -> isize {
+    unsafe fn access(ppos: *mut bindings::loff_t, f: impl FnOnce(u64) -> Result<usize>) -> isize {
         let access = || {
             // SAFETY: By the contract of this function.
             let pos = unsafe { &mut *ppos };
@@ -377,7 +371,9 @@ impl<T: EmulatedOps> Registration<T> {
     unsafe extern "C" fn request_callback(vdev: *mut vb::vfio_device, count: c_uint) {
         // SAFETY: By the contract of this function: the unregistration, and so the registration, has not
         // ended, which is all that `ops` needs.
-        unsafe { OpenDevice::<T>::from_raw(vdev) }.ops().request(count);
+        unsafe { OpenDevice::<T>::from_raw(vdev) }
+            .ops()
+            .request(count);
     }
 }
 
