@@ -153,6 +153,8 @@ impl IommuDriver for Logged {
             return Err(refuse!(EPERM, "there is no interrupt remapping"));
         }
         let mut domain = PagingDomain::for_group(group)?;
+        domain.attach(group)?;
+        // What the IOMMU can enforce depends on the devices that are attached.
         domain.enforce_cache_coherency();
         let reserved = reserved_regions(group)?;
         let mut usable = KVec::new();
@@ -170,7 +172,6 @@ impl IommuDriver for Logged {
         {
             domain.set_msi_base(doorbell.range.start)?;
         }
-        domain.attach(group)?;
         state.space.add(domain)?;
         state.usable = usable;
         Ok(())
