@@ -74,6 +74,15 @@ host_is_root() {
 	qemu-system-x86_64 -device help 2>/dev/null | grep -q '"igb"' || return 1
 }
 
+# supported RELEASE: whether the modules are written for a kernel of this release.
+supported() {
+	local version
+	for version in $SUPPORTED; do
+		[[ $1 != "$version" && $1 != "$version"[.+-]* ]] || return 0
+	done
+	return 1
+}
+
 need_root() {
 	[ "$(id -u)" = 0 ] || die "set-up needs root (to unpack Debian packages and to chroot): run it as root"
 }
