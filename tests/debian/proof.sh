@@ -99,13 +99,12 @@ opened_by_qemu() {
 		sleep 20
 		echo "info pci"
 		sleep 3
-		ls /sys/kernel/iommu_groups >/dev/null
-		fuser -v /dev/vfio/vfio >&2
+		ls -l /proc/[0-9]*/fd 2>/dev/null | grep -E 'vfio' >&2
 		echo quit
 	} | timeout 120 qemu-system-x86_64 -accel tcg -M q35 -m 64 -nodefaults -display none -monitor stdio \
 		-device vfio-pci,host=0000:00:02.0,rombar=0 -S >/tmp/qemu 2>&1
 	cat /tmp/qemu
-	grep -i '1234:11e8' /tmp/qemu
+	grep -i '1234:11e8' /tmp/qemu && grep -F 'anon_inode:[vfio-device]' /tmp/qemu
 }
 
 given_back() {
