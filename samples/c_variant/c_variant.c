@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The skeleton of a variant driver of vfio-pci in C: start here for a device whose migration, regions or reset the
- * generic driver does not know. It works on vfio-pci-core.ko in C as in Rust.
+ * The skeleton of a variant driver of vfio-pci in C: start here for a device whose migration,
+ * regions or reset the generic driver does not know. It works on vfio-pci-core.ko in C as in Rust.
  *
- * All operations are those of the core but for the two that most drivers change: this one notes how often its device
- * is opened, and shows it as a region, that user space finds by its type.
+ * All operations are those of the core but for the one that most drivers change: this one notes how
+ * often its device is opened, and shows it as a region, that user space finds by its type.
  */
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -28,7 +28,8 @@ static struct sample *to_sample(struct vfio_pci_core_device *core)
 	return container_of(core, struct sample, core);
 }
 
-static ssize_t story_rw(struct vfio_pci_core_device *core, char __user *buf, size_t count, loff_t *ppos, bool iswrite)
+static ssize_t story_rw(struct vfio_pci_core_device *core, char __user *buf, size_t count,
+			loff_t *ppos, bool iswrite)
 {
 	unsigned int i = VFIO_PCI_OFFSET_TO_INDEX(*ppos) - VFIO_PCI_NUM_REGIONS;
 	loff_t pos = *ppos & VFIO_PCI_OFFSET_MASK;
@@ -52,7 +53,7 @@ static const struct vfio_pci_regops story_ops = {
 	.release = story_release,
 };
 
-/* Between enabling and finishing the device is there, and nobody has it yet: regions are added here. */
+/* Between enabling and finishing the device is there, and nobody has it yet: regions come here. */
 static int sample_open(struct vfio_device *vdev)
 {
 	static atomic_t opened;
@@ -62,10 +63,11 @@ static int sample_open(struct vfio_device *vdev)
 	ret = vfio_pci_core_enable(&sample->core);
 	if (ret)
 		return ret;
-	len = scnprintf(sample->story, sizeof(sample->story), "opened %d times since the driver was loaded\n",
+	len = scnprintf(sample->story, sizeof(sample->story),
+			"opened %d times since the driver was loaded\n",
 			atomic_inc_return(&opened));
-	ret = vfio_pci_core_register_dev_region(&sample->core, STORY_TYPE, STORY_SUBTYPE, &story_ops, len,
-						VFIO_REGION_INFO_FLAG_READ, NULL);
+	ret = vfio_pci_core_register_dev_region(&sample->core, STORY_TYPE, STORY_SUBTYPE,
+						&story_ops, len, VFIO_REGION_INFO_FLAG_READ, NULL);
 	if (ret) {
 		vfio_pci_core_disable(&sample->core);
 		return ret;
@@ -124,7 +126,7 @@ static void sample_remove(struct pci_dev *pdev)
 }
 
 static const struct pci_device_id sample_ids[] = {
-	/* Only if driver_override names this driver; its alias, vfio_pci:..., is what libvirt looks for. */
+	/* Only if driver_override names this driver; libvirt looks for its alias, vfio_pci:... */
 	{ PCI_DRIVER_OVERRIDE_DEVICE_VFIO(SAMPLE_VENDOR, SAMPLE_DEVICE) },
 	{}
 };
