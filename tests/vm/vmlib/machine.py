@@ -419,7 +419,7 @@ MACHINES = {
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
             suites=("smoke", "kunit", "lifecycle", "pci"),
-            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long"),
+            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "samples"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
             modules=HOST_DRIVERS,
