@@ -93,18 +93,19 @@ bound_by_devbind() {
 		dpdk-devbind.py --status-dev net | sed -n '/DPDK-compatible/,/^$/p' | grep -F 0000:01:00.0
 }
 
-# QEMU opens the device, maps the guest's memory and enables interrupts; its monitor shows the device in the guest.
+# QEMU opens the device and maps the guest's memory; its monitor shows the device in the guest.
 opened_by_qemu() {
 	{
 		sleep 20
 		echo "info pci"
 		sleep 3
-		ls -l /proc/[0-9]*/fd 2>/dev/null | grep -E 'vfio' >&2
+		ls -l /proc/[0-9]*/fd >/tmp/files 2>/dev/null
 		echo quit
 	} | timeout 120 qemu-system-x86_64 -accel tcg -M q35 -m 64 -nodefaults -display none -monitor stdio \
 		-device vfio-pci,host=0000:00:02.0,rombar=0 -S >/tmp/qemu 2>&1
-	cat /tmp/qemu
-	grep -i '1234:11e8' /tmp/qemu && grep -F 'anon_inode:[vfio-device]' /tmp/qemu
+	grep -a 'QEMU\|vfio\|1234:11e8' /tmp/qemu
+	grep -F vfio /tmp/files
+	grep -aq '1234:11e8' /tmp/qemu && grep -qF 'anon_inode:[vfio-device]' /tmp/files
 }
 
 given_back() {
