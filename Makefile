@@ -44,7 +44,10 @@ help:
 	@echo 'make uninstall           what was installed goes, and the C modules are back  [MODULES=] [KVER=] [DESTDIR=]'
 	@echo 'make tables              run the C functions for tests/host/tables again'
 	@echo 'make sample              build/$(ARCH)/vfio-edu, the user-space driver'
-	@echo 'make doc                 build/$(ARCH)/doc: rustdoc of all crates'
+	@echo 'make doc                 build/html: these pages and rustdoc of all crates;  make html: only the pages'
+	@echo 'make deb                 build/vfio-rs-dkms_<version>_all.deb: a Debian package that DKMS builds for each kernel'
+	@echo 'make test-deb            what that does in a machine with a whole Debian: installed, used, removed'
+	@echo 'make rust-analyzer       rust-project.json, for editors'
 	@echo 'make setup               only what the others need: toolchain root, kernel, test programs'
 	@echo 'make entry-points        Documentation/entry-points.rst again, from what the functions say of themselves'
 	@echo 'make clean               remove build/ (the cache of set-up, $${VFIO_CACHE:-/var/cache/vfio-rs}, stays)'
@@ -110,9 +113,24 @@ entry-points:
 	@scripts/setup root kernel
 	@scripts/in-root sh -c 'python3 -B tests/abi/entry_points.py "$$VFIO_SOURCE" Documentation/entry-points.rst'
 
-.PHONY: doc
-doc:
+.PHONY: doc html
+doc: html
 	@scripts/build doc $(KDIR)
+	@rm -rf build/html/rustdoc && cp -r build/$(ARCH)/doc build/html/rustdoc
+html:
+	@scripts/setup root
+	@scripts/in-root sphinx-build -q -W --keep-going -n -d build/html.cache Documentation build/html
+	@echo 'documentation: build/html/index.html'
+
+.PHONY: deb test-deb
+deb:
+	@scripts/deb
+test-deb: deb
+	@tests/debian/run
+
+.PHONY: rust-analyzer
+rust-analyzer: modules
+	@scripts/rust-analyzer
 
 .PHONY: clean
 clean:

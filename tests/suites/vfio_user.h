@@ -47,7 +47,7 @@ static inline void fail(const char *format, ...)
 /* The node of the group of a device, /dev/vfio/N: a PCI device by its address, others by their names. */
 static inline const char *group_path(const char *device)
 {
-	static const char *const buses[] = { "pci", "mdev", "platform" };
+	static const char *const buses[] = { "pci", "mdev", "platform", "faux" };
 	static char path[PATH_MAX];
 	char link[PATH_MAX], target[PATH_MAX];
 	ssize_t len = -1;

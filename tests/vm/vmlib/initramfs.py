@@ -152,6 +152,8 @@ def build(
             cpio.file(f"vm/bin/{path.name}", path)
     for path in sorted(paths.test_modules(machine.arch, machine.kernel).glob("*.ko")):
         cpio.file(f"vm/test-modules/{path.name}", path)
+    for path in sorted(paths.sample_modules(machine.arch, machine.kernel).glob("*.ko")):
+        cpio.file(f"vm/samples/{path.name}", path)
     sample = paths.PROJECT / "build" / machine.arch / "vfio-edu"
     if sample.exists():
         cpio.file("vm/bin/vfio-edu", sample)

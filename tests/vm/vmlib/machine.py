@@ -277,7 +277,7 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "power", "type1", "type1-steps", "tables", "abi", "variants", "unwind", "errors", "kselftest"),
+            + ("igd", "power", "type1", "type1-steps", "tables", "abi", "variants", "samples", "unwind", "errors", "kselftest"),
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power-long", "emulated-long", "type1-long")
             + ("fuzz", "fuzz-long", "type1-steps-long"),
             modules=HOST_DRIVERS + ("mdev",),
@@ -453,7 +453,7 @@ MACHINES = {
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
             suites=("smoke", "kunit", "lifecycle", "pci"),
-            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long"),
+            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "samples"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
             modules=HOST_DRIVERS,

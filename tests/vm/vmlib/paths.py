@@ -35,5 +35,10 @@ def test_modules(arch: str, which: str) -> Path:
     return test_programs(arch) / "modules" if which == "stock" else our_modules(arch, which) / "test-modules"
 
 
+def sample_modules(arch: str, which: str) -> Path:
+    """The modules of samples/, built with ours for that kernel."""
+    return our_modules(arch, which) / "samples"
+
+
 def missing(name: str) -> str:
     raise SystemExit(f"{name} is not set: start me with `make test` or through scripts/in-root")

@@ -243,6 +243,7 @@ SUITES = {
             # same on the C modules. Failing vmalloc shows where it was called.
             allowed=r"WARNING: at iommu_(group|device)_release_dma_owner\+|Call Trace",
         ),
+        Suite("samples", "the modules of samples/, on ours and on the C ones", 300, both=True, faults=EDU, cmdline=SLUB),
         Suite("kunit", "the library crates under KUnit", 120, cmdline="kunit.enable=1 kunit.autorun=1"),
         Suite(
             "unwind",
