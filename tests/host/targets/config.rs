@@ -13,8 +13,8 @@ use board::{
 use vfio_logic::{
     config::{
         bars::Resource,
-        Facts,
-        Function, //
+        Event,
+        Facts, //
     },
     errno::EFAULT,
 };
@@ -70,7 +70,7 @@ fn hardware(input: &mut Input<'_>) -> Board {
 }
 
 /// What must hold of what was done to the hardware.
-fn check(board: &Board, before: &[u8]) {
+fn check(board: &Board, before: &[u8], hosts: &[u8]) {
     let mut locked = 0;
     let mut restoring = false;
     for action in board.actions() {
@@ -78,9 +78,10 @@ fn check(board: &Board, before: &[u8]) {
             Action::Lock { .. } => locked += 1,
             Action::Unlock => locked -= 1,
             // A function that was reset behind our back gets the host's addresses again, and no others.
-            Action::Report(vfio_logic::config::Event::RestoringBars) => restoring = true,
-            Action::Write(pos, width, _) if BARS.contains(&pos) || (0x30..0x34).contains(&pos) => {
+            Action::Report(Event::RestoringBars) => restoring = true,
+            Action::Write(pos, width, value) if BARS.contains(&pos) || (0x30..0x34).contains(&pos) => {
                 assert!(restoring, "a BAR was written: {pos:x} {width:?}");
+                assert_eq!(value.to_le_bytes()[..width.bytes()], hosts[pos..pos + width.bytes()]);
             }
             _ => (),
         }
@@ -98,6 +99,7 @@ pub fn run(data: &[u8]) {
         return;
     }
     board.actions();
+    let hosts = board.hw.borrow().clone();
     let size = board.hw.borrow().len();
 
     for _ in 0..200 {
@@ -126,12 +128,10 @@ pub fn run(data: &[u8]) {
                 }
             }
         }
+        check(&board, &before, &hosts);
         if kind & 0x84 == 0x84 {
-            board.dead.set(false);
-            // The device was reset behind our back.
+            // The device is reset behind our back.
             board.hw.borrow_mut()[BARS].fill(0);
         }
-        check(&board, &before[..]);
-        let _ = (&board).facts();
     }
 }

@@ -227,7 +227,7 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "type1", "type1-steps", "tables", "abi", "variants", "unwind", "errors", "kselftest"),
+            + ("igd", "type1", "type1-steps", "tables", "abi", "variants", "unwind", "attack", "errors", "kselftest"),
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power", "emulated-long", "type1-long")
             + ("fuzz", "fuzz-long", "type1-steps-long"),
             modules=HOST_DRIVERS + ("mdev",),
@@ -419,7 +419,8 @@ MACHINES = {
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
             suites=("smoke", "kunit", "lifecycle", "pci"),
-            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long"),
+            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "races", "attack")
+            + ("emulated", "variants", "unwind", "type1", "type1-steps"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
             modules=HOST_DRIVERS,

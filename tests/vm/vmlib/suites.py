@@ -228,6 +228,7 @@ SUITES = {
             allowed="Call Trace",
             cmdline=SLUB,
         ),
+        Suite("attack", "a user without privileges attacks the host: what he is answered is the same as on the C modules", 600, both=True, cmdline=SLUB),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
