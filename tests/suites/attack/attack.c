@@ -14,6 +14,7 @@
 #include <time.h>
 
 static struct vfio_user u;
+static int status; /* of runtime power management */
 
 static uint64_t region_offset(unsigned index, uint64_t *size)
 {
@@ -182,12 +183,61 @@ static void moved_bars(void)
 	}
 }
 
+static void command(const char *what)
+{
+	printf("%s: command shown %04x, in truth %04x\n", what, config_at(u.device, PCI_COMMAND, 2), real_at(PCI_COMMAND, 2));
+}
+
 /* --- asleep -------------------------------------------------------------------------------------------------------- */
+
+static void feature(unsigned which, const char *what)
+{
+	struct vfio_device_feature f = { .argsz = sizeof(f), .flags = VFIO_DEVICE_FEATURE_SET | which };
+
+	ASK(ioctl(u.device, VFIO_DEVICE_FEATURE, &f), "%s", what);
+}
+
+/* What the last step woke up is asleep again; then what the kernel sees of it, which wakes it up once more. */
+static void settled(void)
+{
+	char text[32] = {};
+
+	for (int tries = 0; tries < 500 && strncmp(text, "suspended", 9); tries++) {
+		usleep(10000);
+		(void)!pread(status, text, sizeof(text) - 1, 0);
+	}
+	printf("%.9s, command %04x\n", text, real_at(PCI_COMMAND, 2));
+	usleep(10000);
+}
+
+/* The kernel has it sleep whenever nobody uses it. */
+static void low_power(volatile uint32_t *p, int event)
+{
+	unsigned pm = capability(PCI_CAP_ID_PM);
+
+	feature(VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, "low power");
+	settled();
+	ASK(set_config(u.device, PCI_COMMAND, 2, 0x7), "command in low power");
+	settled();
+	read_region("in low power");
+	settled();
+	ASK(set_irq(u.device, ON_EVENT, VFIO_PCI_MSIX_IRQ_INDEX, 1, event), "MSI-X in low power");
+	settled();
+	ASK(set_irq(u.device, NO_IRQ, VFIO_PCI_MSIX_IRQ_INDEX, 0, 0), "no MSI-X in low power");
+	settled();
+	ASK(set_config(u.device, pm + PCI_PM_CTRL, 2, 3), "D3hot in low power");
+	settled();
+	ASK(set_config(u.device, PCI_COMMAND, 2, 0x6), "command in both");
+	settled();
+	look_at("mapping in both", p);
+	feature(VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, "full power");
+	ASK(set_config(u.device, pm + PCI_PM_CTRL, 2, 0), "D0");
+	command("full power");
+	look_at("full power", p);
+}
 
 static void asleep(void)
 {
-	struct vfio_device_feature entry = { .argsz = sizeof(entry),
-		.flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY };
 	unsigned pm = capability(PCI_CAP_ID_PM);
 	volatile uint32_t *p = map_region();
 	int event = eventfd(0, EFD_NONBLOCK);
@@ -196,7 +246,7 @@ static void asleep(void)
 	for (int round = 0; round < 2; round++) {
 		ASK(set_config(u.device, pm + PCI_PM_CTRL, 2, 3), "D3hot");
 		ASK(set_config(u.device, PCI_COMMAND, 2, 0x7), "command, with DMA");
-		printf("command %04x, in truth %04x\n", config_at(u.device, PCI_COMMAND, 2), real_at(PCI_COMMAND, 2));
+		command("asleep");
 		look_at("asleep", p);
 		read_region("asleep");
 		still_ours("asleep");
@@ -217,9 +267,7 @@ static void asleep(void)
 		ASK(set_config(u.device, PCI_COMMAND, 2, 0x6), "command");
 		look_at("awake", p);
 		read_region("awake");
-		ASK(ioctl(u.device, VFIO_DEVICE_FEATURE, &entry), "low power");
-		ASK(set_config(u.device, PCI_COMMAND, 2, 0x7), "command in low power");
-		look_at("awake by an access", p);
+		low_power(p, event);
 	}
 	munmap((void *)p, PAGE);
 	set_config(u.device, PCI_COMMAND, 2, 0x7);
@@ -234,33 +282,29 @@ static void asleep(void)
 
 /* --- the host's interrupts ----------------------------------------------------------------------------------------- */
 
-static void command(const char *what)
-{
-	printf("%s: command shown %04x, in truth %04x\n", what, config_at(u.device, PCI_COMMAND, 2), real_at(PCI_COMMAND, 2));
-}
-
 /* The host's MSI and MSI-X: enabled, addressed and masked by nobody but the host. */
 static void host_msi(void)
 {
-	static const unsigned indices[][2] = {
-		{ VFIO_PCI_MSI_IRQ_INDEX, PCI_CAP_ID_MSI }, { VFIO_PCI_MSIX_IRQ_INDEX, PCI_CAP_ID_MSIX } };
+	static const unsigned indices[][3] = {
+		{ VFIO_PCI_MSI_IRQ_INDEX, PCI_CAP_ID_MSI, 24 }, { VFIO_PCI_MSIX_IRQ_INDEX, PCI_CAP_ID_MSIX, 12 } };
 	int event = eventfd(0, EFD_NONBLOCK);
 	uint64_t size, at;
 
 	for (size_t i = 0; i < ARRAY_SIZE(indices); i++) {
 		unsigned cap = capability(indices[i][1]);
-		uint32_t before[6], now[6];
+		uint32_t before[6] = {}, now[6] = {};
+		unsigned len = indices[i][2];
 
 		if (!cap)
 			continue;
 		for (int on = 0; on < 2; on++) {
 			if (on)
 				ASK(set_irq(u.device, ON_EVENT, indices[i][0], 1, event), "interrupt %u", indices[i][0]);
-			pread(real, before, sizeof(before), cap);
-			for (unsigned byte = 2; byte < sizeof(before); byte++)
+			pread(real, before, len, cap);
+			for (unsigned byte = 2; byte < len; byte++)
 				for (unsigned value = 0; value < 512; value += value < 8 ? 1 : value) {
 					set_config(u.device, cap + byte, 1, value);
-					pread(real, now, sizeof(now), cap);
+					pread(real, now, len, cap);
 					if (memcmp(before, now, sizeof(now))) {
 						printf("%u, byte %u <- %02x", indices[i][1], byte, value & 0xff);
 						hex(" in truth", now, sizeof(now));
@@ -380,7 +424,8 @@ static void storm(void)
 	/* He leaves with the line up; whoever is next finds the device as usual. */
 	close(unmask);
 	close_all(&u);
-	EXPECT(real_at(PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE, "the line is up, nobody serves it, and it is not masked");
+	EXPECT(!(real_at(PCI_STATUS, 2) & PCI_STATUS_INTERRUPT) || real_at(PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE,
+	       "the line is up, nobody serves it, and it is not masked");
 	u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
 	set_config(u.device, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	pwrite(u.device, &all, 4, at + 0x64);
@@ -404,9 +449,12 @@ int main(int argc, char **argv)
 		{ "intx", host_intx }, { "storm", storm },
 	};
 	struct sigaction act = { .sa_handler = faulted, .sa_flags = SA_NODEFER };
+	char path[128];
 
 	prepare(argc, argv);
 	become_user();
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/power/runtime_status", bdf);
+	status = open(path, O_RDONLY);
 	sigaction(SIGBUS, &act, NULL);
 	sigaction(SIGSEGV, &act, NULL);
 	u = open_all(bdf, VFIO_TYPE1v2_IOMMU);

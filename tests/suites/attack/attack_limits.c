@@ -20,7 +20,7 @@ static struct vfio_user u;
 
 /* --- sizes and counts that overflow --------------------------------------------------------------------------------- */
 
-#define WORDS 32
+#define WORDS 32 /* more than any structure has */
 
 static const uint32_t extremes[] = {
 	0, 1, 7, 0x3fffffff, 0x40000000, 0x40000001, 0x7fffffff, 0x80000000, 0xfffffff0, 0xfffffffe, 0xffffffff,
@@ -47,11 +47,10 @@ static void ask(int fd, unsigned long request, const char *name, const uint32_t 
 	munmap(room, 2 * PAGE);
 }
 
-/* Each of the first fields with each extreme value, as words and as pairs of words. */
-static void overflow(int fd, unsigned long request, const char *name, const void *right, size_t size, unsigned from)
+/* Each of these fields of what would be right with each extreme value, as words and as pairs of words. */
+static void overflow(int fd, unsigned long request, const char *name, const void *right, size_t size, unsigned from, unsigned count)
 {
 	uint32_t words[WORDS] = {}, broken[WORDS];
-	unsigned count = size / 4;
 
 	memcpy(words, right, size);
 	for (unsigned field = from; field < count; field++)
@@ -69,7 +68,8 @@ static void overflow(int fd, unsigned long request, const char *name, const void
 		}
 }
 
-#define OVERFLOW(fd, request, right, from) overflow(fd, request, #request, right, sizeof(*(right)), from)
+#define FIELDS(fd, request, right, from, to) overflow(fd, request, #request, right, sizeof(*(right)), from, to)
+#define OVERFLOW(fd, request, right, from) FIELDS(fd, request, right, from, sizeof(*(right)) / 4)
 
 static void counts(void)
 {
@@ -100,8 +100,10 @@ static void counts(void)
 	OVERFLOW(u.container, VFIO_IOMMU_MAP_DMA, &m, 0);
 	ASK(unmap_all(u.container), "unmap all");
 	OVERFLOW(u.container, VFIO_IOMMU_UNMAP_DMA, &un, 0);
-	/* With dirty pages tracked, C writes past the end of some bitmaps: nothing is mapped or tracked. */
-	OVERFLOW(u.container, VFIO_IOMMU_DIRTY_PAGES, &dirty, 0);
+	/* With something mapped C writes past the end of some bitmaps; of a page size of 0 its answer is undefined. */
+	ASK(unmap_all(u.container), "unmap all");
+	FIELDS(u.container, VFIO_IOMMU_DIRTY_PAGES, &dirty, 0, 6);
+	FIELDS(u.container, VFIO_IOMMU_DIRTY_PAGES, &dirty, 7, sizeof(dirty) / 4);
 	OVERFLOW(u.container, VFIO_IOMMU_GET_INFO, &info, 0);
 	OVERFLOW(u.group, VFIO_GROUP_GET_STATUS, &status, 0);
 	OVERFLOW(u.device, VFIO_DEVICE_GET_INFO, &device, 0);

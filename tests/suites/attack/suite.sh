@@ -38,7 +38,9 @@ one_set() {
 	attempt "$1" asleep attack asleep "$(bdf igb)" "$(bdf edu)"
 	attempt "$1" interrupts attack interrupts "$(bdf igb)" "$(bdf edu)"
 	attempt "$1" intx attack intx "$(bdf edu-port)" "$(bdf igb)"
+	# With a reset when it is closed, and without.
 	attempt "$1" storm attack storm "$(bdf edu-port)" "$(bdf igb)"
+	attempt "$1" storm-edu attack storm "$(bdf edu)" "$(bdf igb)"
 	attempt "$1" counts attack_limits counts "$(bdf igb)" "$(bdf edu)"
 	attempt "$1" limits attack_limits limits "$(bdf igb)" "$(bdf edu)"
 	[ ! -d $CGROUP ] || charged "$1"
@@ -58,6 +60,7 @@ on_ours() {
 
 # held NAME: what must hold on ours does, and the answers are those of the C modules.
 held() {
+	sed 's/^/# on C: /' $OUT/"$1".c.wrong
 	cat $OUT/"$1".ours.wrong
 	! grep -q 'WRONG\|FATAL\|exit status' $OUT/"$1".ours.wrong || return 1
 	wc -l <$OUT/"$1".ours | sed 's/^/# lines: /'
@@ -75,7 +78,7 @@ fi
 ktap_begin
 t c on_c
 t ours on_ours
-for name in config-igb config-edu bars asleep interrupts intx storm counts limits charged removed; do
+for name in config-igb config-edu bars asleep interrupts intx storm storm-edu counts limits charged removed; do
 	if [ $name = charged ] && [ ! -d $CGROUP ]; then
 		skip charged "the kernel has no memory cgroup"
 	else

@@ -230,7 +230,8 @@ static void x_fops(const uint64_t *a)
 			munmap(p, PAGE);
 		return;
 	default:
-		return note_call(fcntl(fd, F_SETFL, a[2] & 1 ? O_NONBLOCK : 0));
+		/* An eventfd, which may be in any slot by now, must not make anybody wait. */
+		return note_call(fcntl(fd, F_SETFL, O_NONBLOCK | (a[2] & 1 ? O_APPEND : 0)));
 	}
 }
 
