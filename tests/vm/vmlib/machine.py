@@ -227,9 +227,9 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "type1", "type1-steps", "tables", "abi", "variants", "unwind", "attack", "errors", "kselftest"),
+            + ("igd", "type1", "type1-steps", "tables", "abi", "variants", "unwind", "attack", "fuzz", "errors", "kselftest"),
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power", "emulated-long", "type1-long")
-            + ("fuzz", "fuzz-long", "type1-steps-long"),
+            + ("fuzz-long", "type1-steps-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -420,7 +420,8 @@ MACHINES = {
             devices=PC_DEVICES,
             suites=("smoke", "kunit", "lifecycle", "pci"),
             long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "races", "attack")
-            + ("emulated", "variants", "unwind", "type1", "type1-steps"),
+            # emulated and variants have modules that are built for the stock kernel.
+            + ("unwind", "type1", "type1-steps"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
             modules=HOST_DRIVERS,
