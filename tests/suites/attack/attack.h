@@ -9,6 +9,7 @@
 #include "../transcript.h"
 
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -134,8 +135,11 @@ static inline int set_irq(int device, uint32_t flags, uint32_t index, uint32_t c
 /* How often an eventfd was signalled since it was last asked. */
 static inline unsigned long events(int fd)
 {
+	struct pollfd set = { .fd = fd, .events = POLLIN };
 	uint64_t count = 0;
 
+	/* A slow machine needs time for the first; whether there are more shows soon. */
+	poll(&set, 1, 500);
 	usleep(20000);
 	return read(fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
 }
