@@ -32,6 +32,7 @@ help:
 	@echo '     JOBS=<n>              machines side by side (2);  V=1: the kernel console as well'
 	@echo 'make test-long           the same with the long suites'
 	@echo 'make fuzz-replay SCRIPT=<file>   a script that the suite fuzz printed, on C and on ours; shortens it'
+	@echo 'make fuzz-logic          the rules of drivers/vfio/logic under libFuzzer  [SECONDS=60] [TARGET=config]; KEEP=1: into the corpus'
 	@echo 'make bench               C and ours measured in the same boot: instructions, memory, threads'
 	@echo '     PROFILE=1             by function as well;  ONLY=operations: one of the boots (tests/bench/run lists them);'
 	@echo '                           KEEP=1: into Documentation/performance'
@@ -91,6 +92,11 @@ fuzz-replay: $(NEEDED)
 	@scripts/setup root kernel tests
 	@$(VM) --modules='$(MODULES)' --no-log --timeout 3600 --script tests/suites/fuzz/replay.sh \
 		--file tests/suites/fuzz/swap.sh:/vm/suite/swap.sh --file $(SCRIPT):/vm/script
+
+.PHONY: fuzz-logic
+fuzz-logic:
+	@scripts/setup root
+	@scripts/fuzz-logic '$(SECONDS)' '$(TARGET)' $(if $(KEEP),keep)
 
 # PROFILE=1: by function as well. ONLY=<boot>: one of the boots. KEEP=1: as the numbers of the release.
 .PHONY: bench

@@ -277,9 +277,10 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "power", "type1", "type1-steps", "tables", "abi", "variants", "samples", "unwind", "errors", "kselftest"),
+            + ("igd", "power", "type1", "type1-steps", "tables", "abi", "variants", "samples", "unwind", "attack", "fuzz", "errors")
+            + ("kselftest",),
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power-long", "emulated-long", "type1-long")
-            + ("fuzz", "fuzz-long", "type1-steps-long"),
+            + ("fuzz-long", "type1-steps-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -453,7 +454,9 @@ MACHINES = {
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
             suites=("smoke", "kunit", "lifecycle", "pci"),
-            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "samples"),
+            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "samples", "races", "attack")
+            # emulated and variants have modules that are built for the stock kernel.
+            + ("unwind", "type1", "type1-steps"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
             modules=HOST_DRIVERS,

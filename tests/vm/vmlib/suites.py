@@ -135,7 +135,7 @@ SUITES = {
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
         Suite("vga", "VGA memory and ports, ROMs, BARs of ports: the same as on the C modules", 300, cmdline=SLUB),
         Suite("variants", "C variant drivers of vfio-pci; one calls all that the core exports, the same as on the C core", 600, cmdline=SLUB),
-        Suite("fuzz", "random steps on the C modules and on ours: the same answers", 2400, cmdline=SLUB),
+        Suite("fuzz", "30,000 random steps on the C modules and on ours: the same answers", 1800, cmdline=SLUB),
         Suite(
             "fuzz-iommufd",
             "the same with devices' own nodes and iommufd",
@@ -253,6 +253,7 @@ SUITES = {
             allowed="Call Trace",
             cmdline=SLUB,
         ),
+        Suite("attack", "a user without privileges attacks the host: what he is answered is the same as on the C modules", 600, both=True, cmdline=SLUB),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
