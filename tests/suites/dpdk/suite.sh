@@ -27,7 +27,7 @@ testpmd() {
 
 # count NAME PORT RX|TX: what the port has received or sent, as last printed.
 count() {
-	sed -n "/NIC statistics for port $2 /,/####/s/.* $3-packets: *\([0-9]*\).*/\1/p;/NIC statistics for port $2 /,/####/s/^ *$3-packets: *\([0-9]*\).*/\1/p" $OUT/"$1" | tail -n 1
+	sed -n "/NIC statistics for port $2 /,/####/s/^ *$3-packets: *\([0-9]*\).*/\1/p" $OUT/"$1" | tail -n 1
 }
 
 # reaches NAME PORT RX|TX COUNT: waits until it has.

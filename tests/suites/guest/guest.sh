@@ -113,12 +113,12 @@ answered() {
 	grep -q "$2" "$1" || ! running
 }
 
-# ask COMMAND...: the guest does it; prints what it printed, returns its status.
+# ask COMMAND...: the guest does it, as one line; prints what it printed, returns its status.
 ask() {
 	number=$(($(cat $G/asked) + 1))
 	echo $number >$G/asked
 	before=$(wc -l <$G/out)
-	echo "$number $*" 1<>$G/in
+	echo "$number $*" | tr '\n' ' ' | sed 's/ $/\n/' 1<>$G/in
 	within ${ASK_SECONDS:-120} answered $G/out "^=== $number " || true
 	tail -n +$((before + 1)) $G/out | grep -v '^==='
 	status=$(sed -n "s/^=== $number //p" $G/out)
@@ -126,20 +126,22 @@ ask() {
 	return "${status:-1}"
 }
 
+# said PATTERN: QEMU has, since the last command; or it is gone.
+said() {
+	tail -n +"$(cat $G/said)" $G/qmp | grep -q "$1" || ! running
+}
+
 # qmp COMMAND [PATTERN]: QEMU does it; with a pattern, waits until QEMU says that.
 qmp() {
-	before=$(($(grep -c . $G/qmp) + 1))
+	echo $(($(wc -l <$G/qmp) + 1)) >$G/said
 	echo "$1" 1<>$G/qmp.in
-	within 60 eval 'tail -n +$before $G/qmp | grep -q "\"return\"\|\"error\"" || ! running'
-	! tail -n +$before $G/qmp | grep '"error"' && running || {
-		cat $G/log
-		return 1
-	}
-	[ -z "$2" ] || within 60 eval 'tail -n +$before $G/qmp | grep -q "$2"' || {
-		echo "QEMU does not say $2:"
-		tail -n +$before $G/qmp
-		return 1
-	}
+	within 60 said '"return"\|"error"'
+	[ -z "$2" ] || within 60 said "$2\|\"error\""
+	said "${2:-\"return\"}" && running && return
+	echo "QEMU does not do $1:"
+	tail -n +"$(cat $G/said)" $G/qmp
+	cat $G/log
+	return 1
 }
 
 gone() {

@@ -35,7 +35,7 @@ boots() {
 }
 
 disk() {
-	ask "modprobe nvme; i=0; until [ -b /dev/nvme0n1 ] || [ \$i = 100 ]; do sleep 0.1; i=\$((i + 1)); done; grep -c nvme0q /proc/interrupts" || return 1
+	ask "modprobe nvme; i=0; until [ -b /dev/nvme0n1 ] || [ \$i = 300 ]; do sleep 0.1; i=\$((i + 1)); done; grep -c nvme0q /proc/interrupts" || return 1
 	ask "dd if=/dev/nvme0n1 $BLOCKS iflag=direct 2>/dev/null | md5sum" >/tmp/read || return 1
 	cmp /tmp/disk /tmp/read || {
 		cat /tmp/disk /tmp/read

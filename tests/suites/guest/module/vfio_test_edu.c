@@ -163,9 +163,9 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if ((readl(edu->regs + ID) & 0xffff) != 0xed || readl(edu->regs + LIVENESS) != ~0x12345678)
 		err = -ENODEV;
 	if (!err)
-		err = edu_interrupts(edu);
-	if (!err)
 		err = edu_dma(&pdev->dev, edu);
+	if (!err)
+		err = edu_interrupts(edu);
 	dev_info(&pdev->dev, "%u interrupts by %s: %d\n", edu->interrupts, msi ? "MSI" : "INTx", err);
 	free_irq(pci_irq_vector(pdev, 0), edu);
 free_vectors:
