@@ -5,7 +5,9 @@
 
 OUT=/tmp/dpdk
 NICS="igb e1000e virtio-net"
-mkdir -p $OUT /dev/hugepages
+mkdir -p $OUT /dev/hugepages /var/run
+# It loads nothing from folders below one that anybody may write to.
+chmod 755 /
 mount -t hugetlbfs huge /dev/hugepages
 case $MACHINE in
 *noiommu*) MODE=pa ;;
