@@ -34,12 +34,20 @@ worker() {
 	done
 }
 
-# round NUMBER: all of it once.
+# status_of NAME COMMAND...: its status, for who waits for it.
+status_of() {
+	name=$1
+	shift
+	"$@"
+	echo $? >"$OUT/$name.status"
+}
+
+# round: all of it once.
 round() {
 	vfio_load || return 1
 	workers=
 	for dev in $DEVICES; do
-		{ worker $dev; echo $? >$OUT/$dev.status; } >$OUT/$dev 2>&1 &
+		status_of $dev worker $dev >$OUT/$dev 2>&1 &
 		workers="$workers $!"
 	done
 	wait $workers
