@@ -59,12 +59,13 @@ start() {
 	append="console=ttyS0 quiet loglevel=2 panic=-1 tsc=reliable no_timer_check nokaslr mitigations=off"
 	append="$append clearcpuid=erms,fsrm 8250.nr_uarts=1 $GUEST_CMDLINE"
 	if [ -n "$GUEST_VIOMMU" ]; then
-		arguments="$arguments -M q35,kernel-irqchip=split -device intel-iommu,caching-mode=on,intremap=on"
+		arguments="$arguments -M q35,hpet=off,kernel-irqchip=split -device intel-iommu,caching-mode=on,intremap=on"
 		append="$append intel_iommu=on iommu.strict=1"
 		# Before the guest's kernel switches translation on, each device sees all of memory.
 		locked=$((locked * $#))
 	else
-		arguments="$arguments -M q35"
+		# Ticks that a slow machine has missed are not made up for, or there would be nothing else.
+		arguments="$arguments -M q35,hpet=off -global kvm-pit.lost_tick_policy=discard"
 	fi
 	[ -z "$iommufd" ] || arguments="$arguments -object iommufd,id=iommufd"
 	for device in "$@"; do

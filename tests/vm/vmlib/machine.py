@@ -137,16 +137,16 @@ def kvm_machine(name: str, about: str, iommu: str, kernel: str = "stock", suite:
 def guest_machine(name: str, about: str, kernel: str, **suites: tuple[str, ...]) -> Machine:
     """A PC with KVM that has room for a guest, and devices for it, each behind a port and alone in its group.
 
-    Its time is that of its instructions: by the time of a host that is busy with other things, the guest would do nothing
-    but take interrupts of its timer.
+    It has one processor: of several, which are emulated on one thread, each gets its turn only every tenth of a second, and
+    QEMU's threads in the machine wait for each other all the time.
     """
     return Machine(
         name=name,
         about=about,
         arch="amd64",
         qemu="qemu-system-x86_64",
-        args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2")
-        + ("-device", "intel-iommu,intremap=on,caching-mode=on", "-icount", "shift=0"),
+        args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "1")
+        + ("-device", "intel-iommu,intremap=on,caching-mode=on"),
         cmdline="console=ttyS0 intel_iommu=on no_timer_check tsc=reliable",
         devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme"))
         + (Device("edu", "0000:04:00.0", "1234:11e8", behind_port(4, "edu", "edu")),),

@@ -80,7 +80,7 @@ def timestamp_khz() -> int:
 
 def clock(machine: Machine, args: list[str]) -> str:
     """What a PC's kernel is told of its clock: with -icount it counts instructions, with KVM it is told otherwise."""
-    emulated = machine.arch == "amd64" and accelerator(machine) != "kvm" and "-icount" not in (*machine.args, *args)
+    emulated = machine.arch == "amd64" and accelerator(machine) != "kvm" and "-icount" not in args
     return f"tsc_early_khz={timestamp_khz()}" if emulated and timestamp_khz() else ""
 
 
