@@ -487,8 +487,7 @@ MACHINES = {
             "q35-guest",
             "PC with VT-d; a guest runs in it by KVM",
             "stock",
-            suites=("guest",),
-            long_suites=("guest-long", "guest-viommu"),
+            long_suites=("guest", "guest-long", "guest-viommu"),
         ),
         guest_machine(
             "q35-guest-iommufd",
