@@ -31,6 +31,7 @@ help:
 	@echo '                           MODULES=-vfio: all but that one in Rust'
 	@echo '     JOBS=<n>              machines side by side (2);  V=1: the kernel console as well'
 	@echo 'make test-long           the same with the long suites'
+	@echo 'make soak                everything over and over on six devices at a time, for SECONDS=600'
 	@echo 'make fuzz-replay SCRIPT=<file>   a script that the suite fuzz printed, on C and on ours; shortens it'
 	@echo 'make fuzz-logic          the rules of drivers/vfio/logic under libFuzzer  [SECONDS=60] [TARGET=config]; KEEP=1: into the corpus'
 	@echo 'make bench               C and ours measured in the same boot: instructions, memory, threads'
@@ -71,7 +72,7 @@ uninstall:
 
 .PHONY: sample
 sample:
-	@scripts/build-sample
+	@scripts/build-sample sample
 
 .PHONY: run
 run:
@@ -81,6 +82,11 @@ run:
 test-long: LONG = --long
 test test-long:
 	@scripts/test $(if $(NEEDED),--build) --jobs $(JOBS) $(if $(V),--verbose) $(MACHINES) $(SUITES) $(LONG)
+
+.PHONY: soak
+soak:
+	@scripts/test $(if $(NEEDED),--build) --machine $(or $(MACHINE),q35-vtd) --suite soak --modules='$(MODULES)' \
+		--environment SOAK_SECONDS=$(or $(SECONDS),600) $(if $(V),--verbose)
 
 .PHONY: tables
 tables:

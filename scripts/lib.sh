@@ -37,6 +37,7 @@ KBUILD_BASE=$CACHE/kernel-$KERNEL_PACKAGE-$RUSTC
 DEBUG_CONFIG=$PROJECT/tests/vm/kernels/debug.config
 DEBUG=$CACHE/debug-$KERNEL_PACKAGE-$RUSTC-$(key "$DEBUG_CONFIG")
 IOMMUFD=$CACHE/iommufd-$KERNEL_PACKAGE-$RUSTC-$(key "$PROJECT/scripts/setup-iommufd")
+CLIENTS=$CACHE/clients-$(key <(echo "$SUITE") "$PROJECT/scripts/setup-clients")
 DEBIAN=$CACHE/debian-$KERNEL_PACKAGE-$(cd "$PROJECT" && key scripts/setup-debian <(sed -n 's/^Depends: //p' packaging/control))
 DOWNLOADS=$CACHE/downloads
 # Where the modules are built, and which ones there are.

@@ -184,6 +184,55 @@ def power_machine(
     )
 
 
+def guest_machine(name: str, about: str, kernel: str, **suites: tuple[str, ...]) -> Machine:
+    """A PC with KVM that has room for a guest, and devices for it, each behind a port and alone in its group.
+
+    It has one processor: of several, which are emulated on one thread, each gets its turn only every tenth of a second, and
+    QEMU's threads in the machine wait for each other all the time.
+    """
+    return Machine(
+        name=name,
+        about=about,
+        arch="amd64",
+        qemu="qemu-system-x86_64",
+        args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "1")
+        + ("-device", "intel-iommu,intremap=on,caching-mode=on"),
+        cmdline="console=ttyS0 intel_iommu=on no_timer_check tsc=reliable",
+        devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme"))
+        + (Device("edu", "0000:04:00.0", "1234:11e8", behind_port(4, "edu", "edu")),),
+        modules=(*HOST_DRIVERS, "kvm_amd"),
+        memory="2G",
+        kernel=kernel,
+        **{"suites": (), **suites},
+    )
+
+
+def on_wire(number: int, name: str, pci_id: str, device: str, driver: str) -> Device:
+    """A network card behind a port; all of these hang on one wire."""
+    wire = ("-netdev", f"hubport,id=wire{number},hubid=0")
+    port = behind_port(number, f"{device},netdev=wire{number}", name)
+    return Device(name, f"0000:{number:02x}:00.0", pci_id, wire + port, driver)
+
+
+def dpdk_machine(name: str, about: str, args: tuple[str, ...], cmdline: str) -> Machine:
+    """A PC with network cards on one wire, and huge pages."""
+    return Machine(
+        name=name,
+        about=about,
+        arch="amd64",
+        qemu="qemu-system-x86_64",
+        args=args,
+        cmdline=f"console=ttyS0 no_timer_check tsc=reliable hugepagesz=2M hugepages=128 {cmdline}",
+        devices=(
+            on_wire(1, "igb", "8086:10c9", "igb", "igb"),
+            on_wire(2, "e1000e", "8086:10d3", "e1000e", "e1000e"),
+            on_wire(3, "virtio-net", "1af4:1041", f"virtio-net-pci,{VIRTIO}", "virtio-pci"),
+        ),
+        suites=("dpdk",),
+        memory="1G",
+    )
+
+
 HUGE_PAGES = "hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=16"
 
 VTD = ("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2")
@@ -278,9 +327,9 @@ MACHINES = {
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
             + ("igd", "power", "type1", "type1-steps", "tables", "abi", "variants", "samples", "unwind", "attack", "fuzz", "errors")
-            + ("kselftest",),
+            + ("kselftest", "clients"),
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power-long", "emulated-long", "type1-long")
-            + ("fuzz-long", "type1-steps-long"),
+            + ("fuzz-long", "type1-steps-long", "soak"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -471,6 +520,20 @@ MACHINES = {
             "the same; its VT-d makes all DMA coherent",
             "intremap=on,caching-mode=on,snoop-control=on",
         ),
+        guest_machine(
+            "q35-guest",
+            "PC with VT-d; a guest runs in it by KVM",
+            "stock",
+            long_suites=("guest", "guest-long", "guest-viommu"),
+        ),
+        guest_machine(
+            "q35-guest-iommufd",
+            "the same with iommufd as a module",
+            "iommufd",
+            long_suites=("guest-iommufd", "guest-iommufd-viommu"),
+        ),
+        dpdk_machine("q35-dpdk", "PC with VT-d and network cards on one wire", VTD, "intel_iommu=on"),
+        dpdk_machine("q35-dpdk-noiommu", "the same without an IOMMU", ("-cpu", "max", "-M", "q35", "-smp", "2"), ""),
         kvm_machine(
             "q35-kvm-iommufd",
             "q35-kvm with iommufd as a module",

@@ -27,6 +27,8 @@ class Suite:
     faults: tuple[str, ...] = ()  # devices whose DMA it has the IOMMU stop
     cmdline: str = ""
     files: tuple[str, ...] = ()  # more files of the project, that /vm/suite has to have
+    clients: tuple[str, ...] = ()  # programs of others (scripts/setup-clients)
+    guest: tuple[str, ...] = ()  # modules of a guest in the machine, if there is one
 
     @property
     def path(self) -> Path:
@@ -44,6 +46,13 @@ EDU = ("edu", "edu-port")
 # C says each time that a limit is exceeded: the log must have room for more than that. The rest makes emulated steps
 # faster, most of all the string instructions that clear pages.
 STEPS_LOG = "log_buf_len=16M loglevel=4 clearcpuid=erms,fsrm mitigations=off init_on_alloc=0"
+
+# A guest in the machine: what it is made of, and what makes both kernels faster in an emulation.
+GUEST = {
+    "clients": ("qemu",),
+    "guest": ("nvme", "e1000e", "igbvf"),
+    "cmdline": "clearcpuid=erms,fsrm mitigations=off init_on_alloc=0",
+}
 
 SUITES = {
     s.name: s
@@ -209,6 +218,48 @@ SUITES = {
             script="spapr",
             environment=(("SPAPR_LONG", "1"), ("SPAPR_STEPS", "100000"), ("SPAPR_RELOADS", "10"), ("SPAPR_SECONDS", "60")),
         ),
+        Suite("guest", "Debian's QEMU with KVM: a guest with four devices, as a user without rights", 900, **GUEST),
+        Suite(
+            "guest-long",
+            "the same, and the guest is reset and reboots",
+            1800,
+            script="guest",
+            environment=(("GUEST_LONG", "1"),),
+            **GUEST,
+        ),
+        Suite(
+            "guest-viommu",
+            "the same with an IOMMU in the guest: it maps and unmaps as it runs",
+            1800,
+            script="guest",
+            environment=(("GUEST_LONG", "1"), ("GUEST_VIOMMU", "1")),
+            **GUEST,
+        ),
+        Suite(
+            "guest-iommufd",
+            "the same with devices' own nodes and iommufd",
+            1800,
+            script="guest",
+            environment=(("GUEST_LONG", "1"), ("GUEST_MODE", "iommufd")),
+            **GUEST,
+        ),
+        Suite(
+            "guest-iommufd-viommu",
+            "the same with an IOMMU in the guest",
+            1800,
+            script="guest",
+            environment=(("GUEST_LONG", "1"), ("GUEST_MODE", "iommufd"), ("GUEST_VIOMMU", "1")),
+            **GUEST,
+        ),
+        Suite(
+            "clients",
+            "rust-vmm's vfio-ioctls, the crate pci-driver, QEMU's NVMe driver in user space: the same as on the C modules",
+            600,
+            clients=("qemu",),
+            cmdline=SLUB,
+        ),
+        Suite("dpdk", "DPDK's testpmd on three network cards; killed and started anew", 600, clients=("dpdk",)),
+        Suite("soak", "everything over and over on six devices at a time; `make soak` for longer", 86400, cmdline="log_buf_len=64M"),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
         Suite(
             "kvm-nodes",
@@ -257,6 +308,12 @@ SUITES = {
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
+
+
+def needs(jobs: list[tuple[Machine, Suite]]) -> list[str]:
+    """What has to be set up for these, as <architecture>/<kernel>, or <architecture>/clients."""
+    found = {f"{machine.arch}/{machine.kernel}" for machine, _ in jobs}
+    return sorted(found | {f"{machine.arch}/clients" for machine, suite in jobs if suite.clients})
 
 
 def show() -> None:
@@ -325,7 +382,10 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
             "SUITE": suite.name,
             **dict(machine.environment),
             **dict(suite.environment),
+            **dict(item.split("=", 1) for item in options.environment),
         },
+        clients=suite.clients,
+        guest=suite.guest,
     )
     printer = Printer(live)
     timeout = options.timeout or suite.timeout * machine.slowness
