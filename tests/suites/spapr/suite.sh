@@ -53,7 +53,9 @@ recovery() {
 
 # parts: those of this machine.
 parts() {
-	lpar && echo v1 limit eeh irq lpar groups || echo v1 limit v2 huge eeh irq dma64 groups twins frozen recovery forced
+	lpar && echo v1 limit eeh irq lpar groups || echo v1 limit v2 eeh irq dma64 groups twins frozen recovery forced
+	# QEMU's powernv has them with hashed page tables only.
+	lpar || [ ! -d /sys/kernel/mm/hugepages ] || echo huge
 }
 
 # all WHICH [PART]...: everything that is compared, on the modules that are loaded.
