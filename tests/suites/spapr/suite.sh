@@ -26,6 +26,11 @@ part() {
 	ask "$1" "$2" spapr "$(bdf "$3")" "$2" ${4:+"$(bdf "$4")"}
 }
 
+# trouble DEVICE: what is the matter with its endpoint, by eeh_pe_state; not whether its bus is known (0x800).
+trouble() {
+	echo $(($(cut -d' ' -f2 "$PCI/$1/eeh_pe_state") & 0x7ff))
+}
+
 # recovery WHICH: an endpoint freezes whose function is bound, and not open: the host recovers it.
 recovery() {
 	dev=$(bdf edu)
@@ -35,20 +40,22 @@ recovery() {
 	tries=0
 	# It says so a moment before the endpoint is as it was.
 	until dmesg | sed "1,/spapr-recovery-$1\./d" | grep -q 'EEH: Recovery successful' &&
-		grep -q ' 0x00000000' "$PCI/$dev/eeh_pe_state"; do
+		[ "$(trouble "$dev")" = 0 ]; do
 		tries=$((tries + 1))
 		[ $tries -lt 60 ] || break
 		sleep 1
 	done
 	# But for how often it has failed by now.
 	dmesg | sed "1,/spapr-recovery-$1\./d; s/^\[[^]]*\] //" | grep 'EEH:' | grep -v 'has failed'
-	cat "$PCI/$dev/eeh_pe_state"
+	trouble "$dev"
 	spapr "$dev" brief
 }
 
 # parts: those of this machine.
 parts() {
-	lpar && echo v1 limit eeh irq lpar groups || echo v1 limit v2 huge eeh irq dma64 groups twins frozen recovery forced
+	lpar && echo v1 limit eeh irq lpar groups || echo v1 limit v2 eeh irq dma64 groups twins frozen recovery forced
+	# QEMU's powernv has them with hashed page tables only.
+	lpar || [ ! -d /sys/kernel/mm/hugepages ] || echo huge
 }
 
 # all WHICH [PART]...: everything that is compared, on the modules that are loaded.
@@ -80,6 +87,7 @@ same() {
 	wc -l <"$OUT/${2:-ours}.$1"
 	tail -1 "$OUT/${2:-ours}.$1"
 	[ "$(tail -1 "$OUT/c.$1")" = done ] && cmp -s "$OUT/c.$1" "$OUT/${2:-ours}.$1" && return
+	tail -3 "$OUT/c.$1"
 	echo "lines with - are what the C modules answer, lines with + what the selected ones answer"
 	diff -U 2 "$OUT/c.$1" "$OUT/${2:-ours}.$1" | sed 1,2d | head -60
 	return 1
