@@ -205,7 +205,7 @@ pub(crate) fn disable(dev: &Device, set: &Set<'_>) {
     dev.set_needs_reset(true);
 
     restore(dev, saved);
-    if dev.has(Trait::Pci23) {
+    if dev.has(Flag::Pci23) {
         // Nobody is left to serve the line if the function still asserts it, and others may share it. Who enables the
         // function next allows it again.
         pci::intx::check_and_mask(pdev);

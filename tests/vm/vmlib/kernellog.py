@@ -42,6 +42,8 @@ def faults(bdf: str) -> str:
     return (
         rf"DMAR: DRHD: handling fault|DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[{bdf}\]|"
         rf"{bdf}: AMD-Vi: Event logged|AMD-Vi: Event logged \[\w+ device={bdf}|"
+        # QEMU 11's AMD-Vi names neither the device nor the address.
+        r"pci 0000:00:00\.0: AMD-Vi: Event logged \[IO_PAGE_FAULT domain=0x0000 address=0x0 |"
         rf"arm-smmu-v3 .*: event: F_(?:TRANSLATION|PERMISSION) client: {bdf}|virtio_iommu .*: page fault from EP {requester} "
     )
 
