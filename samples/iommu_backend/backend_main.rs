@@ -184,7 +184,7 @@ impl IommuDriver for Logged {
         } = &mut *state;
         space.unmap_each(mappings.iter_mut().map(|mapping| &mut mapping.io));
         mappings.clear();
-        space.remove(0);
+        space.retire(0, core::iter::empty());
         state.usable.clear();
     }
 }
