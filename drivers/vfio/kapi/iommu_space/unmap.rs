@@ -111,11 +111,15 @@ impl IoSpace {
     }
 
     /// Takes all translations of all `mappings` out of all domains, with one flush of the IOMMU's caches. What
-    /// follows on directly is unmapped in one go. The pages are unpinned when the mappings are dropped; those of
-    /// a space that has lost its domains stay pinned.
+    /// follows on directly is unmapped in one go. The pages are unpinned when the mappings are dropped. Goes to the
+    /// end of the iterator in any case.
     #[inline]
     pub fn unmap_each<'m>(&self, mappings: impl Iterator<Item = &'m mut IoMapping>) {
         let Some((domain, others)) = self.domains.split_first() else {
+            for mapping in mappings.filter(|mapping| mapping.space == self.id) {
+                // SAFETY: There is no domain.
+                unsafe { mapping.unmapped(true) };
+            }
             return;
         };
         let mut mappings = mappings.filter_map(|mapping| {
