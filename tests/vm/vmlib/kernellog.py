@@ -40,7 +40,7 @@ def faults(bdf: str) -> str:
     return (
         rf"DMAR: DRHD: handling fault|DMAR: \[DMA (Read|Write) NO_PASID\] Request device \[{bdf}\]|"
         rf"{bdf}: AMD-Vi: Event logged|AMD-Vi: Event logged \[\w+ device={bdf}|"
-        rf"arm-smmu-v3 .*: event: F_TRANSLATION client: {bdf}|virtio_iommu .*: page fault from EP {requester} "
+        rf"arm-smmu-v3 .*: event: F_(?:TRANSLATION|PERMISSION) client: {bdf}|virtio_iommu .*: page fault from EP {requester} "
     )
 
 
