@@ -52,12 +52,18 @@ fn registers(device: &VfioPciDevice) -> Result<()> {
     );
     config.command().memory_space_enable().write(true)?;
     config.command().bus_master_enable().write(true)?;
-    ensure!(config.command().memory_space_enable().read()?, "memory stays off");
+    ensure!(
+        config.command().memory_space_enable().read()?,
+        "memory stays off"
+    );
     let line: PciRegisterRw<'_, u8> = config.interrupt_line();
     line.write(line.read()? ^ 0xff)?;
     println!("capabilities {}", config.capabilities()?.iter().count());
     let extended = config.extended_capabilities();
-    println!("extended {:?}", extended.map(|e| e.iter().count()).map_err(|e| e.kind()));
+    println!(
+        "extended {:?}",
+        extended.map(|e| e.iter().count()).map_err(|e| e.kind())
+    );
     let mut space = [0; 64];
     config.as_subregion().read_bytes(0, &mut space)?;
     println!("header {space:02x?}");
@@ -70,7 +76,12 @@ fn regions(device: &VfioPciDevice) -> Result<()> {
             println!("BAR {index}: none");
             continue;
         };
-        println!("BAR {index}: {:#x} bytes, {:?}, mappable {}", bar.len(), bar.permissions(), bar.is_mappable());
+        println!(
+            "BAR {index}: {:#x} bytes, {:?}, mappable {}",
+            bar.len(),
+            bar.permissions(),
+            bar.is_mappable()
+        );
         if bar.is_mappable() {
             let mapped = bar.map(.., Permissions::ReadWrite).context("map a BAR")?;
             // The registers of most devices do not like to be read, so their memory is only there.
@@ -91,7 +102,11 @@ fn mappings(device: &VfioPciDevice) -> Result<()> {
     );
     let start = iommu.valid_iova_ranges().first().context("no range")?.start;
     let buffer = Buffer::new(0x8000)?;
-    for permissions in [Permissions::Read, Permissions::Write, Permissions::ReadWrite] {
+    for permissions in [
+        Permissions::Read,
+        Permissions::Write,
+        Permissions::ReadWrite,
+    ] {
         // SAFETY: nothing refers to the buffer but by pointer, and the device is not told of it.
         unsafe { iommu.map(start, buffer.size(), buffer.pointer(), permissions) }.context("map")?;
         println!("locked {} kB", memory::locked()?);
@@ -119,7 +134,10 @@ fn interrupts(device: &VfioPciDevice) -> Result<()> {
         kind.enable(&numbers).context("enable")?;
         kind.enable(&numbers).context("enable anew")?;
         kind.disable().context("disable")?;
-        println!("  off twice: {:?}", kind.disable().map_err(|e| e.raw_os_error()));
+        println!(
+            "  off twice: {:?}",
+            kind.disable().map_err(|e| e.raw_os_error())
+        );
     }
     Ok(())
 }

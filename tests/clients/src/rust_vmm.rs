@@ -117,7 +117,10 @@ fn mappings(container: &VfioContainer) -> Result<()> {
     // SAFETY: what is not there cannot be mapped, let alone be used.
     let nothing = unsafe { container.vfio_dma_map(IOVA, 0x1000, std::ptr::null_mut()) };
     println!("of no memory: {}", outcome(nothing));
-    println!("unmap nothing: {}", outcome(container.vfio_dma_unmap(IOVA, 0x1000)));
+    println!(
+        "unmap nothing: {}",
+        outcome(container.vfio_dma_unmap(IOVA, 0x1000))
+    );
     println!("locked {} kB", memory::locked()?);
     Ok(())
 }
@@ -136,7 +139,10 @@ fn interrupts(device: &VfioDevice) -> Result<()> {
     println!("at most {} interrupts", device.max_interrupts());
     for index in 0..vfio::VFIO_PCI_NUM_IRQS {
         match device.get_irq_info(index) {
-            Some(info) => println!("interrupt {index}: {} of them, flags {:#x}", info.count, info.flags),
+            Some(info) => println!(
+                "interrupt {index}: {} of them, flags {:#x}",
+                info.count, info.flags
+            ),
             None => println!("interrupt {index}: none"),
         }
         let number = count(device, index).min(5);
@@ -146,7 +152,9 @@ fn interrupts(device: &VfioDevice) -> Result<()> {
         }
         let counters = counters(number)?;
         for _ in 0..2 {
-            device.enable_irq(index, counters.iter().collect()).context("enable")?;
+            device
+                .enable_irq(index, counters.iter().collect())
+                .context("enable")?;
             for vector in 0..number {
                 device.trigger_irq(index, vector).context("trigger")?;
             }
@@ -155,7 +163,9 @@ fn interrupts(device: &VfioDevice) -> Result<()> {
             ensure!(seen.iter().all(|&n| n == 1), "interrupts are lost");
             if index == vfio::VFIO_PCI_INTX_IRQ_INDEX {
                 let resample = EventFd::new(EFD_NONBLOCK)?;
-                device.set_irq_resample_fd(index, vec![&resample]).context("resample")?;
+                device
+                    .set_irq_resample_fd(index, vec![&resample])
+                    .context("resample")?;
                 resample.write(1)?;
                 device.unmask_irq(index).context("unmask")?;
             }
