@@ -134,6 +134,56 @@ def kvm_machine(name: str, about: str, iommu: str, kernel: str = "stock", suite:
     )
 
 
+EDU64 = "edu,dma_mask=0xffffffffffffffff"
+
+# A device has to be at address 0 behind the one port of its host bridge; the firmware numbers these.
+POWERNV_DEVICES = (
+    Device("edu", "0000:01:00.0", "1234:11e8", ("-device", "edu,bus=pcie.0,addr=0x0,id=edu")),
+    Device("edu64", "0001:01:00.0", "1234:11e8", ("-device", f"{EDU64},bus=pcie.1,addr=0x0,id=edu64")),
+    # What is behind a bridge for conventional devices is one endpoint.
+    Device(
+        "twin-a",
+        "0002:02:01.0",
+        "1234:11e8",
+        ("-device", "pcie-pci-bridge,bus=pcie.2,addr=0x0,id=pci", "-device", "edu,bus=pci,addr=0x1"),
+    ),
+    Device("twin-b", "0002:02:02.0", "1234:11e8", ("-device", "edu,bus=pci,addr=0x2")),
+)
+# Each host bridge is one group.
+LPAR_DEVICES = (
+    Device("edu", "0000:00:01.0", "1234:11e8", ("-device", f"{EDU64},bus=pci.0,addr=0x1,id=edu")),
+    Device("edu64", "0001:00:01.0", "1234:11e8", ("-device", f"{EDU64},bus=pci1.0,addr=0x1,id=edu64")),
+)
+
+
+def power_machine(
+    name: str,
+    about: str,
+    args: tuple[str, ...] = ("-M", "powernv9"),
+    cmdline: str = "",
+    devices: tuple[Device, ...] = POWERNV_DEVICES,
+    # Without its defaults a powernv has no host bridges either.
+    defaults: tuple[str, ...] = ("-nic", "none", "-monitor", "none"),
+    long_suites: tuple[str, ...] = (),
+) -> Machine:
+    """A POWER9; its kernel takes ten minutes to build on two idle processors, and much longer on busy ones."""
+    return Machine(
+        name=name,
+        about=about,
+        arch="ppc64le",
+        qemu="qemu-system-ppc64",
+        args=(*args, "-smp", "1"),
+        cmdline=f"console=hvc0 {cmdline}",
+        devices=devices,
+        suites=("spapr",),
+        long_suites=long_suites,
+        memory="2G",
+        lines=ONE_LINE,
+        defaults=defaults,
+        optional=True,
+    )
+
+
 HUGE_PAGES = "hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=16"
 
 VTD = ("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2")
@@ -382,30 +432,15 @@ MACHINES = {
             args=("-global", "arm-smmuv3.stage=nested"),
             long_suites=("smoke", "edu", "type1", "kselftest"),
         ),
-        Machine(
-            name="powernv9",
-            about="POWER9 on bare metal, PHB4",
-            arch="ppc64le",
-            qemu="qemu-system-ppc64",
-            args=("-M", "powernv9", "-smp", "1"),
-            cmdline="console=hvc0",
-            # A device has to be at address 0 behind the one port of its host bridge; the firmware numbers these.
-            devices=(
-                Device("edu", "0000:01:00.0", "1234:11e8", ("-device", "edu,bus=pcie.0,addr=0x0,id=edu")),
-                Device(
-                    "edu64",
-                    "0001:01:00.0",
-                    "1234:11e8",
-                    ("-device", "edu,dma_mask=0xffffffffffffffff,bus=pcie.1,addr=0x0,id=edu64"),
-                ),
-            ),
-            suites=("spapr",),
-            memory="2G",
-            lines=ONE_LINE,
-            # Without its defaults it has no host bridges either.
-            defaults=("-nic", "none", "-monitor", "none"),
-            # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
-            optional=True,
+        power_machine("powernv9", "POWER9 on bare metal, PHB4", long_suites=("spapr-long",)),
+        power_machine("powernv9-hash", "the same, with a hashed page table", cmdline="disable_radix"),
+        power_machine(
+            "pseries",
+            "POWER9 below a hypervisor, with the firmware's calls",
+            # Without a firmware that takes a minute to start.
+            args=("-M", "pseries,x-vof=on", "-vga", "none", "-device", "spapr-pci-host-bridge,index=1,id=pci1"),
+            devices=LPAR_DEVICES,
+            defaults=("-nodefaults",),
         ),
         Machine(
             name="q35-debug",

@@ -184,7 +184,14 @@ SUITES = {
         ),
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, faults=EDU, cmdline=SLUB),
         Suite("groups", "groups of several devices, with all combinations of drivers; groups moved between containers", 900, cmdline=SLUB),
-        Suite("spapr", "DMA windows of POWER: answers the same as those of the C modules, DMA, random steps", 900),
+        Suite("spapr", "DMA windows of POWER, EEH: answers the same as those of the C modules, DMA, random steps", 1800),
+        Suite(
+            "spapr-long",
+            "the same, 200,000 random steps, each module alone in Rust and in C",
+            7200,
+            script="spapr",
+            environment=(("SPAPR_LONG", "1"), ("SPAPR_STEPS", "100000"), ("SPAPR_RELOADS", "10"), ("SPAPR_SECONDS", "60")),
+        ),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
         Suite(
             "kvm-nodes",
