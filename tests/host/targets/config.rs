@@ -79,9 +79,14 @@ fn check(board: &Board, before: &[u8], hosts: &[u8]) {
             Action::Unlock => locked -= 1,
             // A function that was reset behind our back gets the host's addresses again, and no others.
             Action::Report(Event::RestoringBars) => restoring = true,
-            Action::Write(pos, width, value) if BARS.contains(&pos) || (0x30..0x34).contains(&pos) => {
+            Action::Write(pos, width, value)
+                if BARS.contains(&pos) || (0x30..0x34).contains(&pos) =>
+            {
                 assert!(restoring, "a BAR was written: {pos:x} {width:?}");
-                assert_eq!(value.to_le_bytes()[..width.bytes()], hosts[pos..pos + width.bytes()]);
+                assert_eq!(
+                    value.to_le_bytes()[..width.bytes()],
+                    hosts[pos..pos + width.bytes()]
+                );
             }
             _ => (),
         }
@@ -116,7 +121,11 @@ pub fn run(data: &[u8]) {
             bytes.copy_from_slice(&input.u64().to_le_bytes());
             let done = board.user_write(pos, &bytes[..len]);
             if len > 0 {
-                assert_eq!(done == Err(EFAULT), pos + len > size, "write of {len} at {pos:x}");
+                assert_eq!(
+                    done == Err(EFAULT),
+                    pos + len > size,
+                    "write of {len} at {pos:x}"
+                );
             }
         } else {
             let done = board.user_read(pos, len);

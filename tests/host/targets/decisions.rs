@@ -57,14 +57,20 @@ fn interrupts(input: &mut Input<'_>) {
         return;
     };
     match request {
-        irq::Request::MsiEnable { start, fds, count, .. } => {
+        irq::Request::MsiEnable {
+            start, fds, count, ..
+        } => {
             let end = u64::from(start) + fds.iter().count() as u64;
             assert!(end <= u64::from(count) && count <= num);
         }
         irq::Request::MsiSet { start, fds } => {
             assert!(u64::from(start) + fds.iter().count() as u64 <= u64::from(num));
         }
-        irq::Request::MsiSignal { start, count, which } => {
+        irq::Request::MsiSignal {
+            start,
+            count,
+            which,
+        } => {
             assert!(u64::from(start) + u64::from(count) <= u64::from(num));
             (0..count.min(3000)).for_each(|i| {
                 which.contains(i);
@@ -75,10 +81,18 @@ fn interrupts(input: &mut Input<'_>) {
 }
 
 fn mappings(input: &mut Input<'_>) {
-    let (flags, vaddr, iova, size) = (u32::from(input.u8()), input.edge(), input.edge(), input.edge());
+    let (flags, vaddr, iova, size) = (
+        u32::from(input.u8()),
+        input.edge(),
+        input.edge(),
+        input.edge(),
+    );
     let pgsizes = input.edge();
     if let Ok(map) = dma::MapRequest::parse(flags, vaddr, iova, size) {
-        assert_eq!(u128::from(map.range.last), u128::from(iova) + u128::from(size) - 1);
+        assert_eq!(
+            u128::from(map.range.last),
+            u128::from(iova) + u128::from(size) - 1
+        );
         assert!(vaddr.checked_add(size - 1).is_some());
         assert!(map.read || map.write || map.update_vaddr);
         let _ = map.check_alignment(pgsizes);
@@ -87,7 +101,10 @@ fn mappings(input: &mut Input<'_>) {
         if let Ok(range) = flags.range(iova, size, pgsizes) {
             assert!(range.start <= range.last);
             if !flags.all {
-                assert_eq!(u128::from(range.last), u128::from(iova) + u128::from(size) - 1);
+                assert_eq!(
+                    u128::from(range.last),
+                    u128::from(iova) + u128::from(size) - 1
+                );
             }
         }
     }
@@ -111,7 +128,10 @@ fn mappings(input: &mut Input<'_>) {
     }
     for bit in 0..320usize {
         let to = bit + (first % 64) as usize;
-        assert_eq!(moved[to / 64] >> (to % 64) & 1, words[bit / 64] >> (bit % 64) & 1);
+        assert_eq!(
+            moved[to / 64] >> (to % 64) & 1,
+            words[bit / 64] >> (bit % 64) & 1
+        );
     }
 }
 
@@ -123,15 +143,23 @@ fn ranges(input: &mut Input<'_>) {
     };
     let (apertures, reserved, points) = (some(3), some(5), some(4));
     let mut usable: Vec<IovaRange> = Vec::new();
-    let done = iova::usable(apertures.iter().copied(), reserved.iter().copied(), |range| {
-        usable.push(range);
-        Ok::<(), vfio_logic::errno::Errno>(())
-    });
+    let done = iova::usable(
+        apertures.iter().copied(),
+        reserved.iter().copied(),
+        |range| {
+            usable.push(range);
+            Ok::<(), vfio_logic::errno::Errno>(())
+        },
+    );
     assert_eq!(done.is_ok(), !usable.is_empty());
     assert!(usable.windows(2).all(|two| two[0].last < two[1].start));
     for point in points.iter().flat_map(|range| [range.start, range.last]) {
-        let at = IovaRange { start: point, last: point };
-        let free = apertures.iter().all(|a| a.contains(&at)) && !reserved.iter().any(|r| r.contains(&at));
+        let at = IovaRange {
+            start: point,
+            last: point,
+        };
+        let free =
+            apertures.iter().all(|a| a.contains(&at)) && !reserved.iter().any(|r| r.contains(&at));
         assert_eq!(usable.iter().any(|u| u.contains(&at)), free, "{point:x}");
     }
     if let Ok(len) = type1_info::chain_len(usable.len()) {
@@ -145,7 +173,12 @@ fn accesses(input: &mut Input<'_>) {
     let (pos, count) = (input.edge(), usize::from(input.u16()));
     let start = input.edge();
     let hole = start..start.saturating_add(u64::from(input.u16()));
-    let max = [io::Width::One, io::Width::Two, io::Width::Four, io::Width::Eight][usize::from(input.u8() % 4)];
+    let max = [
+        io::Width::One,
+        io::Width::Two,
+        io::Width::Four,
+        io::Width::Eight,
+    ][usize::from(input.u8() % 4)];
     let size = input.edge();
     if let Ok(clipped) = region::clip(pos, count, size) {
         assert!(u128::from(pos) + clipped as u128 <= u128::from(size) && clipped <= count);
@@ -194,7 +227,12 @@ fn accesses(input: &mut Input<'_>) {
 fn features(input: &mut Input<'_>) {
     let (flags, len) = (input.u32() & 0x000f_ffff, usize::from(input.u16()));
     if feature::index(flags).is_ok() {
-        if let Ok(request) = feature::request(flags, len, u32::from(input.u8() & 3) << 16, usize::from(input.u8())) {
+        if let Ok(request) = feature::request(
+            flags,
+            len,
+            u32::from(input.u8() & 3) << 16,
+            usize::from(input.u8()),
+        ) {
             assert!(flags & feature::PROBE != 0 || request != feature::Request::Probe);
         }
     }
@@ -203,13 +241,19 @@ fn features(input: &mut Input<'_>) {
         assert!(first <= last && last - first + 1 == size as usize);
     }
     let _ = feature::log_report(start, size, page);
-    let (from, to, flags) = (u32::from(input.u8() % 10), u32::from(input.u8() % 10), u32::from(input.u8()));
+    let (from, to, flags) = (
+        u32::from(input.u8() % 10),
+        u32::from(input.u8() % 10),
+        u32::from(input.u8()),
+    );
     // However far, and whatever way, it arrives.
     let mut state = from;
     for _ in 0..10 {
         match migration::next_state(state, to, flags) {
             Ok(next) if migration::State::new(to).is_some() => {
-                state = (0..10).find(|n| migration::State::new(*n) == Some(next)).unwrap();
+                state = (0..10)
+                    .find(|n| migration::State::new(*n) == Some(next))
+                    .unwrap();
             }
             _ => return,
         }
@@ -221,7 +265,12 @@ fn features(input: &mut Input<'_>) {
 }
 
 fn windows(input: &mut Input<'_>) {
-    let (shift, first, entries, level) = (u32::from(input.u8()), input.edge(), input.edge(), input.edge());
+    let (shift, first, entries, level) = (
+        u32::from(input.u8()),
+        input.edge(),
+        input.edge(),
+        input.edge(),
+    );
     let Some(window) = tce::Window::new(shift, first, entries, level) else {
         return;
     };

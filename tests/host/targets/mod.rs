@@ -63,7 +63,9 @@ impl<'a> Input<'a> {
         match self.u8() % 6 {
             0 => self.u64(),
             1 => near << 12,
-            2 => (1u64 << (near % 64)).wrapping_add(u64::from(self.u8() % 3)).wrapping_sub(1),
+            2 => (1u64 << (near % 64))
+                .wrapping_add(u64::from(self.u8() % 3))
+                .wrapping_sub(1),
             3 => u64::MAX - near,
             4 => (1 << 63) + near - 128,
             _ => near,

@@ -81,7 +81,9 @@ fn chains(input: &mut Input<'_>) {
         info_cap::link(&mut chain, at, input.u16(), input.u16());
         starts.push(at);
     }
-    let next = |chain: &[u8], at: usize| u32::from_ne_bytes(chain[at + 4..at + 8].try_into().unwrap()) as usize;
+    let next = |chain: &[u8], at: usize| {
+        u32::from_ne_bytes(chain[at + 4..at + 8].try_into().unwrap()) as usize
+    };
     let offset = usize::from(input.u8()) + 1;
     info_cap::shift(&mut chain, offset);
     for two in starts.windows(2) {
