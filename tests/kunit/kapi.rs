@@ -116,7 +116,10 @@ mod tests {
         let arg = UserArg::new(0x1000);
         assert_eq!(arg.read_bytes(&mut [0; 4]), Err(EFAULT));
         assert_eq!(arg.write_bytes(&[0]), Err(EFAULT));
-        assert_eq!(UserArg::new(usize::MAX).read_bytes(&mut [0; 8]), Err(EFAULT));
+        assert_eq!(
+            UserArg::new(usize::MAX).read_bytes(&mut [0; 8]),
+            Err(EFAULT)
+        );
     }
 
     #[test]
