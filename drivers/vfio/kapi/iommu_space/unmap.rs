@@ -124,7 +124,7 @@ impl IoSpace {
         };
         let mut mappings = mappings.filter_map(|mapping| {
             let known = self.unmap_unless_extents(mapping);
-            known.then(|| mapping)
+            known.then_some(mapping)
         });
         // The mappings are borrowed until the gather has flushed.
         UnmapGather::with(domain, |gather| {
