@@ -8,7 +8,6 @@
  * life. On our core they have to be as on the C one.
  */
 /* Declares the accesses of 64 bits. */
-#include <linux/delay.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -106,9 +105,6 @@ static void dump(struct vfio_pci_core_device *core, const char *phase, bool conf
 {
 	int i;
 
-	/* A device that nobody uses falls asleep when it likes, with the lock held. */
-	for (i = 0; i < 200 && rwsem_is_locked(&core->memory_lock); i++)
-		msleep(20);
 	mutex_lock(&log_lock);
 	note("%s %s:\n", pci_name(core->pdev), phase);
 	note("  barmap");
