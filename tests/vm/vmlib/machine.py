@@ -227,9 +227,9 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "type1", "type1-steps", "tables", "abi", "variants", "unwind", "attack", "fuzz", "errors", "kselftest"),
+            + ("igd", "type1", "type1-steps", "tables", "abi", "variants", "unwind", "attack", "errors", "kselftest"),
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power", "emulated-long", "type1-long")
-            + ("fuzz-long", "type1-steps-long"),
+            + ("fuzz", "fuzz-long", "type1-steps-long"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
