@@ -541,8 +541,10 @@ static void x_feature(const uint64_t *a)
 		words[2] = slot(a[4]);
 	ret = ioctl(slot(a[0]), VFIO_DEVICE_FEATURE, place(a[3], words, sizeof(words)));
 	note_call(ret);
-	if (!ret && (a[1] & VFIO_DEVICE_FEATURE_SET) && !(a[1] & VFIO_DEVICE_FEATURE_PROBE) && which >= 3 && which <= 4)
+	if (!ret && (a[1] & VFIO_DEVICE_FEATURE_SET) && !(a[1] & VFIO_DEVICE_FEATURE_PROBE) && which >= 3 && which <= 4) {
+		transcript->low_power = true;
 		wait_suspended(device_of(a[0]));
+	}
 }
 
 static void x_dma_buf(const uint64_t *a)
@@ -557,6 +559,9 @@ static void x_dma_buf(const uint64_t *a)
 		  { .region_index = a[2], .open_flags = a[3], .nr_ranges = a[4] } };
 	uint64_t at = offset_of(a[5], region_size(device_of(a[0]), a[2]));
 
+	/* Of a device that sleeps, C hands out memory that is not there. */
+	if (transcript->low_power)
+		return note(" skipped");
 	for (unsigned i = 0; i < 4; i++) {
 		arg.get.ranges[i].offset = at + (a[6] == PAGE ? i * PAGE : 0);
 		arg.get.ranges[i].length = a[6];

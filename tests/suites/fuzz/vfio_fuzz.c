@@ -141,6 +141,7 @@ static void run_episode(const struct script *script)
 	}
 	transcript->length = 0;
 	transcript->compatible = false;
+	transcript->low_power = false;
 	pid = fork();
 	if (!pid)
 		episode_process(script);
