@@ -31,7 +31,9 @@ help:
 	@echo '                           MODULES=-vfio: all but that one in Rust'
 	@echo '     JOBS=<n>              machines side by side (2);  V=1: the kernel console as well'
 	@echo 'make test-long           the same with the long suites'
+	@echo 'make soak                everything over and over on six devices at a time, for SECONDS=600'
 	@echo 'make fuzz-replay SCRIPT=<file>   a script that the suite fuzz printed, on C and on ours; shortens it'
+	@echo 'make fuzz-logic          the rules of drivers/vfio/logic under libFuzzer  [SECONDS=60] [TARGET=config]; KEEP=1: into the corpus'
 	@echo 'make bench               C and ours measured in the same boot: instructions, memory, threads'
 	@echo '     PROFILE=1             by function as well;  ONLY=operations: one of the boots (tests/bench/run lists them);'
 	@echo '                           KEEP=1: into Documentation/performance'
@@ -44,7 +46,10 @@ help:
 	@echo 'make uninstall           what was installed goes, and the C modules are back  [MODULES=] [KVER=] [DESTDIR=]'
 	@echo 'make tables              run the C functions for tests/host/tables again'
 	@echo 'make sample              build/$(ARCH)/vfio-edu, the user-space driver'
-	@echo 'make doc                 build/$(ARCH)/doc: rustdoc of all crates'
+	@echo 'make doc                 build/html: these pages and rustdoc of all crates;  make html: only the pages'
+	@echo 'make deb                 build/vfio-rs-dkms_<version>_all.deb: a Debian package that DKMS builds for each kernel'
+	@echo 'make test-deb            what that does in a machine with a whole Debian: installed, used, removed'
+	@echo 'make rust-analyzer       rust-project.json, for editors'
 	@echo 'make setup               only what the others need: toolchain root, kernel, test programs'
 	@echo 'make entry-points        Documentation/entry-points.rst again, from what the functions say of themselves'
 	@echo 'make clean               remove build/ (the cache of set-up, $${VFIO_CACHE:-/var/cache/vfio-rs}, stays)'
@@ -67,7 +72,7 @@ uninstall:
 
 .PHONY: sample
 sample:
-	@scripts/build-sample
+	@scripts/build-sample sample
 
 .PHONY: run
 run:
@@ -77,6 +82,11 @@ run:
 test-long: LONG = --long
 test test-long:
 	@scripts/test $(if $(NEEDED),--build) --jobs $(JOBS) $(if $(V),--verbose) $(MACHINES) $(SUITES) $(LONG)
+
+.PHONY: soak
+soak:
+	@scripts/test $(if $(NEEDED),--build) --machine $(or $(MACHINE),q35-vtd) --suite soak --modules='$(MODULES)' \
+		--environment SOAK_SECONDS=$(or $(SECONDS),600) $(if $(V),--verbose)
 
 .PHONY: tables
 tables:
@@ -88,6 +98,11 @@ fuzz-replay: $(NEEDED)
 	@scripts/setup root kernel tests
 	@$(VM) --modules='$(MODULES)' --no-log --timeout 3600 --script tests/suites/fuzz/replay.sh \
 		--file tests/suites/fuzz/swap.sh:/vm/suite/swap.sh --file $(SCRIPT):/vm/script
+
+.PHONY: fuzz-logic
+fuzz-logic:
+	@scripts/setup root
+	@scripts/fuzz-logic '$(SECONDS)' '$(TARGET)' $(if $(KEEP),keep)
 
 # PROFILE=1: by function as well. ONLY=<boot>: one of the boots. KEEP=1: as the numbers of the release.
 .PHONY: bench
@@ -110,9 +125,24 @@ entry-points:
 	@scripts/setup root kernel
 	@scripts/in-root sh -c 'python3 -B tests/abi/entry_points.py "$$VFIO_SOURCE" Documentation/entry-points.rst'
 
-.PHONY: doc
-doc:
+.PHONY: doc html
+doc: html
 	@scripts/build doc $(KDIR)
+	@rm -rf build/html/rustdoc && cp -r build/$(ARCH)/doc build/html/rustdoc
+html:
+	@scripts/setup root
+	@scripts/in-root sphinx-build -q -W --keep-going -n -d build/html.cache Documentation build/html
+	@echo 'documentation: build/html/index.html'
+
+.PHONY: deb test-deb
+deb:
+	@scripts/deb
+test-deb: deb
+	@tests/debian/run
+
+.PHONY: rust-analyzer
+rust-analyzer: modules
+	@scripts/rust-analyzer
 
 .PHONY: clean
 clean:

@@ -37,6 +37,8 @@ KBUILD_BASE=$CACHE/kernel-$KERNEL_PACKAGE-$RUSTC
 DEBUG_CONFIG=$PROJECT/tests/vm/kernels/debug.config
 DEBUG=$CACHE/debug-$KERNEL_PACKAGE-$RUSTC-$(key "$DEBUG_CONFIG")
 IOMMUFD=$CACHE/iommufd-$KERNEL_PACKAGE-$RUSTC-$(key "$PROJECT/scripts/setup-iommufd")
+CLIENTS=$CACHE/clients-$(key <(echo "$SUITE") "$PROJECT/scripts/setup-clients")
+DEBIAN=$CACHE/debian-$KERNEL_PACKAGE-$(cd "$PROJECT" && key scripts/setup-debian <(sed -n 's/^Depends: //p' packaging/control))
 DOWNLOADS=$CACHE/downloads
 # Where the modules are built, and which ones there are.
 BUILT=${VFIO_BUILT:-$PROJECT/build/$ARCH}
@@ -71,6 +73,15 @@ host_is_root() {
 	dpkg-query -W $(grep -v '^#' "$PROJECT/scripts/packages") >/dev/null 2>&1 || return 1
 	[ "$(rustc --version | cut -d' ' -f2)" = "$RUSTC" ] || return 1
 	qemu-system-x86_64 -device help 2>/dev/null | grep -q '"igb"' || return 1
+}
+
+# supported RELEASE: whether the modules are written for a kernel of this release.
+supported() {
+	local version
+	for version in $SUPPORTED; do
+		[[ $1 != "$version" && $1 != "$version"[.+-]* ]] || return 0
+	done
+	return 1
 }
 
 need_root() {

@@ -114,9 +114,12 @@ mod tests {
     #[test]
     fn no_user_memory_in_a_kernel_thread() {
         let arg = UserArg::new(0x1000);
-        assert_eq!(arg.read_array::<4>(), Err(EFAULT));
+        assert_eq!(arg.read_bytes(&mut [0; 4]), Err(EFAULT));
         assert_eq!(arg.write_bytes(&[0]), Err(EFAULT));
-        assert_eq!(UserArg::new(usize::MAX).read_array::<8>(), Err(EFAULT));
+        assert_eq!(
+            UserArg::new(usize::MAX).read_bytes(&mut [0; 8]),
+            Err(EFAULT)
+        );
     }
 
     #[test]

@@ -47,7 +47,7 @@ static inline void fail(const char *format, ...)
 /* The node of the group of a device, /dev/vfio/N: a PCI device by its address, others by their names. */
 static inline const char *group_path(const char *device)
 {
-	static const char *const buses[] = { "pci", "mdev", "platform" };
+	static const char *const buses[] = { "pci", "mdev", "platform", "faux" };
 	static char path[PATH_MAX];
 	char link[PATH_MAX], target[PATH_MAX];
 	ssize_t len = -1;
@@ -87,8 +87,8 @@ struct vfio_user {
 	int container, group, device;
 };
 
-/* The whole way: container, group, IOMMU of this type, device. */
-static inline struct vfio_user open_all(const char *bdf, unsigned long type)
+/* The whole way: container, group, IOMMU of this type, device; by its address and options. */
+static inline struct vfio_user open_named(const char *bdf, const char *name, unsigned long type)
 {
 	struct vfio_user u = { .container = open_container(), .group = open_group(bdf) };
 
@@ -96,10 +96,15 @@ static inline struct vfio_user open_all(const char *bdf, unsigned long type)
 		fail("SET_CONTAINER");
 	if (ioctl(u.container, VFIO_SET_IOMMU, type))
 		fail("SET_IOMMU");
-	u.device = ioctl(u.group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	u.device = ioctl(u.group, VFIO_GROUP_GET_DEVICE_FD, name);
 	if (u.device < 0)
-		fail("GET_DEVICE_FD %s", bdf);
+		fail("GET_DEVICE_FD %s", name);
 	return u;
+}
+
+static inline struct vfio_user open_all(const char *bdf, unsigned long type)
+{
+	return open_named(bdf, bdf, type);
 }
 
 static inline void close_all(struct vfio_user *u)

@@ -35,6 +35,13 @@ impl TableGroup {
         self.endpoint().is_ok()
     }
 
+    /// The number of the PE in its host bridge.
+    pub fn endpoint_number(&self) -> Option<u32> {
+        let pe = self.endpoint().ok()?;
+        // SAFETY: The PE is valid, see above, and its number does not change.
+        Some(unsafe { (*pe.as_ptr()).addr } as u32)
+    }
+
     /// Does `op` to the PE; `error` is what to pretend. May sleep for seconds.
     ///
     /// # Errors

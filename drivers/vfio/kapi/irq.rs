@@ -131,7 +131,7 @@ impl Write for Name {
 ///
 /// # Invariants
 ///
-/// The handler is installed, with a pointer to the object as its argument.
+/// If `installed`, the handler is installed, with a pointer to the object as its argument.
 #[pin_data(PinnedDrop)]
 pub struct Irq<H: Handler> {
     handler: H,
@@ -139,6 +139,7 @@ pub struct Irq<H: Handler> {
     // Dropped after the handler was removed.
     line: Line,
     sharing: Sharing,
+    installed: bool,
     // The kernel has pointers to the object and the name, and uses them on other processors.
     #[pin]
     _pin: PhantomPinned,
@@ -164,6 +165,7 @@ impl<H: Handler> Irq<H> {
                 name,
                 line,
                 sharing,
+                installed: true,
                 _pin: PhantomPinned,
                 // INVARIANT: This is what the invariant says; the fields before are initialized.
                 _: {
@@ -174,6 +176,53 @@ impl<H: Handler> Irq<H> {
             }? Error),
             GFP_KERNEL_ACCOUNT,
         )
+    }
+
+    /// Puts `handler` in the place of the one there is. In between, when `between` is run, there is none, and
+    /// the line is shut down unless others share it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What `request_irq()` fails with. The old handler is back then, unless that fails as well.
+    pub fn exchange(self: Pin<&mut Self>, handler: H, between: impl FnOnce()) -> Result {
+        // SAFETY: Nothing is moved but the handler, which is not pinned structurally.
+        let this = unsafe { self.get_unchecked_mut() };
+        this.uninstall();
+        let old = core::mem::replace(&mut this.handler, handler);
+        between();
+        this.reinstall().inspect_err(|_| {
+            this.handler = old;
+            // What the caller is told is why the new one is not installed.
+            let _ = this.reinstall();
+        })
+    }
+
+    /// The line.
+    #[inline]
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// Removes the handler, if it is installed, and waits until it no longer runs.
+    fn uninstall(&mut self) {
+        if !self.installed {
+            return;
+        }
+        // SAFETY: By the type invariant the handler is installed with this argument.
+        unsafe { bindings::free_irq(self.line.irq, core::ptr::from_mut(self).cast()) };
+        Self::set_unlazy(&self.line, self.sharing, false);
+        self.installed = false;
+    }
+
+    /// Installs the handler once more. The object must be pinned, which it is once it is made.
+    fn reinstall(&mut self) -> Result {
+        let this = core::ptr::from_mut(self);
+        // INVARIANT: So it is if the call succeeds. Set before, as the handler may run by then.
+        self.installed = true;
+        // SAFETY: The fields are initialized, and stay so; the object is pinned, as `request` is the only way to
+        // make one.
+        let installed = unsafe { Self::install(&(*this).line, (*this).sharing, this) };
+        installed.inspect_err(|_| self.installed = false)
     }
 
     /// Installs the handler of `this`.
@@ -222,18 +271,17 @@ impl<H: Handler> Irq<H> {
     ///
     /// For the kernel only, to which `install` gave it.
     unsafe extern "C" fn callback(_irq: c_int, this: *mut c_void) -> bindings::irqreturn_t {
-        // SAFETY: `this` is what `install` gave, valid and shared until `free_irq` returns.
-        let this = unsafe { &*this.cast::<Self>() };
-        bindings::irqreturn(this.handler.handle() as u32)
+        // SAFETY: `this` is what `install` gave, valid until `free_irq` returns; until then the handler is only
+        // shared.
+        let handler = unsafe { &(*this.cast::<Self>()).handler };
+        bindings::irqreturn(handler.handle() as u32)
     }
 }
 
 #[pinned_drop]
 impl<H: Handler> PinnedDrop for Irq<H> {
     fn drop(self: Pin<&mut Self>) {
-        let this = core::ptr::from_ref(&*self);
-        // SAFETY: By the type invariant the handler is installed with this argument.
-        unsafe { bindings::free_irq(self.line.irq, this.cast_mut().cast()) };
-        Self::set_unlazy(&self.line, self.sharing, false);
+        // SAFETY: Nothing is moved.
+        unsafe { self.get_unchecked_mut() }.uninstall();
     }
 }

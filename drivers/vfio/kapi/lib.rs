@@ -21,6 +21,7 @@ pub mod device_set;
 pub mod dma_buf;
 #[cfg(CONFIG_SPAPR_TCE_IOMMU)]
 pub mod eeh;
+pub mod emulated_device;
 pub mod eventfd;
 pub mod fops;
 pub mod group_kind;

@@ -24,6 +24,10 @@ pub struct Mmio<'a> {
     _borrow: PhantomData<&'a ()>,
 }
 
+/// Whether an access may be at any address. Elsewhere one to device memory has to be at a multiple of its size:
+/// any other is a fault, which stops the kernel (arm64: alignment fault on Device memory).
+pub const ANY_ALIGNMENT: bool = cfg!(CONFIG_X86);
+
 impl Mmio<'_> {
     /// Makes a mapping from what C mapped.
     ///
@@ -60,18 +64,23 @@ impl Mmio<'_> {
         if offset.checked_add(n).is_none_or(|end| end > self.len) {
             return Err(EINVAL);
         }
-        Ok(self.io.wrapping_byte_add(usize::try_from(offset)?))
+        let at = self.io.wrapping_byte_add(usize::try_from(offset)?);
+        if !ANY_ALIGNMENT && at.addr() % width.bytes() != 0 {
+            return Err(EINVAL);
+        }
+        Ok(at)
     }
 
     /// Reads at `offset`, in one access.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it is not all in the mapping.
+    /// `EINVAL` if it is not all in the mapping, or not aligned where that has to be ([`ANY_ALIGNMENT`]).
     #[inline]
     pub fn read(self, offset: u64, width: Width) -> Result<u64> {
         let io = self.at(offset, width)?;
-        // SAFETY: `at` made sure that the access is in the mapping, which is valid by the type invariant.
+        // SAFETY: `at` made sure that the access is in the mapping, which is valid by the type invariant, and
+        // where the CPU can make it.
         Ok(unsafe {
             match width {
                 Width::One => vb::vfio_helper_ioread8(io).into(),
@@ -86,7 +95,7 @@ impl Mmio<'_> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it is not all in the mapping.
+    /// `EINVAL` if it is not all in the mapping, or not aligned where that has to be ([`ANY_ALIGNMENT`]).
     #[inline]
     pub fn write(self, offset: u64, width: Width, value: u64) -> Result {
         let io = self.at(offset, width)?;

@@ -9,11 +9,11 @@ use core::{
 use kernel::{
     prelude::*,
     sync::atomic::{
-        Acquire, //
+        Acquire,
         Atomic,
         Relaxed,
-        Release,
-    },
+        Release, //
+    }, //
 };
 
 const UNSET: u32 = 0;

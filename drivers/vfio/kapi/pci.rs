@@ -7,6 +7,7 @@
 use core::ptr::NonNull;
 use kernel::{
     bindings,
+    device::Core,
     error::to_result,
     pci,
     prelude::*,
@@ -52,6 +53,17 @@ pub fn raw(pdev: &pci::Device) -> *mut bindings::pci_dev {
 /// `pdev` must be valid for `'a`.
 #[inline]
 pub unsafe fn from_raw<'a>(pdev: *mut bindings::pci_dev) -> &'a pci::Device {
+    // SAFETY: By the contract of this function; the type is transparent over the C structure.
+    unsafe { &*pdev.cast() }
+}
+
+/// Makes a reference that shows that the device lock of a function is held.
+///
+/// # Safety
+///
+/// `pdev` must be valid and bound, and its device lock held by this thread, for `'a`.
+#[inline]
+pub unsafe fn from_raw_locked<'a>(pdev: *mut bindings::pci_dev) -> &'a pci::Device<Core<'a>> {
     // SAFETY: By the contract of this function; the type is transparent over the C structure.
     unsafe { &*pdev.cast() }
 }

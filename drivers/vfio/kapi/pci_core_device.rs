@@ -12,7 +12,7 @@ use crate::{
         Fault,
         FaultResult,
         Faults, //
-    },
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -117,27 +117,36 @@ impl<S> PciCoreDevice<S> {
                     prev: list,
                 });
             }
-            for (mutex, name) in [
-                (&raw mut (*ptr).igate, c"&vdev->igate"),
-                (&raw mut (*ptr).ioeventfds_lock, c"&vdev->ioeventfds_lock"),
-            ] {
-                bindings::__mutex_init(
-                    mutex,
-                    name.as_char_ptr(),
-                    kernel::static_lock_class!().as_ptr(),
-                );
-            }
+            // Each lock has a class of its own.
+            bindings::__mutex_init(
+                &raw mut (*ptr).igate,
+                c"&vdev->igate".as_char_ptr(),
+                kernel::static_lock_class!().as_ptr(),
+            );
+            bindings::__mutex_init(
+                &raw mut (*ptr).ioeventfds_lock,
+                c"&vdev->ioeventfds_lock".as_char_ptr(),
+                kernel::static_lock_class!().as_ptr(),
+            );
+            bindings::__spin_lock_init(
+                &raw mut (*ptr).irqlock,
+                c"&vdev->irqlock".as_char_ptr(),
+                kernel::static_lock_class!().as_ptr(),
+            );
+            bindings::xa_init_flags(&raw mut (*ptr).ctx, 0);
         }
         Ok(())
     }
 
-    /// Takes the state from a device and drops it.
+    /// Takes the state from a device and drops it, and with it eventfds that the driver has left there. May sleep.
     ///
     /// # Safety
     ///
     /// `ptr` must point to a device that has a state of type `S`, and there must be no reference to
     /// the device as [`Self`], now or later.
     pub unsafe fn detach_state(ptr: *mut vb::vfio_pci_core_device) {
+        // SAFETY: By the contract of this function; this is the last reference.
+        unsafe { Self::from_raw(ptr) }.drop_eventfds();
         // SAFETY: `ptr` is valid, and the field was set by `attach_state` from a box.
         drop(unsafe { Pin::from(KBox::from_raw((*ptr).msi_perm.cast::<S>())) });
         // SAFETY: As above.

@@ -39,6 +39,7 @@ use vfio_bindings as vb;
 use vfio_logic::tce::{
     Direction,
     Entries,
+    Stale,
     Window, //
 };
 
@@ -247,24 +248,21 @@ impl TceTable {
             return Err(EINVAL);
         }
         let shift = self.window.page_shift();
-        let mut change = Change::new(self, entries.first);
-        let mut result = Ok(());
-        for done in 0..entries.count {
+        let mut change = Change::new(self);
+        let failed = (0..entries.count).find_map(|done| {
             let page = vaddr.wrapping_add(done << shift);
-            result = change.map_registered(entries.first + done, page, direction);
-            if result.is_err() {
-                break;
-            }
-        }
-        let end = change.next;
+            let result = change.map_registered(entries.first + done, page, direction);
+            result.err().map(|e| (e, done))
+        });
         drop(change);
-        if result.is_err() {
-            self.clear(Entries {
-                first: entries.first,
-                count: end - entries.first,
-            });
-        }
-        result
+        let Some((e, done)) = failed else {
+            return Ok(());
+        };
+        self.clear(Entries {
+            first: entries.first,
+            count: done,
+        });
+        Err(e)
     }
 
     /// Maps pages of the current process that were pinned for it, those from `vaddr` on, in entries from
@@ -286,7 +284,7 @@ impl TceTable {
             return Err(EINVAL);
         }
         let shift = self.window.page_shift();
-        let mut change = Change::new(self, first);
+        let mut change = Change::new(self);
         for (done, page) in (0u64..).zip(pages) {
             let vaddr = vaddr.wrapping_add(done << shift);
             change.map_pinned(first.saturating_add(done), vaddr, page, direction)?;
@@ -298,8 +296,9 @@ impl TceTable {
     pub fn clear(&mut self, entries: Entries) {
         let end = entries.end().min(self.window.entries());
         let mut index = entries.first;
-        let mut change = Change::new(self, index);
+        let mut change = Change::new(self);
         while index < end {
+            cond_resched();
             // Where a level of the copy is missing, so is that of the table.
             if change.table.levels > 1
                 && change.table.has_user_copy
@@ -308,7 +307,6 @@ impl TceTable {
                 index = change.table.window.behind_part(index);
                 continue;
             }
-            cond_resched();
             change.clear(index);
             index += 1;
         }
@@ -329,19 +327,17 @@ const BATCH: usize = 64;
 /// entries, has forgotten it: a device must not reach memory that is somebody else's by then.
 struct Change<'a> {
     table: &'a mut TceTable,
-    /// From here to `next` the IOMMU may know old entries.
-    first: u64,
-    next: u64,
+    /// What the IOMMU may know as it was.
+    stale: Stale,
     old: [Option<Old>; BATCH],
     count: usize,
 }
 
 impl<'a> Change<'a> {
-    fn new(table: &'a mut TceTable, first: u64) -> Self {
+    fn new(table: &'a mut TceTable) -> Self {
         Self {
             table,
-            first,
-            next: first,
+            stale: Stale::new(),
             old: [None; BATCH],
             count: 0,
         }
@@ -354,7 +350,9 @@ impl<'a> Change<'a> {
         (physical, direction): (u64, dma_data_direction),
         user: u64,
     ) {
-        self.next = index.saturating_add(1);
+        if let Some(far) = self.stale.add(index) {
+            self.settle(far);
+        }
         if direction == NONE {
             return;
         }
@@ -371,27 +369,27 @@ impl<'a> Change<'a> {
         }
         self.count += 1;
         if self.count == BATCH {
-            self.settle();
+            self.settle_all();
         }
     }
 
-    /// Makes the IOMMU forget, then lets go.
-    fn settle(&mut self) {
-        let Some(page) = self.table.window.bus_page(self.first) else {
+    /// Makes the IOMMU forget all that was exchanged, then lets go of what was in it.
+    fn settle_all(&mut self) {
+        if let Some(entries) = self.stale.take() {
+            self.settle(entries);
+        }
+    }
+
+    /// The same; `entries` are all that has been exchanged and is not settled.
+    fn settle(&mut self, entries: Entries) {
+        let Some(page) = self.table.window.bus_page(entries.first) else {
             return;
         };
-        if self.next > self.first {
-            // SAFETY: The table is valid and has these entries.
-            unsafe {
-                vb::iommu_tce_kill(
-                    self.table.as_raw(),
-                    page as usize,
-                    (self.next - self.first) as usize,
-                );
-                vb::iommu_flush_tce(self.table.as_raw());
-            }
+        // SAFETY: The table is valid and has these entries.
+        unsafe {
+            vb::iommu_tce_kill(self.table.as_raw(), page as usize, entries.count as usize);
+            vb::iommu_flush_tce(self.table.as_raw());
         }
-        self.first = self.next;
         self.count = 0;
         for old in self.old.iter_mut().filter_map(Option::take) {
             match old {
@@ -471,9 +469,10 @@ impl<'a> Change<'a> {
     fn clear(&mut self, index: u64) {
         // SAFETY: No memory.
         let old = unsafe { self.table.exchange(index, 0, NONE) };
-        // What cannot be exchanged stays, with what it has.
-        if let Ok(old) = old {
-            self.exchanged(index, old, self.take_user(index));
+        // What cannot be exchanged stays, with what it has. Of an entry that was empty the IOMMU knows nothing.
+        match old {
+            Ok(old) if old.1 != NONE => self.exchanged(index, old, self.take_user(index)),
+            _ => {}
         }
     }
 
@@ -488,7 +487,7 @@ impl<'a> Change<'a> {
 
 impl Drop for Change<'_> {
     fn drop(&mut self) {
-        self.settle();
+        self.settle_all();
     }
 }
 

@@ -50,8 +50,13 @@ impl Width {
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// One access of this width.
-    Access(Width),
+    /// Accesses of this width, one behind the other.
+    Access {
+        /// The width of each.
+        width: Width,
+        /// How many, at least one.
+        times: usize,
+    },
     /// So many bytes are not accessible: reads give ones, writes are dropped.
     Hole(usize),
 }
@@ -72,28 +77,19 @@ pub fn step(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Step {
         .into_iter()
         .find(|w| *w <= max && accessible >= w.bytes() && is_aligned(pos, *w))
         .unwrap_or(Width::One);
-    Step::Access(width)
+    // Behind one that is narrower than it might be, the next may be wider.
+    let times = if width < max {
+        1
+    } else {
+        accessible / width.bytes()
+    };
+    Step::Access { width, times }
 }
 
 /// Whether `pos` is a multiple of `width`.
 #[inline]
 pub const fn is_aligned(pos: u64, width: Width) -> bool {
     pos % width.bytes() as u64 == 0
-}
-
-/// How many accesses of `width` from `pos` on follow each other, where [`step`] has just made the first of them.
-/// For many bytes, so that not each access is looked at.
-#[inline]
-pub fn repeats(pos: u64, count: usize, hole: &Range<u64>, width: Width, max: Width) -> usize {
-    if width < max {
-        // The next one may be wider.
-        return 1;
-    }
-    let accessible = match hole.start.checked_sub(pos) {
-        Some(left) if left > 0 => usize::try_from(left).map_or(count, |left| count.min(left)),
-        _ => count,
-    };
-    accessible / width.bytes()
 }
 
 /// The width of `count` bytes at `pos`, if [`step`] makes one access of them.

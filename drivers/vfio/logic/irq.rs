@@ -242,21 +242,17 @@ pub fn decide<'a>(
     count: u32,
     data: &'a [u8],
 ) -> Result<Request<'a>> {
+    let data = || Data::new(flags, count, data);
     let action = flags & (ACTION_MASK | ACTION_UNMASK | ACTION_TRIGGER);
     match (index, action) {
-        (INTX, ACTION_MASK | ACTION_UNMASK | ACTION_TRIGGER) => (),
-        (MSI | MSIX | ERR | REQ, ACTION_TRIGGER) => (),
-        _ => return Err(ENOTTY.because("no such action for this kind of interrupt")),
-    }
-    let data = Data::new(flags, count, data)?;
-    match (index, action) {
-        (INTX, ACTION_MASK) => intx_mask(state, start, count, data),
-        (INTX, ACTION_UNMASK) => intx_unmask(state, start, count, data),
-        (INTX, _) => intx_trigger(state, start, count, data),
-        (MSI, _) => msi_trigger(state, Delivery::Msi, start, count, data),
-        (MSIX, _) => msi_trigger(state, Delivery::MsiX, start, count, data),
-        (ERR, _) => notice_trigger(state, Notice::Err, start, count, data),
-        _ => notice_trigger(state, Notice::Req, start, count, data),
+        (INTX, ACTION_MASK) => intx_mask(state, start, count, data()?),
+        (INTX, ACTION_UNMASK) => intx_unmask(state, start, count, data()?),
+        (INTX, ACTION_TRIGGER) => intx_trigger(state, start, count, data()?),
+        (MSI, ACTION_TRIGGER) => msi_trigger(state, Delivery::Msi, start, count, data()?),
+        (MSIX, ACTION_TRIGGER) => msi_trigger(state, Delivery::MsiX, start, count, data()?),
+        (ERR, ACTION_TRIGGER) => notice_trigger(state, Notice::Err, start, count, data()?),
+        (REQ, ACTION_TRIGGER) => notice_trigger(state, Notice::Req, start, count, data()?),
+        _ => Err(ENOTTY.because("no such action for this kind of interrupt")),
     }
 }
 

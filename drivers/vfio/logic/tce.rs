@@ -160,6 +160,48 @@ impl Window {
     }
 }
 
+/// Entries that were changed one after the other, and that the IOMMU has not been made to forget yet.
+///
+/// Forgetting takes time by the entry, so what is far apart is forgotten in several goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stale {
+    first: u64,
+    end: u64,
+}
+
+impl Stale {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self { first: 0, end: 0 }
+    }
+
+    /// Adds an entry, behind those that were added before. Answers those that are too far away to be
+    /// forgotten together with it, which are to be forgotten now.
+    pub fn add(&mut self, index: u64) -> Option<Entries> {
+        let far = match index.checked_sub(self.end) {
+            Some(gap) if gap <= Self::GAP => None,
+            _ => self.take(),
+        };
+        if self.first == self.end {
+            self.first = index;
+        }
+        self.end = index.saturating_add(1);
+        far
+    }
+
+    /// All that were added and not answered, to be forgotten now.
+    pub fn take(&mut self) -> Option<Entries> {
+        let Self { first, end } = core::mem::take(self);
+        match end - first {
+            0 => None,
+            count => Some(Entries { first, count }),
+        }
+    }
+
+    /// How many unchanged entries it costs less to have forgotten than to ask twice.
+    pub const GAP: u64 = 32;
+}
+
 /// What a `VFIO_IOMMU_MAP_DMA` asks for, as far as it can be told without the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapRequest {
@@ -222,12 +264,23 @@ impl MapRequest {
     }
 }
 
+/// Sizes of pages, each a bit, as people write them: a number and its unit, the smallest first.
+pub fn page_sizes(bits: u64) -> impl Iterator<Item = (u32, &'static str)> {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    (0..u64::BITS)
+        .filter(move |shift| bits >> shift & 1 != 0)
+        .map(|shift| {
+            let unit = UNITS.get((shift / 10) as usize).copied().unwrap_or("");
+            (1 << (shift % 10), unit)
+        })
+}
+
 /// What windows a group can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupLimits {
     /// The sizes of pages, each a bit.
     pub page_sizes: u64,
-    /// How many levels a table may have.
+    /// How many levels a table may have; zero counts as one.
     pub max_levels: u32,
 }
 
@@ -257,7 +310,8 @@ impl NewWindow {
         if !self.size.is_power_of_two() || self.size < page_size {
             return Err(errno::EINVAL.because("the size is no power of two, or less than a page"));
         }
-        if self.levels > limits.max_levels {
+        // A group that can have no windows but the one that is there says so by no levels at all.
+        if self.levels > limits.max_levels.max(1) {
             return Err(errno::EINVAL.because("the group's tables have fewer levels"));
         }
         Ok(())

@@ -35,7 +35,7 @@ use vfio_logic::{
     io::{
         step,
         Step, //
-    },
+    }, //
 };
 
 const TYPE: u32 = uapi::VFIO_REGION_TYPE_PCI_VENDOR_TYPE | VENDOR as u32;
@@ -123,7 +123,8 @@ impl ReadRegion for Bridge {
         let mut done = 0;
         while done < count {
             let at = pos + done as u64;
-            let Step::Access(width) = step(at, count - done, &(0..0), vfio_logic::io::Width::Four)
+            let Step::Access { width, .. } =
+                step(at, count - done, &(0..0), vfio_logic::io::Width::Four)
             else {
                 return Err(EINVAL);
             };

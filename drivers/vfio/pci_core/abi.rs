@@ -18,13 +18,24 @@
 #[cfg(CONFIG_VFIO_PCI_DMABUF)]
 use crate::dma_buf;
 use crate::{
-    config, debugfs, device, hot_reset, info, intrs, ioeventfd, mmap, open, power,
+    config,
+    debugfs,
+    device,
+    hot_reset,
+    info,
+    intrs,
+    ioeventfd,
+    mmap,
+    open,
+    power,
     rdwr::Io,
-    region, reset, sriov,
+    region,
+    reset,
+    sriov,
     state::{
         Device,
         State, //
-    },
+    }, //
 };
 use kernel::{
     bindings,
@@ -51,12 +62,13 @@ use vfio_kapi::{
         RuntimePm, //
     },
     uaccess::UserArg,
-    uapi, uuid,
+    uapi,
+    uuid,
     vma::{
         Fault,
         FaultResult,
         NewVma, //
-    },
+    }, //
 };
 use vfio_logic::{
     config::range::overlap,
@@ -197,8 +209,10 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_register_device(core: *mut CDevice
 pub(crate) unsafe extern "C" fn vfio_pci_core_unregister_device(core: *mut CDevice) {
     // SAFETY: By the contract of this file.
     let dev = unsafe { Device::from_raw(core) };
+    // SAFETY: The driver is just unbound from it, which is done with its lock held.
+    let pdev = unsafe { pci::from_raw_locked(dev.pdev_raw()) };
     // Removing virtual functions does not fail.
-    let _ = sriov::configure(dev, 0);
+    let _ = sriov::configure(dev, pdev, 0);
     debugfs::remove(dev);
     // SAFETY: It is registered.
     unsafe { dev.vfio().unregister() };
@@ -376,13 +390,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_read(
 ) -> isize {
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_vfio_raw(vdev), &mut *ppos) };
-    size_or_errno(region::rw(
-        dev,
-        UserArg::new(buf as usize),
-        count,
-        pos,
-        false,
-    ))
+    let buf = UserArg::new(buf as usize);
+    size_or_errno(region::rw(dev, buf, count, pos, false))
 }
 
 /// Writes to the device file.
@@ -397,13 +406,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_write(
 ) -> isize {
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_vfio_raw(vdev), &mut *ppos) };
-    size_or_errno(region::rw(
-        dev,
-        UserArg::new(buf as usize),
-        count,
-        pos,
-        true,
-    ))
+    let buf = UserArg::new(buf as usize);
+    size_or_errno(region::rw(dev, buf, count, pos, true))
 }
 
 /// A number of bytes or a negative errno.
@@ -527,7 +531,9 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_sriov_configure(
 ) -> c_int {
     // SAFETY: By the contract of this file.
     let dev = unsafe { Device::from_raw(core) };
-    from_result(|| sriov::configure(dev, count))
+    // SAFETY: A driver passes on what the PCI core asks of it, which holds the lock of the function.
+    let pdev = unsafe { pci::from_raw_locked(dev.pdev_raw()) };
+    from_result(|| sriov::configure(dev, pdev, count))
 }
 
 // SAFETY: The data of a driver whose operations these are is a device as described at the head of this

@@ -11,8 +11,8 @@ mod function;
 
 use crate::state::{
     Device,
+    Flag, //
     State,
-    Trait, //
 };
 use core::pin::Pin;
 use function::Hardware;
@@ -100,7 +100,7 @@ fn emulation(dev: &Device) -> Emulation<'_, Hardware<'_>> {
 /// C function: `vfio_config_init()`.
 pub(crate) fn init(dev: &Device) -> Result {
     let extended = emulation(dev).init()?;
-    dev.set(Trait::ExtendedCaps, extended);
+    dev.set(Flag::ExtendedCaps, extended);
     dev.set_host_bars(config(dev).state.bars());
     dev.publish_config_shadow();
     Ok(())

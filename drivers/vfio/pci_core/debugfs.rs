@@ -6,7 +6,7 @@
 
 use crate::state::{
     Device,
-    Trait, //
+    Flag, //
 };
 use kernel::{
     prelude::*,
@@ -27,8 +27,8 @@ pub(crate) struct Policy {
 impl Policy {
     pub(crate) fn of(dev: &Device) -> Self {
         Self {
-            nointxmask: dev.has(Trait::Nointxmask),
-            disable_idle_d3: dev.has(Trait::DisableIdleD3),
+            nointxmask: dev.has(Flag::Nointxmask),
+            disable_idle_d3: dev.has(Flag::DisableIdleD3),
         }
     }
 }

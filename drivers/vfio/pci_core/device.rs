@@ -3,11 +3,12 @@
 //! Making a device known to VFIO, and taking it back.
 
 use crate::{
-    power, sriov,
+    power,
+    sriov,
     state::{
         Device,
-        Trait, //
-    },
+        Flag, //
+    }, //
 };
 use kernel::{
     pci::Device as PciDevice,
@@ -73,7 +74,7 @@ pub(crate) fn prepare(dev: &Device) -> Result {
 pub(crate) fn allow_suspend(dev: &Device) {
     let pdev = dev.pdev().as_ref();
     runtime_pm::allow(pdev);
-    if !dev.has(Trait::DisableIdleD3) {
+    if !dev.has(Flag::DisableIdleD3) {
         runtime_pm::put(pdev);
     }
 }
@@ -81,7 +82,7 @@ pub(crate) fn allow_suspend(dev: &Device) {
 /// Undoes [`allow_suspend`].
 pub(crate) fn forbid_suspend(dev: &Device) {
     let pdev = dev.pdev().as_ref();
-    if !dev.has(Trait::DisableIdleD3) {
+    if !dev.has(Flag::DisableIdleD3) {
         runtime_pm::get_noresume(pdev);
     }
     runtime_pm::forbid(pdev);
@@ -101,7 +102,7 @@ fn prepare_vga(dev: &Device) -> Result {
         return Ok(());
     }
     vga::remove_firmware_framebuffers(pdev, dev.vfio().driver_name().ok_or(EINVAL)?)?;
-    let client = if cfg!(CONFIG_VFIO_PCI_VGA) && !dev.has(Trait::DisableVga) {
+    let client = if cfg!(CONFIG_VFIO_PCI_VGA) && !dev.has(Flag::DisableVga) {
         vga::Client::register::<AllRanges>(pdev)?
     } else {
         vga::Client::register::<HidesLegacy>(pdev)?

@@ -10,11 +10,12 @@
 //! because there is no order among them), the kernel's device locks (which are only tried).
 
 use crate::{
-    memory, power,
+    memory,
+    power,
     state::{
         Device,
         State, //
-    },
+    }, //
 };
 use kernel::{
     pci::Device as PciDevice,

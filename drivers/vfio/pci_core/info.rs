@@ -3,24 +3,26 @@
 //! What a device tells of itself, and the interrupts that the user sets.
 
 use crate::{
-    config, intrs,
+    config,
+    intrs,
     state::{
         Device,
-        Trait, //
-    },
+        Flag, //
+    }, //
 };
 use kernel::{
     ffi::c_int,
     prelude::*, //
 };
 use vfio_kapi::{
-    irq_set, pci,
+    irq_set,
+    pci,
     uaccess::UserArg,
     uapi::{
         vfio_device_info,
         vfio_device_info_cap_pci_atomic_comp,
         vfio_irq_info, //
-    },
+    }, //
 };
 use vfio_logic::{
     irq,
@@ -51,7 +53,7 @@ pub(crate) fn device(dev: &Device, arg: UserArg) -> Result {
     let added = u32::try_from(dev.regions().len())?;
 
     info.flags = FLAG_PCI;
-    if dev.has(Trait::ResetWorks) {
+    if dev.has(Flag::ResetWorks) {
         info.flags |= FLAG_RESET;
     }
     info.num_regions = NUM_REGIONS.saturating_add(added);
@@ -110,7 +112,7 @@ fn irq_count(dev: &Device, index: u32) -> u32 {
 pub(crate) fn irq(dev: &Device, arg: UserArg) -> Result {
     let mut info: vfio_irq_info = pin_init::zeroed();
     arg.fill_argsz(&mut info, size_of::<vfio_irq_info>())?;
-    info.flags = irq_flags(info.index, dev.has(Trait::HasDynMsix))?;
+    info.flags = irq_flags(info.index, dev.has(Flag::HasDynMsix))?;
     info.count = irq_count(dev, info.index);
     arg.write(&info)
 }

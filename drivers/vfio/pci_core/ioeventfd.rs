@@ -16,16 +16,18 @@ use kernel::{
         aref::ARef,
         Arc,
         Mutex, //
-    },
+    }, //
 };
 use vfio_kapi::{
-    pci, refuse,
+    mmio,
+    pci,
+    refuse,
     uaccess::UserArg,
     uapi::vfio_device_ioeventfd,
     virqfd::{
         Target,
         Virqfd, //
-    },
+    }, //
 };
 use vfio_logic::{
     io::{
@@ -83,7 +85,7 @@ impl BarWrite {
         let Ok(mmio) = self.dev.bar(self.bar) else {
             return;
         };
-        // Cannot fail: the range was checked when the eventfd was set up.
+        // Cannot fail: range and alignment were checked when the eventfd was set up.
         let _ = mmio.write(self.pos, self.width, self.data);
     }
 
@@ -146,8 +148,7 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
             "IOEVENTFD: {pos:#x} is not in BAR {bar}, or in the MSI-X table"
         ));
     }
-    // Elsewhere such a write to device memory is a fault, which stops the kernel.
-    if !cfg!(CONFIG_X86) && !io::is_aligned(pos, width) {
+    if !mmio::ANY_ALIGNMENT && !io::is_aligned(pos, width) {
         return Err(refuse!(
             EINVAL,
             "IOEVENTFD: {pos:#x} is no multiple of the size"

@@ -8,25 +8,27 @@
 //! Order: `mmap_lock` or a VMA lock of the process, `memory_lock`.
 
 use crate::{
-    power, region,
+    power,
+    region,
     state::{
         Device,
         State, //
-    },
+    }, //
 };
 use kernel::{
     page::PAGE_SIZE,
     prelude::*, //
 };
 use vfio_kapi::{
-    explain, pci,
+    explain,
+    pci,
     pci_core_device::DeviceFaults,
     refuse,
     vma::{
         Fault,
         FaultResult,
         NewVma, //
-    },
+    }, //
 };
 use vfio_logic::region as rules;
 

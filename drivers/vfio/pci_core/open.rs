@@ -16,11 +16,15 @@ use crate::{
         self,
         Set, //
     },
-    intrs, ioeventfd, memory, power, sriov,
+    intrs,
+    ioeventfd,
+    memory,
+    power,
+    sriov,
     state::{
         Device,
-        Trait, //
-    },
+        Flag, //
+    }, //
 };
 use kernel::{
     bindings,
@@ -35,7 +39,7 @@ use vfio_kapi::{
         reset::{
             self,
             SavedState, //
-        },
+        }, //
     },
     pci_core_device::bars::NUM_BARS,
     runtime_pm, //
@@ -66,7 +70,7 @@ pub(crate) struct Opened {
 pub(crate) fn enable(dev: &Device) -> Result {
     let pdev = dev.pdev();
 
-    let awake = if dev.has(Trait::DisableIdleD3) {
+    let awake = if dev.has(Flag::DisableIdleD3) {
         None
     } else {
         Some(runtime_pm::active(pdev.as_ref())?)
@@ -75,7 +79,8 @@ pub(crate) fn enable(dev: &Device) -> Result {
     pci::clear_master(pdev);
     pci::enable(pdev)?;
     if let Err(e) = enable_enabled(dev) {
-        dev.state().opened.lock().saved = None;
+        let saved = dev.state().opened.lock().saved.take();
+        drop(saved);
         pci::disable(pdev);
         return Err(e);
     }
@@ -91,7 +96,7 @@ fn enable_enabled(dev: &Device) -> Result {
     if reset == Err(EAGAIN) {
         return reset;
     }
-    dev.set(Trait::ResetWorks, reset.is_ok());
+    dev.set(Flag::ResetWorks, reset.is_ok());
     reset::save_state(pdev);
     let saved = SavedState::store(pdev);
     if saved.is_none() {
@@ -99,19 +104,19 @@ fn enable_enabled(dev: &Device) -> Result {
     }
     dev.state().opened.lock().saved = saved;
 
-    dev.set(Trait::Nointx, false);
-    dev.set(Trait::Pci23, false);
-    if !dev.has(Trait::Nointxmask) {
+    dev.set(Flag::Nointx, false);
+    dev.set(Flag::Pci23, false);
+    if !dev.has(Flag::Nointxmask) {
         if rules::has_broken_intx(pdev.vendor_id().as_raw(), pdev.device_id()) {
             dev_info!(pdev, "Masking broken INTx support\n");
-            dev.set(Trait::Nointx, true);
+            dev.set(Flag::Nointx, true);
             pci::set_intx(pdev, false);
         } else {
-            dev.set(Trait::Pci23, pci::can_mask_intx(pdev));
+            dev.set(Flag::Pci23, pci::can_mask_intx(pdev));
         }
     }
     let command = hw::read_word(pdev, hw::COMMAND).unwrap_or(!0);
-    if dev.has(Trait::Pci23) && command & INTX_DISABLE != 0 {
+    if dev.has(Flag::Pci23) && command & INTX_DISABLE != 0 {
         let _ = hw::write_word(pdev, hw::COMMAND, command & !INTX_DISABLE);
     }
 
@@ -123,15 +128,15 @@ fn enable_enabled(dev: &Device) -> Result {
         Some(rules::MsixTable::decode(control.ok()?, table.ok()?))
     });
     dev.set_msix_table(msix);
-    dev.set(Trait::HasDynMsix, pci::has_dynamic_msix(pdev));
+    dev.set(Flag::HasDynMsix, pci::has_dynamic_msix(pdev));
     let msi = pci::msi_capability(pdev)
         .and_then(|cap| cap.checked_add(bindings::PCI_MSI_FLAGS as u16))
         .and_then(|flags| hw::read_word(pdev, flags).ok());
     dev.state()
         .msi_vectors
         .set(msi.map_or(0, rules::msi_vectors));
-    let vga = cfg!(CONFIG_VFIO_PCI_VGA) && !dev.has(Trait::DisableVga) && pci::is_vga(pdev);
-    dev.set(Trait::HasVga, vga);
+    let vga = cfg!(CONFIG_VFIO_PCI_VGA) && !dev.has(Flag::DisableVga) && pci::is_vga(pdev);
+    dev.set(Flag::HasVga, vga);
     Ok(())
 }
 
@@ -142,11 +147,16 @@ pub(crate) fn finish_enable(dev: &Device) {
         let mappable = can_map(dev, bar, &mut rests);
         dev.set_mappable(bar, mappable);
     }
-    let state = dev.state();
-    state.opened.lock().rests = rests;
     #[cfg(CONFIG_EEH)]
+    let passed_through = pci::eeh::PassedThrough::new(dev.pdev()).ok();
     {
-        state.opened.lock().passed_through = pci::eeh::PassedThrough::new(dev.pdev()).ok();
+        let state = dev.state();
+        let mut opened = state.opened.lock();
+        opened.rests = rests;
+        #[cfg(CONFIG_EEH)]
+        {
+            opened.passed_through = passed_through;
+        }
     }
     sriov::user_opened(dev);
 }
@@ -195,11 +205,16 @@ pub(crate) fn disable(dev: &Device, set: &Set<'_>) {
     dev.set_needs_reset(true);
 
     restore(dev, saved);
+    if dev.has(Flag::Pci23) {
+        // Nobody is left to serve the line if the function still asserts it, and others may share it. Who enables the
+        // function next allows it again.
+        pci::intx::check_and_mask(pdev);
+    }
     pci::disable(pdev);
 
     hot_reset::try_unused(set);
 
-    if !dev.has(Trait::DisableIdleD3) {
+    if !dev.has(Flag::DisableIdleD3) {
         runtime_pm::put(pdev.as_ref());
     }
 }
@@ -214,7 +229,7 @@ fn restore(dev: &Device, saved: Option<SavedState>) {
         .is_err()
     {
         dev_info!(pdev, "vfio_pci_core_disable: Couldn't reload saved state\n");
-        if !dev.has(Trait::ResetWorks) {
+        if !dev.has(Flag::ResetWorks) {
             return;
         }
         // The present configuration is better than none.
@@ -222,7 +237,7 @@ fn restore(dev: &Device, saved: Option<SavedState>) {
     }
     // No interrupts during the reset.
     let _ = hw::write_word(pdev, hw::COMMAND, INTX_DISABLE);
-    if dev.has(Trait::ResetWorks) && reset::try_function_without_state(pdev).is_ok() {
+    if dev.has(Flag::ResetWorks) && reset::try_function_without_state(pdev).is_ok() {
         dev.set_needs_reset(false);
     }
     reset::restore_state(pdev);
@@ -232,7 +247,11 @@ fn restore(dev: &Device, saved: Option<SavedState>) {
 pub(crate) fn close(dev: &Device) {
     sriov::user_closed(dev);
     #[cfg(CONFIG_EEH)]
-    drop(dev.state().opened.lock().passed_through.take());
+    {
+        // Taken out first: it is not given back with the lock held.
+        let passed_through = dev.state().opened.lock().passed_through.take();
+        drop(passed_through);
+    }
     #[cfg(CONFIG_VFIO_PCI_DMABUF)]
     dma_buf::close(dev);
 }

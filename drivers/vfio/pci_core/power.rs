@@ -10,11 +10,13 @@
 //! Order: `memory_lock`, [`Power::inner`].
 
 use crate::{
-    config, intrs, memory,
+    config,
+    intrs,
+    memory,
     state::{
         Device,
-        Trait, //
-    },
+        Flag, //
+    }, //
 };
 use kernel::{
     bindings,
@@ -25,11 +27,12 @@ use kernel::{
 use vfio_kapi::{
     eventfd::EventFd,
     pci::{
-        self, config as hw,
+        self,
+        config as hw,
         reset::{
             self,
             SavedState, //
-        },
+        }, //
     },
     refusal::Explain,
     refuse,
@@ -134,7 +137,7 @@ pub(crate) fn probe(dev: &Device) {
         .and_then(|offset| hw::read_word(dev.pdev(), offset).ok());
     let keeps = bindings::PCI_PM_CTRL_NO_SOFT_RESET as u16;
     let loses = control.is_some_and(|control| control & keeps == 0);
-    dev.set(Trait::NeedsPmRestore, loses);
+    dev.set(Flag::NeedsPmRestore, loses);
 }
 
 /// Brings the device into `state`. For any but D0 `memory_lock` must be held for writing.
@@ -150,7 +153,7 @@ pub(crate) fn set_state(dev: &Device, state: bindings::pci_power_t) -> Result {
         return Err(EBUSY);
     }
     let before = pci::power_state(pdev);
-    let loses = dev.has(Trait::NeedsPmRestore);
+    let loses = dev.has(Flag::NeedsPmRestore);
     let save = loses && before < D3HOT && state >= D3HOT;
     let restore = loses && before >= D3HOT && state <= D0;
     if save {

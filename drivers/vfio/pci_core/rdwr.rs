@@ -6,7 +6,7 @@
 //! may be a mapping of the very same BAR, whose page fault takes the lock.
 
 #[cfg(CONFIG_VFIO_PCI_VGA)]
-use crate::state::Trait;
+use crate::state::Flag;
 use crate::{
     config,
     state::Device, //
@@ -28,7 +28,6 @@ use vfio_kapi::{
 };
 use vfio_logic::{
     io::{
-        repeats,
         single,
         step,
         Step,
@@ -82,8 +81,8 @@ impl Io<'_> {
             let (hole, max) = (&self.hole, self.max_width);
             let mut at = pos.checked_add(done as u64).ok_or(EINVAL)?;
             match step(at, count - done, hole, max) {
-                Step::Access(width) => {
-                    for _ in 0..repeats(at, count - done, hole, width, max) {
+                Step::Access { width, times } => {
+                    for _ in 0..times {
                         self.rw_one(buf.offset(done), at, width, write)?;
                         done += width.bytes();
                         at = at.checked_add(width.bytes() as u64).ok_or(EINVAL)?;
@@ -212,7 +211,7 @@ pub(crate) fn vga(
     count: usize,
     write: bool,
 ) -> Result<usize> {
-    if !dev.has(Trait::HasVga) {
+    if !dev.has(Flag::HasVga) {
         return Err(EINVAL);
     }
     let range = region::vga_range(pos)?;

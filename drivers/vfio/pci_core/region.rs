@@ -3,11 +3,14 @@
 //! The regions of a device: what there is, and reads and writes.
 
 use crate::{
-    config, memory, power, rdwr,
+    config,
+    memory,
+    power,
+    rdwr,
     state::{
         Device,
-        Trait, //
-    },
+        Flag, //
+    }, //
 };
 use kernel::prelude::*;
 use vfio_kapi::{
@@ -24,7 +27,7 @@ use vfio_kapi::{
         vfio_info_cap_header,
         vfio_region_info,
         vfio_region_info_cap_type, //
-    },
+    }, //
 };
 use vfio_logic::region;
 
@@ -58,7 +61,7 @@ pub(crate) fn info(dev: &Device, info: &mut vfio_region_info, caps: &mut InfoCap
         region::CONFIG => (hw::size(dev.pdev()) as u64, READ | WRITE),
         region::BAR0..=region::BAR5 => bar_info(dev, info.index, caps)?,
         region::ROM => rom_info(dev),
-        region::VGA if dev.has(Trait::HasVga) => (region::VGA_SIZE, READ | WRITE),
+        region::VGA if dev.has(Flag::HasVga) => (region::VGA_SIZE, READ | WRITE),
         region::VGA => return Err(EINVAL),
         index => {
             let region = added(dev, index)?;

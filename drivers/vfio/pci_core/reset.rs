@@ -5,11 +5,12 @@
 //! Order: `dev_set->lock`, `memory_lock`, the kernel's device lock (which is only tried).
 
 use crate::{
-    memory, power,
+    memory,
+    power,
     state::{
         Device,
-        Trait, //
-    },
+        Flag, //
+    }, //
 };
 use kernel::error::{
     code::EINVAL,
@@ -35,7 +36,7 @@ pub(crate) fn function(dev: &Device) -> Result {
 ///
 /// `EINVAL` if the function cannot be reset alone; otherwise as for [`function`].
 pub(crate) fn ioctl(dev: &Device) -> Result {
-    if !dev.has(Trait::ResetWorks) {
+    if !dev.has(Flag::ResetWorks) {
         return Err(EINVAL);
     }
     function(dev)

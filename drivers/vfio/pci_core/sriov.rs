@@ -2,8 +2,8 @@
 
 //! Virtual functions of a device, and the token that its user shares with theirs.
 //!
-//! Order: [`PFS`]; [`Sriov::pf_token`]; the token's own lock. The kernel's device lock of the physical
-//! function is held by the callers of [`configure`].
+//! Order: the kernel's device lock of the physical function, held by the callers of [`configure`]; [`PFS`];
+//! [`Sriov::pf_token`]; the token's own lock.
 
 use crate::{
     memory,
@@ -12,6 +12,7 @@ use crate::{
 };
 use core::pin::Pin;
 use kernel::{
+    device::Core,
     ffi::c_int,
     new_mutex,
     pci::Device as PciDevice,
@@ -22,7 +23,7 @@ use kernel::{
         Arc,
         Mutex,
         SetOnce, //
-    },
+    }, //
 };
 use vfio_kapi::{
     module_static::ModuleStatic,
@@ -41,7 +42,7 @@ use vfio_kapi::{
     uuid::{
         self,
         Uuid, //
-    },
+    }, //
 };
 use vfio_logic::vf_token::{
     check,
@@ -140,7 +141,6 @@ pub(crate) fn init(dev: &Device) -> Result {
         // before it removes its virtual functions.
         let pfs = PFS.get().lock();
         let pf = pfs.iter().find(|pf| is(pf, pci::physfn(pdev)));
-        dev.set_pf(pf.map(|pf| &*pf.dev));
         *this.pf_token.lock() = pf.map(|pf| pf.token.clone());
         return Ok(());
     }
@@ -206,16 +206,14 @@ impl BusEvents for Watch {
     }
 }
 
-/// Makes `count` virtual functions, or removes all if `count` is zero. Called with the device lock of
-/// the function held. Returns the number of virtual functions.
+/// Makes `count` virtual functions, or removes all if `count` is zero. `pdev` is the function of the device, and
+/// its device lock is held. Returns the number of virtual functions.
 ///
 /// # Errors
 ///
 /// `EINVAL` if there are some already; those of runtime power management and of
 /// `pci_enable_sriov()`. There are none then.
-pub(crate) fn configure(dev: &Device, count: c_int) -> Result<c_int> {
-    let pdev = dev.pdev();
-
+pub(crate) fn configure(dev: &Device, pdev: &PciDevice<Core<'_>>, count: c_int) -> Result<c_int> {
     if count == 0 {
         if sriov::num_vfs(pdev) != 0 {
             sriov::disable(pdev);
@@ -240,22 +238,22 @@ pub(crate) fn configure(dev: &Device, count: c_int) -> Result<c_int> {
             GFP_KERNEL,
         )?;
     }
-    enable(dev, count).inspect_err(|_| {
+    enable(dev, pdev, count).inspect_err(|_| {
         dev.set_sriov_active(false);
         PFS.get().lock().retain(|pf| !is(pf, pdev));
     })?;
     Ok(count)
 }
 
-fn enable(dev: &Device, count: c_int) -> Result {
+fn enable(dev: &Device, pdev: &PciDevice<Core<'_>>, count: c_int) -> Result {
     // A physical function must be in no lower power state than its virtual functions.
-    let awake = runtime_pm::active(dev.pdev().as_ref())?;
+    let awake = runtime_pm::active(pdev.as_ref())?;
     {
         let _guard = memory::lock(dev);
         let _ = power::set_state(dev, power::D0);
         dev.set_sriov_active(true);
     }
-    sriov::enable(dev.pdev(), count)?;
+    sriov::enable(pdev, count)?;
     // Put when the virtual functions are removed.
     core::mem::forget(awake);
     Ok(())

@@ -27,7 +27,7 @@ use kernel::{
             Relaxed, //
         },
         Mutex, //
-    },
+    }, //
 };
 use vfio_kapi::{
     debugfs::Folder,
@@ -35,7 +35,7 @@ use vfio_kapi::{
     pci_core_device::PciCoreDevice, //
 };
 
-pub(crate) use vfio_kapi::pci_core_device::fields::Trait;
+pub(crate) use vfio_kapi::pci_core_device::fields::Flag;
 
 /// A PCI function behind VFIO.
 pub(crate) type Device = PciCoreDevice<State>;

@@ -79,6 +79,11 @@ impl Container {
         self.state.lock()
     }
 
+    /// The state, unless somebody is at it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock()
+    }
+
     /// The state, for the process that uses the container.
     ///
     /// # Errors

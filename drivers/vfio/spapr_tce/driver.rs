@@ -2,8 +2,14 @@
 
 //! The POWER backend as `vfio.ko` sees it.
 
-use crate::container::Container;
-use kernel::prelude::*;
+use crate::{
+    container::Container,
+    debugfs::Listed, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 use vfio_kapi::{
     eeh,
     group_kind::GroupKind,
@@ -32,7 +38,7 @@ const CREATE_WINDOW: u32 = uapi::ioctl(19);
 const REMOVE_WINDOW: u32 = uapi::ioctl(20);
 const EEH_PE_OP: u32 = uapi::ioctl(21);
 
-impl IommuDriver for Container {
+impl IommuDriver for Listed {
     const NAME: &'static CStr = c"iommu-vfio-powerpc";
     type OwnerModule = crate::LocalModule;
 
@@ -50,7 +56,9 @@ impl IommuDriver for Container {
             TCE_V2_IOMMU => true,
             _ => return Err(EINVAL),
         };
-        Ok(Container::new(v2))
+        let container = Arc::pin_init(Container::new(v2), GFP_KERNEL_ACCOUNT)?;
+        // The inner one is the initializer: a value that is there.
+        Ok(Listed::new(container))
     }
 
     fn release(&self) {

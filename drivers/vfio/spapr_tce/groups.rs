@@ -10,7 +10,8 @@ use kernel::prelude::*;
 use vfio_kapi::{
     group_kind::GroupKind,
     iommu_group::IommuGroup,
-    refuse, //
+    refuse,
+    tce_group::MAX_WINDOWS, //
 };
 
 impl Container {
@@ -70,7 +71,7 @@ impl Container {
         Ok(())
     }
 
-    /// A group leaves, and loses its windows. With the last one everything is unmapped.
+    /// A group leaves, and loses its windows. With the last one everything is unmapped, and they end.
     pub(crate) fn detach(&self, group: &IommuGroup) {
         let mut state = self.lock();
         let found = state
@@ -81,9 +82,14 @@ impl Container {
             pr_warn!("tce_vfio: detaching unattached group #{}\n", group.id());
             return;
         };
-        if state.groups.len() == 1 {
+        let last = state.groups.len() == 1;
+        if last {
             state.clear_windows();
         }
+        // While a group has a window it has a reference to its table.
         let _ = state.groups.remove(index);
+        if last {
+            state.windows = [const { None }; MAX_WINDOWS];
+        }
     }
 }

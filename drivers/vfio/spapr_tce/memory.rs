@@ -45,23 +45,13 @@ impl Container {
         if self.lock_for_user()?.memory.iter().any(registered) {
             return Err(EBUSY);
         }
-        let new = Registration::new(&request)?;
+        let new = Registration::new(&request);
         let mut state = self.lock_for_user()?;
-        let result = if state.memory.iter().any(registered) {
-            Err(EBUSY)
-        } else {
-            state
-                .memory
-                .reserve(1, GFP_KERNEL_ACCOUNT)
-                .map_err(Error::from)
-        };
-        if let Err(e) = result {
-            drop(state);
-            drop(new);
-            return Err(e);
+        // Somebody may have been faster with just this, which is also what may have stood in the way.
+        if state.memory.iter().any(registered) {
+            return Err(EBUSY);
         }
-        // There is room.
-        let _ = state.memory.push_within_capacity(new);
+        state.memory.push(new?, GFP_KERNEL_ACCOUNT)?;
         state.enabled = true;
         Ok(())
     }

@@ -11,10 +11,14 @@
 #![deny(unsafe_code)]
 
 use kernel::prelude::*;
-use vfio_kapi::iommu_driver::Registration;
+use vfio_kapi::{
+    debugfs::Folder,
+    iommu_driver::Registration, //
+};
 
 mod abi;
 mod container;
+mod debugfs;
 mod driver;
 mod eeh;
 mod groups;
@@ -32,13 +36,17 @@ module! {
 }
 
 struct SpaprTceModule {
-    _registration: Registration<container::Container>,
+    _debugfs: Option<Folder<()>>,
+    _registration: Registration<debugfs::Listed>,
 }
 
 impl kernel::Module for SpaprTceModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        debugfs::init()?;
+        let registration = Registration::new()?;
         Ok(Self {
-            _registration: Registration::new()?,
+            _debugfs: debugfs::add(),
+            _registration: registration,
         })
     }
 }

@@ -167,8 +167,11 @@ impl Container {
             return Err(ENOSPC);
         };
         create.start_addr = table.window().start();
-        // What user space is not told of it cannot remove.
-        arg.write(&create).inspect_err(|_| state.remove_slot(slot))
+        drop(state);
+        // What user space is not told of it cannot remove. If another thread has removed it meanwhile, and made
+        // one in its place, that goes: it is the same process.
+        arg.write(&create)
+            .inspect_err(|_| self.lock().remove_slot(slot))
     }
 
     /// Removes the window that an address is in, with all that is mapped in it.

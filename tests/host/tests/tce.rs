@@ -6,12 +6,14 @@ use proptest::prelude::*;
 use vfio_logic::{
     errno::EINVAL,
     tce::{
+        page_sizes,
         EehOp,
         Entries,
         GroupLimits,
         MapRequest,
         NewWindow,
         RegisterRequest,
+        Stale,
         Window, //
     },
 };
@@ -137,6 +139,35 @@ proptest! {
         prop_assert_eq!(met, expected);
     }
 
+    /// What is changed is forgotten, in this order, with few others and never an entry that comes later.
+    #[test]
+    fn what_changed_is_forgotten(steps in proptest::collection::vec(prop_oneof![4 => 0u64..4, 1 => 0u64..100, 1 => any::<u32>().prop_map(u64::from)], 1..100), start in any::<u32>(), breaks in any::<u64>()) {
+        let mut stale = Stale::new();
+        let (mut forgotten, mut changed) = (Vec::new(), Vec::new());
+        let mut index = u64::from(start);
+        for (number, step) in steps.iter().enumerate() {
+            index += step;
+            if let Some(entries) = stale.add(index) {
+                // The one that was just added is not among them: it is settled later.
+                prop_assert!(entries.end() <= index);
+                forgotten.push(entries);
+            }
+            changed.push(index);
+            if breaks >> (number % 64) & 1 != 0 {
+                forgotten.extend(stale.take());
+                prop_assert_eq!(forgotten.last().map(Entries::end), Some(index + 1));
+            }
+            index += 1;
+        }
+        forgotten.extend(stale.take());
+        prop_assert_eq!(stale.take(), None);
+        for index in &changed {
+            prop_assert!(forgotten.iter().any(|e| (e.first..e.end()).contains(index)));
+        }
+        let cost: u64 = forgotten.iter().map(|e| e.count).sum();
+        prop_assert!(cost <= changed.len() as u64 * (Stale::GAP + 1));
+    }
+
     #[test]
     fn new_windows_have_pages_of_the_group(page_shift in 0u32..300, size_shift in 0u32..64, size in any::<u64>(), levels in 0u32..8, page_sizes in any::<u64>(), max_levels in 0u32..8, power in any::<bool>()) {
         let limits = GroupLimits { page_sizes, max_levels };
@@ -146,7 +177,7 @@ proptest! {
             && page_sizes >> page_shift & 1 != 0
             && size.is_power_of_two()
             && size >= 1 << page_shift
-            && levels <= max_levels;
+            && levels <= max_levels.max(1);
         prop_assert_eq!(ok, expected);
     }
 
@@ -186,6 +217,12 @@ fn edges() {
     assert_eq!(second.range(second.start(), 8192 << 16), Ok(second.all()));
     assert!(second.range(second.start(), 8193 << 16).is_err());
     assert!(second.range(second.start() - 0x10000, 0x10000).is_err());
+    // Those of POWER9, and the ends of what there could be.
+    let sizes: Vec<_> = page_sizes(0x40211000).collect();
+    assert_eq!(sizes, [(4, "KiB"), (64, "KiB"), (2, "MiB"), (1, "GiB")]);
+    let sizes: Vec<_> = page_sizes(1 << 63 | 1).collect();
+    assert_eq!(sizes, [(1, "B"), (8, "EiB")]);
+    assert_eq!(page_sizes(0).count(), 0);
     // A shift by more than there are bits is none at all on some processors.
     let limits = GroupLimits {
         page_sizes: 1 << 12,

@@ -54,11 +54,25 @@ one_set() {
 	for dev in edu igb e1000e nvme virtio-net ivshmem; do
 		unbind $dev
 	done
+	controller "$1" || return 1
 	viability "$1"
 	bind edu && bind igb && rmmod vfio_iommu_type1 || return 1
 	vfio_core_errors bare $OUT/$1.core "$(bdf edu)" "$(bdf igb)"
 	unbind edu
 	unbind igb
+}
+
+# INTx that is masked at the interrupt controller, and not shared.
+controller() {
+	echo Y >/sys/module/vfio_pci/parameters/nointxmask
+	for dev in edu e1000e; do
+		bind $dev || return 1
+		transcript "$1" 1 nointxmask-irqs-$dev irqs $dev
+		transcript "$1" 1 nointxmask-irqs-random-$dev irqs-random $dev
+		transcript "$1" 1 nointxmask-reset-$dev reset $dev
+		unbind $dev
+	done
+	echo N >/sys/module/vfio_pci/parameters/nointxmask
 }
 
 # Two devices in one group: neither, one, both bound; one driven by a host driver.

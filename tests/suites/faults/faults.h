@@ -34,8 +34,6 @@ struct operation {
 	 * Asked again it then has nothing to do, or says so.
 	 */
 	bool may_be_done;
-	/* What it was to replace is gone if it fails, in C as well. */
-	bool loses;
 };
 
 static int failures; /* of the test */
@@ -121,8 +119,7 @@ static inline bool once(const struct operation *op, unsigned int n, int *error, 
 			op->run();
 			result = 0;
 		} else {
-			if (!op->loses)
-				REQUIRE(same(&ready, "changed by what failed"), "left something");
+			REQUIRE(same(&ready, "changed by what failed"), "left something");
 			result = op->run();
 			REQUIRE(result >= 0, "does not work afterwards: %s", error_name(errno));
 		}

@@ -236,7 +236,7 @@ static void irqs(void)
 		/* ENOSPC is what the kernel's MSI code says when it has no memory for a vector. */
 		IRQ("enable", .run = enable, .undo = disabled, .also = { ENOSPC });
 		IRQ("disable", .ready = enabled, .run = disable, .undo = disabled);
-		IRQ("exchange", .ready = enabled, .run = exchange, .undo = disabled, .loses = true);
+		IRQ("exchange", .ready = enabled, .run = exchange, .undo = disabled);
 		IRQ("take-away", .ready = enabled, .run = take_one_away, .undo = disabled);
 		IRQ("trigger", .ready = enabled, .run = trigger, .undo = disabled);
 		IRQ("trigger-some", .ready = enabled, .run = trigger_some, .undo = disabled);

@@ -45,6 +45,7 @@ static struct transcript {
 	volatile size_t length;
 	volatile bool written; /* a region of a device was */
 	volatile bool compatible; /* a group has an iommufd for a container */
+	volatile bool low_power; /* a device was allowed to sleep */
 	char text[TEXT];
 } *transcript;
 

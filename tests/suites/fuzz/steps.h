@@ -230,7 +230,8 @@ static void x_fops(const uint64_t *a)
 			munmap(p, PAGE);
 		return;
 	default:
-		return note_call(fcntl(fd, F_SETFL, a[2] & 1 ? O_NONBLOCK : 0));
+		/* An eventfd, which may be in any slot by now, must not make anybody wait. */
+		return note_call(fcntl(fd, F_SETFL, O_NONBLOCK | (a[2] & 1 ? O_APPEND : 0)));
 	}
 }
 
@@ -424,17 +425,21 @@ static void x_set_irqs(const uint64_t *a)
 	note_call(ioctl(slot(a[0]), VFIO_DEVICE_SET_IRQS, place(a[6], &arg, sizeof(arg.set) + size)));
 }
 
-static void x_events(const uint64_t *a)
+static void take_events(bool tell)
 {
 	uint64_t count;
 
+	for (unsigned i = OUTPUTS; i < BUFFERS; i++)
+		if (slots[i] >= 0 && read(slots[i], &count, 8) == 8 && tell)
+			note(" %d:%lu", i - OUTPUTS, count);
+}
+
+static void x_events(const uint64_t *a)
+{
 	(void)a;
 	settle();
-	for (unsigned i = OUTPUTS; i < BUFFERS; i++) {
-		/* While the driver waits for the device it asks the user for it again every ten seconds. */
-		if (slots[i] >= 0 && read(slots[i], &count, 8) == 8 && !unbinding)
-			note(" %d:%lu", i - OUTPUTS, count);
-	}
+	/* While the driver waits for the device it asks the user for it again every ten seconds. */
+	take_events(!unbinding);
 }
 
 static void x_signal(const uint64_t *a)
@@ -536,8 +541,10 @@ static void x_feature(const uint64_t *a)
 		words[2] = slot(a[4]);
 	ret = ioctl(slot(a[0]), VFIO_DEVICE_FEATURE, place(a[3], words, sizeof(words)));
 	note_call(ret);
-	if (!ret && (a[1] & VFIO_DEVICE_FEATURE_SET) && !(a[1] & VFIO_DEVICE_FEATURE_PROBE) && which >= 3 && which <= 4)
+	if (!ret && (a[1] & VFIO_DEVICE_FEATURE_SET) && !(a[1] & VFIO_DEVICE_FEATURE_PROBE) && which >= 3 && which <= 4) {
+		transcript->low_power = true;
 		wait_suspended(device_of(a[0]));
+	}
 }
 
 static void x_dma_buf(const uint64_t *a)
@@ -552,6 +559,9 @@ static void x_dma_buf(const uint64_t *a)
 		  { .region_index = a[2], .open_flags = a[3], .nr_ranges = a[4] } };
 	uint64_t at = offset_of(a[5], region_size(device_of(a[0]), a[2]));
 
+	/* Of a device that sleeps, C hands out memory that is not there. */
+	if (transcript->low_power)
+		return note(" skipped");
 	for (unsigned i = 0; i < 4; i++) {
 		arg.get.ranges[i].offset = at + (a[6] == PAGE ? i * PAGE : 0);
 		arg.get.ranges[i].length = a[6];
@@ -774,8 +784,11 @@ static void follow_unbinding(void)
 		note(" unbinding hangs");
 	if (state == 0)
 		note(" unbound");
-	if (state != 1)
-		unbinding = 0;
+	if (state == 1)
+		return;
+	unbinding = 0;
+	/* How often the user was asked for the device. */
+	take_events(false);
 }
 
 #endif

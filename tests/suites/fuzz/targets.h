@@ -171,7 +171,9 @@ static inline void scrub(const struct target *t)
 		memcpy(p, zeroes, sizeof(zeroes));
 		memcpy(p + t->size[2] / 2, zeroes, sizeof(zeroes));
 		memcpy(p + t->size[2] - sizeof(zeroes), zeroes, sizeof(zeroes));
+		/* INTRMASK and INTRSTATUS, which keeps what was written there until it is read. */
 		(void)!pwrite(u.device, zeroes, 4, 0);
+		(void)!pwrite(u.device, zeroes, 4, 4);
 		munmap(p, t->size[2]);
 	}
 	close_all(&u);

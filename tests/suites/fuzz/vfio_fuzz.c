@@ -141,6 +141,7 @@ static void run_episode(const struct script *script)
 	}
 	transcript->length = 0;
 	transcript->compatible = false;
+	transcript->low_power = false;
 	pid = fork();
 	if (!pid)
 		episode_process(script);
@@ -510,7 +511,8 @@ static int compare(uint64_t seed, char **workers, unsigned count)
 			if (differ > 8 || real > 2)
 				continue;
 			become_worker(workers[number]);
-			if (!again(seed, number, episode)) {
+			/* A slow host tells them apart now and then, but not each time. */
+			if (!again(seed, number, episode) || !again(seed, number, episode)) {
 				printf("  not again: by chance\n");
 				continue;
 			}

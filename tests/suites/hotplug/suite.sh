@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # What comes from outside while a device is in use: PCIe errors and hot-unplug. QEMU makes them happen
 # (`monitor`), vfio_events tells what the user sees; that has to be the same on the C modules and on the selected ones.
-# HOTPLUG_LONG=1: more devices.
+# HOTPLUG_LONG=1: more devices. SCENES: which; "lost" needs a kernel that polls its slots.
 
+SCENES=${SCENES:-errors unplug}
 OUT=/tmp/hotplug
 mkdir -p $OUT
 . /vm/suite/user.sh
@@ -85,6 +86,31 @@ unplug() {
 	again "$1" >>"$log" 2>&1
 }
 
+# off SLOT: whether it has no power.
+off() {
+	[ "$(cat "$1/power")" = 0 ]
+}
+
+# lost DEVICE: it is gone while it is in use. The kernel notices, and wants it back.
+lost() {
+	dev=$(bdf "$1")
+	slot=$(dirname "$(grep -l "^${dev%.*}$" /sys/bus/pci/slots/*/address)")
+	bind "$1" && use "$1" || return 1
+	{
+		ask state
+		vfio_events pull "$(port_of "$1")"
+		within 60 told "event REQ"
+		ask state
+		ask reset
+		ask state
+		finish
+		within 60 absent "$PCI/$(bdf "$1")" && echo gone
+		# The kernel waits for a second when it has switched the slot off; what comes meanwhile confuses it.
+		within 60 off "$slot" && sleep 4
+	} >>"$log" 2>&1
+	again "$1" >>"$log" 2>&1
+}
+
 # scene WHICH DEVICE PORT SCENE: one, on the modules that are loaded.
 scene() {
 	log=$OUT/$1.$2-$4 port=$3
@@ -95,10 +121,9 @@ scene() {
 
 # one_set WHICH: everything.
 one_set() {
-	for what in errors unplug; do
+	for what in $SCENES; do
 		t "$1-igb-$what" scene "$1" igb rp1 $what
-	done
-	for what in ${HOTPLUG_LONG:+errors unplug}; do
+		[ -n "$HOTPLUG_LONG" ] || continue
 		t "$1-e1000e-$what" scene "$1" e1000e rp2 $what
 		t "$1-nvme-$what" scene "$1" nvme rp3 $what
 	done

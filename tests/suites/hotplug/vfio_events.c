@@ -3,6 +3,7 @@
  * Has a device open while something happens to it, and tells what the user sees:
  *
  *   vfio_events DDDD:BB:DD.F [NAME]   (by this name with options, if it is not the address alone)
+ *   vfio_events pull DDDD:BB:DD.F     (takes out what is behind this port)
  *
  * It prints "ready", then what arrives at the device's eventfds. Words on its input make it look:
  *
@@ -230,18 +231,28 @@ static void set_irq(uint32_t index, int event)
 		printf("SET_IRQS %u: %s\n", index, error_name(errno));
 }
 
-static struct vfio_user open_named(const char *bdf, const char *name)
+/*
+ * What is in the slot of a port is gone at once: QEMU takes it out when the slot's power and its indicator are switched
+ * off. Both are on again before the kernel, which polls the slot, finds that its presence has changed; if it found the
+ * power off it would take the slot for one that it had switched off itself.
+ */
+static int pull(const char *port)
 {
-	struct vfio_user u = { .container = open_container(), .group = open_group(bdf) };
+	uint8_t at = PCI_CAPABILITY_LIST, id = 0;
+	uint16_t control, off;
+	char path[64];
+	int fd;
 
-	if (ioctl(u.group, VFIO_GROUP_SET_CONTAINER, &u.container))
-		fail("SET_CONTAINER");
-	if (ioctl(u.container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
-		fail("SET_IOMMU");
-	u.device = ioctl(u.group, VFIO_GROUP_GET_DEVICE_FD, name);
-	if (u.device < 0)
-		fail("GET_DEVICE_FD %s", name);
-	return u;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", port);
+	fd = open(path, O_RDWR);
+	for (; id != PCI_CAP_ID_EXP; at++)
+		if (pread(fd, &at, 1, at) != 1 || !at || pread(fd, &id, 1, at) != 1)
+			fail("the PCI Express capability of %s", port);
+	at += -1 + PCI_EXP_SLTCTL;
+	if (pread(fd, &control, 2, at) != 2)
+		fail("Slot Control");
+	off = control | PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_PIC;
+	return pwrite(fd, &off, 2, at) != 2 || pwrite(fd, &control, 2, at) != 2;
 }
 
 int main(int argc, char **argv)
@@ -252,10 +263,12 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		return 2;
+	if (!strcmp(argv[1], "pull"))
+		return pull(argv[argc - 1]);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setvbuf(stdin, NULL, _IONBF, 0);
 	signal(SIGBUS, on_fault);
-	user = open_named(argv[1], argv[argc - 1]);
+	user = open_named(argv[1], argv[argc - 1], VFIO_TYPE1v2_IOMMU);
 	for (unsigned int i = 0; i < ARRAY_SIZE(waiting); i++)
 		waiting[i].events = POLLIN;
 	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++)

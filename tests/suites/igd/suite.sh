@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The regions of Intel graphics, which vfio_fake_igd makes of edu, on the C modules and on the selected ones
-# (igd_regions.c; differences that are wanted: differences.sed, and Documentation/differences.rst).
+# (igd_regions.c; differences that are wanted: differences.sed, and Documentation/differences.rst). With other IDs edu is
+# one of the devices that vfio-pci does not take unless it is told to.
 
 OUT=/tmp/igd
 mkdir -p $OUT
@@ -31,6 +32,19 @@ one_set() {
 		one "$1" absent absent=1
 }
 
+# denied WHICH NAME: which devices are taken, those on the list and their neighbours, and what is said of it.
+denied() {
+	said=$(dmesg | grep -c denylist)
+	for id in 0434 0435 0443 0b24 0b25 0b26 0cfe 19e2 19e3 37c8 37c9 37ca; do
+		insmod /vm/test-modules/vfio_fake_igd.ko "device=$(bdf edu)" absent=1 id=0x$id || return 1
+		bind edu >/dev/null 2>&1
+		echo "8086:$id: $(driver_of edu)" >>"$OUT/$1.$2"
+		unbind edu
+		rmmod vfio_fake_igd
+	done
+	dmesg | grep denylist | tail -n +$((said + 1)) | sed 's/^\[[^]]*\] //' >>"$OUT/$1.$2"
+}
+
 same() {
 	sed -E -f /vm/suite/differences.sed "$OUT/c.$1" >/tmp/expected
 	sed -E -f /vm/suite/differences.sed "$OUT/ours.$1" >/tmp/got
@@ -49,12 +63,23 @@ addresses() {
 ktap_begin
 t c-load vfio_load vfio=c vfio_iommu_type1=c vfio-pci-core=c vfio-pci=c
 t c-run one_set c
+t c-denied denied c denied
 t c-unload vfio_unload
 t load vfio_load
 t run one_set ours
+t denied denied ours denied
 t unload vfio_unload
+VFIO_PARAMS_vfio_pci=disable_denylist=1
+t c-load-allowed vfio_load vfio=c vfio_iommu_type1=c vfio-pci-core=c vfio-pci=c
+t c-allowed denied c allowed
+t c-unload-allowed vfio_unload
+t load-allowed vfio_load
+t allowed denied ours allowed
+t unload-allowed vfio_unload
 for file in "$OUT"/c.*; do
 	t "${file#"$OUT"/c.}" same "${file#"$OUT"/c.}"
 done
+t list-is-looked-at grep -q ": $" $OUT/ours.denied
+t list-is-disabled sh -c "! grep -q ': $' $OUT/ours.allowed"
 [ "$(selected vfio-pci)" = c ] || t addresses addresses
 ktap_end

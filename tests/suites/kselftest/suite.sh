@@ -38,6 +38,13 @@ one_device() {
 		# shellcheck disable=SC2046
 		t "$1.vfio_pci_driver_test" kst vfio_pci_driver_test "$1" $(variants)
 	fi
+	if [ "$1" = igb ] && [ -z "$KSELFTEST_IOMMUFD" ]; then
+		# It makes a virtual function, and opens both.
+		echo Y >/sys/module/vfio_pci/parameters/enable_sriov
+		# shellcheck disable=SC2046
+		t "$1.vfio_pci_sriov_uapi_test" kst vfio_pci_sriov_uapi_test "$1" $(variants _same_uuid _diff_uuid _null_uuid)
+		echo N >/sys/module/vfio_pci/parameters/enable_sriov
+	fi
 	[ -z "$KSELFTEST_IOMMUFD" ] || t "$1.vfio_iommufd_setup_test" kst vfio_iommufd_setup_test "$1"
 	t "$1.unbind" unbind "$1"
 }

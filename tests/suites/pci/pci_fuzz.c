@@ -31,6 +31,7 @@
 #define CONFIG OFFSET(VFIO_PCI_CONFIG_REGION_INDEX)
 
 static const char *name[FDS];
+static char own_name[128];
 static int container, group, devices[FDS], events[EVENTS];
 static struct { void *volatile at; volatile size_t len; } maps[MAPS];
 static struct { uint64_t size; uint32_t flags; } regions[10];
@@ -345,8 +346,9 @@ static void features(struct thread *t)
 	struct { struct vfio_device_feature feature; int32_t data[16]; } arg = { .feature.argsz = sizeof(arg) };
 
 	arg.feature.flags = which[below(t, ARRAY_SIZE(which))];
-	/* DMA_BUF is left alone: its files are not closed here. */
-	if (arg.feature.flags == VFIO_DEVICE_FEATURE_DMA_BUF)
+	/* DMA_BUF is left alone: its files are not closed here. So is a token that others were told. */
+	if (arg.feature.flags == VFIO_DEVICE_FEATURE_DMA_BUF ||
+	    (arg.feature.flags == VFIO_DEVICE_FEATURE_PCI_VF_TOKEN && strstr(own_name, "vf_token=")))
 		arg.feature.flags |= VFIO_DEVICE_FEATURE_PROBE;
 	else
 		arg.feature.flags |= below(t, 4) ? VFIO_DEVICE_FEATURE_SET : below(t, 8) << 16;
@@ -483,11 +485,12 @@ int main(int argc, char **argv)
 		return 2;
 	seconds = atoi(argv[3]);
 	no_intx = getenv("PCI_FUZZ_NO_INTX");
-	u = open_all(argv[1], VFIO_TYPE1v2_IOMMU);
+	snprintf(own_name, sizeof(own_name), "%s%s", argv[1], getenv("PCI_FUZZ_OPTIONS") ?: "");
+	u = open_named(argv[1], own_name, VFIO_TYPE1v2_IOMMU);
 	container = u.container;
 	group = u.group;
 	for (unsigned i = 0; i < FDS; i++) {
-		name[i] = i + 4U < (unsigned)argc && i ? argv[i + 3] : argv[1];
+		name[i] = i + 4U < (unsigned)argc && i ? argv[i + 3] : own_name;
 		devices[i] = i ? ioctl(group, VFIO_GROUP_GET_DEVICE_FD, name[i]) : u.device;
 	}
 	look(u.device);
@@ -531,9 +534,9 @@ int main(int argc, char **argv)
 		if (maps[i].at)
 			munmap(maps[i].at, maps[i].len);
 	/* Closed by all, and opened again, it is as it was. */
-	u.device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, argv[1]);
+	u.device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, own_name);
 	if (u.device < 0)
-		fail("open %s again", argv[1]);
+		fail("open %s again", own_name);
 	pread(u.device, &after, 4, CONFIG);
 	printf("%lu calls by %d threads; device %08x, then %08x\n", total, THREADS, before, after);
 	close_all(&u);

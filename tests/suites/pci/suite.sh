@@ -27,6 +27,28 @@ fuzz() {
 	done
 }
 
+# virtual SEED: igb and a virtual function of it, each by a process of its own.
+virtual() {
+	vf=0000:01:10.0
+	bind igb || return 1
+	echo Y >/sys/module/vfio_pci/parameters/enable_sriov
+	echo 1 >"$PCI/$(bdf igb)/sriov_numvfs" || return 1
+	export PCI_FUZZ_OPTIONS=" vf_token=12345678-9abc-def0-1234-56789abcdef0"
+	# Who opens the physical function while no virtual one is open says what the token is.
+	timeout 120 pci_fuzz "$(bdf igb)" "$1" 0 || return 1
+	timeout 120 pci_fuzz "$(bdf igb)" "$1" $SECONDS_EACH >/tmp/physical &
+	timeout 120 pci_fuzz $vf "$1" $SECONDS_EACH
+	virtual_status=$?
+	wait $!
+	physical_status=$?
+	cat /tmp/physical
+	unset PCI_FUZZ_OPTIONS
+	echo 0 >"$PCI/$(bdf igb)/sriov_numvfs"
+	echo N >/sys/module/vfio_pci/parameters/enable_sriov
+	unbind igb
+	[ $virtual_status$physical_status = 00 ]
+}
+
 ktap_begin
 t load vfio_load
 for seed in $SEEDS; do
@@ -34,6 +56,7 @@ for seed in $SEEDS; do
 		t "$device-$seed" fuzz "$seed" "$device"
 	done
 	t "twins-$seed" fuzz "$seed" twin-a twin-b
+	[ -z "$PCI_LONG" ] || t "virtual-$seed" virtual "$seed"
 done
 t unload vfio_unload
 ktap_end

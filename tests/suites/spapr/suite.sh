@@ -1,45 +1,162 @@
 # SPDX-License-Identifier: GPL-2.0
-# DMA windows of POWER (spapr.c): each part on the C backend and on the selected one, whose answers have to be the same;
-# then what C answers wrongly, and random steps, on the selected one alone.
+# DMA windows of POWER (spapr.c, spapr_frozen.c): each part on the C backend and on the selected one, whose answers have
+# to be the same; then what C answers wrongly, and random steps, on the selected one alone.
+# SPAPR_LONG=1: also each module alone in Rust and alone in C.
 
 OUT=/tmp/spapr
+EEH=/sys/kernel/debug/powerpc
 mkdir -p $OUT
+# Host bridges that freeze this often in an hour are given up.
+[ ! -e $EEH/eeh_max_freezes ] || echo 1000 >$EEH/eeh_max_freezes
 
-# answers WHICH PART DEVICE [ARGUMENT]: runs a part, keeps what it says. Each open and close resets edu by its port,
-# which takes seconds.
-answers() {
-	timeout -s KILL 200 spapr "$(bdf "$3")" "$2" $4 >"$OUT/$1.$2" 2>&1 || echo "exit status $?" >>"$OUT/$1.$2"
+lpar() {
+	[ "$MACHINE" = pseries ]
 }
 
-# all WHICH: everything that is compared, on the modules that are loaded.
-all() {
-	bind edu && bind edu64 || return 1
-	for part in v1 limit v2 eeh; do
-		answers "$1" $part edu
+# ask WHICH PART PROGRAM...: runs a part, keeps what it says. Each open and close resets edu by its port, which takes
+# seconds.
+ask() {
+	answers=$OUT/$1.$2
+	shift 2
+	timeout -s KILL 200 "$@" >"$answers" 2>&1 || echo "exit status $?" >>"$answers"
+}
+
+# part WHICH PART DEVICE [DEVICE]
+part() {
+	ask "$1" "$2" spapr "$(bdf "$3")" "$2" ${4:+"$(bdf "$4")"}
+}
+
+# trouble DEVICE: what is the matter with its endpoint, by eeh_pe_state; not whether its bus is known (0x800).
+trouble() {
+	echo $(($(cut -d' ' -f2 "$PCI/$1/eeh_pe_state") & 0x7ff))
+}
+
+# recovery WHICH: an endpoint freezes whose function is bound, and not open: the host recovers it.
+recovery() {
+	dev=$(bdf edu)
+	echo "spapr-recovery-$1." >/dev/kmsg
+	freeze "$dev"
+	echo "$dev" >$EEH/eeh_dev_check
+	tries=0
+	# It says so a moment before the endpoint is as it was.
+	until dmesg | sed "1,/spapr-recovery-$1\./d" | grep -q 'EEH: Recovery successful' &&
+		[ "$(trouble "$dev")" = 0 ]; do
+		tries=$((tries + 1))
+		[ $tries -lt 60 ] || break
+		sleep 1
 	done
-	answers "$1" dma64 edu64
-	answers "$1" groups edu "$(bdf edu64)"
-	unbind edu && unbind edu64
+	# But for how often it has failed by now.
+	dmesg | sed "1,/spapr-recovery-$1\./d; s/^\[[^]]*\] //" | grep 'EEH:' | grep -v 'has failed'
+	trouble "$dev"
+	spapr "$dev" brief
 }
 
+# parts: those of this machine.
+parts() {
+	lpar && echo v1 limit eeh irq lpar groups || echo v1 limit v2 eeh irq dma64 groups twins frozen recovery forced
+	# QEMU's powernv has them with hashed page tables only.
+	lpar || [ ! -d /sys/kernel/mm/hugepages ] || echo huge
+}
+
+# all WHICH [PART]...: everything that is compared, on the modules that are loaded.
+all() {
+	which=$1
+	shift
+	for device in $(devices); do
+		bind $device || return 1
+	done
+	for name in ${*:-$(parts)}; do
+		case $name in
+		dma64) part $which dma64 edu64 ;;
+		groups) part $which groups edu edu64 ;;
+		twins) part $which twins twin-a twin-b ;;
+		frozen) ask $which frozen spapr_frozen "$(bdf edu)" ;;
+		# Only once for each endpoint.
+		forced) ask $which forced spapr_frozen "$(bdf $([ $which = c ] && echo edu || echo edu64))" forced ;;
+		recovery) recovery $which >"$OUT/$which.recovery" 2>&1 ;;
+		*) part $which $name edu ;;
+		esac
+	done
+	for device in $(devices); do
+		unbind $device || return 1
+	done
+}
+
+# same PART [WHICH]
 same() {
-	wc -l <"$OUT/ours.$1"
-	tail -1 "$OUT/ours.$1"
-	[ "$(tail -1 "$OUT/c.$1")" = done ] && cmp -s "$OUT/c.$1" "$OUT/ours.$1" && return
+	wc -l <"$OUT/${2:-ours}.$1"
+	tail -1 "$OUT/${2:-ours}.$1"
+	[ "$(tail -1 "$OUT/c.$1")" = done ] && cmp -s "$OUT/c.$1" "$OUT/${2:-ours}.$1" && return
+	tail -3 "$OUT/c.$1"
 	echo "lines with - are what the C modules answer, lines with + what the selected ones answer"
-	diff -U 2 "$OUT/c.$1" "$OUT/ours.$1" | sed 1,2d | head -60
+	diff -U 2 "$OUT/c.$1" "$OUT/${2:-ours}.$1" | sed 1,2d | head -60
 	return 1
 }
 
-# right PART DEVICE [ARGUMENT]
+# right PART DEVICE [ARGUMENT]...
 right() {
-	bind edu && bind edu64 || return 1
-	timeout -s KILL 400 spapr "$(bdf "$2")" "$1" $3
+	what=$1 device=$2
+	shift 2
+	for d in $(devices); do
+		bind $d || return 1
+	done
+	timeout -s KILL 1500 spapr_own "$(bdf "$device")" "$what" "$@"
 	status=$?
-	unbind edu && unbind edu64 && return $status
+	for d in $(devices); do
+		unbind $d || return 1
+	done
+	return $status
+}
+
+# A group is an endpoint; below a hypervisor it is a host bridge.
+groups_are_endpoints() {
+	for device in $(devices); do
+		dev=$(bdf $device)
+		lpar && pe=${dev%%:*} || pe=${dev%%:*}:$(cat "$PCI/$dev/eeh_pe_config_addr")
+		echo "$(group $device) $pe"
+	done | sort -u >$OUT/pes
+	cat $OUT/pes
+	[ "$(cut -d' ' -f1 $OUT/pes | sort -u | wc -l)" = "$(wc -l <$OUT/pes)" ] &&
+		[ "$(cut -d' ' -f2 $OUT/pes | sort -u | wc -l)" = "$(wc -l <$OUT/pes)" ] && [ "$(wc -l <$OUT/pes)" -ge 2 ]
+}
+
+# reload COUNT: loads, uses and unloads them.
+reload() {
+	for round in $(seq "$1"); do
+		vfio_load && bind edu && spapr "$(bdf edu)" brief >$OUT/brief || return 1
+		grep -q ': arrived' $OUT/brief && unbind edu && vfio_unload || return 1
+		[ ! -e /sys/kernel/debug/vfio ] || return 1
+	done
+	echo "$round times"
+}
+
+# alone MODULE rust|c: one module in one language, the others in the other, answer as those of C.
+alone() {
+	[ $2 = c ] && others=rust || others=c
+	words=
+	for m in vfio vfio_iommu_spapr_tce vfio-pci-core vfio-pci; do
+		[ $m = "$1" ] && words="$words $m=$2" || words="$words $m=$others"
+	done
+	lpar && mixed="v1 lpar irq" || mixed="v2 dma64 irq frozen"
+	vfio_load $words && all mix $mixed && vfio_unload || return 1
+	result=0
+	for p in $mixed; do
+		same $p mix || result=1
+	done
+	return $result
+}
+
+# another_seed: as many random steps again.
+another_seed() {
+	vfio_load || return 1
+	lpar && device=edu || device=edu64
+	right random $device "${SPAPR_STEPS:-20000}" 77
+	result=$?
+	vfio_unload && return $result
 }
 
 ktap_begin
+t groups groups_are_endpoints
 t c-load vfio_load vfio=c vfio_iommu_spapr_tce=c vfio-pci-core=c vfio-pci=c
 t c-run all c
 t c-unload vfio_unload
@@ -49,10 +166,28 @@ for file in "$OUT"/c.*; do
 	t "${file#"$OUT"/c.}" same "${file#"$OUT"/c.}"
 done
 if [ "$(selected vfio_iommu_spapr_tce)" = rust ]; then
-	t own1 right own1 edu
-	t own2 right own2 edu
-	t owngroups right owngroups edu "$(bdf edu64)"
-	t random right random edu "${SPAPR_STEPS:-20000}"
+	if lpar; then
+		t own right lpar edu
+		t random right random edu "${SPAPR_STEPS:-20000}"
+	else
+		t own1 right v1 edu
+		t own2 right v2 edu
+		t owngroups right groups edu "$(bdf edu64)"
+		t random right random edu64 "${SPAPR_STEPS:-20000}"
+	fi
+	# A hypervisor gives up on a host bridge that once could not make a window.
+	if [ "$(selected vfio)" = rust ] && ! lpar; then
+		t race right race edu "${SPAPR_SECONDS:-10}"
+	fi
 fi
 t unload vfio_unload
+t reload reload "${SPAPR_RELOADS:-3}"
+if [ -n "$SPAPR_LONG" ]; then
+	t random-again another_seed
+	for module in vfio vfio_iommu_spapr_tce vfio-pci-core vfio-pci; do
+		for kind in c rust; do
+			t "$module-alone-in-$kind" alone $module $kind
+		done
+	done
+fi
 ktap_end

@@ -19,6 +19,7 @@
 #include <sys/eventfd.h>
 
 static struct vfio_user user;
+static const char *bdf;
 static sigjmp_buf fault;
 
 static void on_fault(int number)
@@ -403,6 +404,21 @@ static void interrupts(void)
 	close(fd);
 }
 
+/* What the next access finds depends on it. A device that does not fall asleep is waited for in vain. */
+static void wait_suspended(void)
+{
+	char path[128], text[16] = {};
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/power/runtime_status", bdf);
+	for (int i = 0; i < 300 && strncmp(text, "suspended", 9); i++) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+		(void)!read(fd, text, sizeof(text) - 1);
+		close(fd);
+		usleep(10000);
+	}
+}
+
 static void features(void)
 {
 	struct {
@@ -444,6 +460,7 @@ static void features(void)
 	f.feature.flags = VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | VFIO_DEVICE_FEATURE_SET;
 	memcpy(f.data, &fd, sizeof(fd));
 	ASK(ioctl(user.device, VFIO_DEVICE_FEATURE, &f), "low power");
+	wait_suspended();
 	/* Opening its file does not wake a device up. */
 	printf("wakeups %llu\n", (long long)count_of(fd));
 	CALL(VARIANT_DUMP, NULL, 0);
@@ -569,7 +586,8 @@ int main(int argc, char **argv)
 	}
 	if (argc < 3)
 		return 2;
-	user = open_all(argv[2], VFIO_TYPE1_IOMMU);
+	bdf = argv[2];
+	user = open_all(bdf, VFIO_TYPE1_IOMMU);
 	if (!strcmp(what, "calls")) {
 		calls(argc > 3);
 	} else if (!strcmp(what, "claimed")) {

@@ -43,6 +43,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--allow", default="", help="with --sh: expression for kernel messages that are wanted")
     parser.add_argument("--load", action="store_true", help="with --sh: vfio_load first")
     parser.add_argument("--file", action="append", default=[], metavar="HOST:GUEST", help="put a file into the guest")
+    parser.add_argument("--environment", action="append", default=[], metavar="NAME=VALUE", help="for the suites")
+    parser.add_argument("--client", action="append", default=[], help="with --sh: a program of others (scripts/setup-clients)")
+    parser.add_argument("--guest", default="", metavar="MODULES", help="with --sh: a guest's kernel, with these modules")
     parser.add_argument("--cmdline", default="", help="more kernel command line")
     parser.add_argument("--qemu-arg", action="append", default=[], help="more QEMU arguments")
     parser.add_argument("--timeout", type=float, help="seconds for a boot (default: the suite's)")
@@ -51,7 +54,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="list machines and suites")
     parser.add_argument("--arch", help="only machines of this architecture")
     parser.add_argument("--tally", type=Path, help="append the numbers to this file instead of printing them last")
-    parser.add_argument("--kernels", action="store_true", help="list what the run needs, as <architecture>/<kernel>")
+    parser.add_argument("--kernels", action="store_true", help="list what the run needs (suites.needs)")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the kernel's console as well")
     return parser.parse_args(argv)
 
@@ -82,6 +85,8 @@ def shell(options: argparse.Namespace, work: Path) -> int:
         rust=rust,
         files=files,
         environment=dict(machine.environment),
+        clients=tuple(options.client),
+        guest=tuple(options.guest.split(",")) if options.guest else (),
     )
     print("# modules: " + " ".join(f"{n}={w}" for n, w in selection.items()), flush=True)
 
@@ -126,7 +131,7 @@ def main() -> int:
         suites.show()
         return 0
     if options.kernels:
-        print(*sorted({f"{machine.arch}/{machine.kernel}" for machine, _ in suites.selected(options)}))
+        print(*suites.needs(suites.selected(options)))
         return 0
     work = options.work or Path(tempfile.mkdtemp(prefix="vfio-vm."))
     work.mkdir(parents=True, exist_ok=True)

@@ -46,6 +46,15 @@ class Cpio:
     def file(self, name: str, path: Path) -> None:
         self.data(name, path.read_bytes(), stat.S_IMODE(path.stat().st_mode) | 0o444)
 
+    def tree(self, folder: Path) -> None:
+        """All files of a folder, under the names that they have in it."""
+        for path in sorted(folder.rglob("*")):
+            name = str(path.relative_to(folder))
+            if path.is_symlink():
+                self.link(name, os.readlink(path))
+            elif path.is_file():
+                self.file(name, path)
+
     def link(self, name: str, target: str) -> None:
         self.parents(name)
         self._entry(name, stat.S_IFLNK | 0o777, target.encode())
@@ -95,6 +104,37 @@ class KernelModules:
         return module_data(self.base / self.files[name.replace("-", "_")])
 
 
+def add_modules(cpio: Cpio, kernel: KernelModules, names: list[str]) -> None:
+    """Those of its own modules, where modprobe finds them."""
+    directory = f"lib/modules/{kernel.base.name}"
+    for name in names:
+        cpio.data(f"{directory}/{name}.ko", kernel.data(name))
+    dep = "".join(f"{n}.ko:{''.join(f' {d}.ko' for d in kernel.needs[n])}\n" for n in names)
+    cpio.data(f"{directory}/modules.dep", dep.encode())
+
+
+def busybox() -> Path:
+    return Path(os.environ.get("VFIO_BUSYBOX", "/usr/bin/busybox"))
+
+
+def add_guest(cpio: Cpio, work: Path, arch: str, guest: tuple[str, ...], init: Path) -> None:
+    """What a guest in the machine boots: the stock kernel, with these modules of its own and those of suites."""
+    kernel = KernelModules(paths.kernel(arch, "stock"))
+    inner = Cpio(work / "guest")
+    for name in ("proc", "sys", "dev", "sbin", "bin", "tmp"):
+        inner.directory(name)
+    inner.node("dev/console", 5, 1)
+    inner.file("bin/busybox", busybox())
+    for link in ("bin/sh", "sbin/modprobe"):
+        inner.link(link, "/bin/busybox")
+    add_modules(inner, kernel, kernel.closure(guest))
+    inner.file("vfio_test_edu.ko", paths.test_modules(arch, "stock") / "vfio_test_edu.ko")
+    inner.data("init", init.read_bytes(), 0o755)
+    inner.close()
+    cpio.file("vm/guest/initramfs", work / "guest")
+    cpio.file("vm/guest/vmlinuz", paths.kernel(arch, "stock") / "vmlinuz")
+
+
 def build(
     out: Path,
     machine: Machine,
@@ -104,15 +144,19 @@ def build(
     rust: dict[str, Path],
     files: dict[str, Path],
     environment: dict[str, str],
+    clients: tuple[str, ...] = (),
+    guest: tuple[str, ...] = (),
 ) -> None:
-    """Writes the initramfs of `machine` that runs the shell text `command` and powers off."""
+    """Writes the initramfs of `machine` that runs the shell text `command` and powers off.
+
+    `clients` are programs of others that it has (paths.clients), `guest` the modules of a guest in it, if it has one.
+    """
     kernel = KernelModules(paths.kernel(machine.arch, machine.kernel))
     cpio = Cpio(out)
     for name in ("proc", "sys", "dev", "tmp", "run", "mnt", "root", "sbin", "bin", "lib", "etc", "vm"):
         cpio.directory(name)
     cpio.node("dev/console", 5, 1)
-    busybox = Path(os.environ.get("VFIO_BUSYBOX", "/usr/bin/busybox"))
-    cpio.file("bin/busybox", busybox)
+    cpio.file("bin/busybox", busybox())
     # The others it makes itself (tests/vm/guest/init): it may be a program of another architecture than ours.
     for link in ("bin/sh", "sbin/modprobe"):
         cpio.link(link, "/bin/busybox")
@@ -120,11 +164,7 @@ def build(
     names = vfio_modules.names(machine.arch)
     vfio = {n.replace("-", "_") for n in names}
     wanted = [n for n in kernel.closure((*machine.early, *machine.modules, *names)) if n not in vfio]
-    directory = f"lib/modules/{kernel.base.name}"
-    for name in wanted:
-        cpio.data(f"{directory}/{name}.ko", kernel.data(name))
-    dep = "".join(f"{n}.ko:{''.join(f' {d}.ko' for d in kernel.needs[n])}\n" for n in wanted)
-    cpio.data(f"{directory}/modules.dep", dep.encode())
+    add_modules(cpio, kernel, wanted)
 
     for name in names:
         cpio.data(f"vm/c/{name}.ko", kernel.data(name))
@@ -152,11 +192,18 @@ def build(
             cpio.file(f"vm/bin/{path.name}", path)
     for path in sorted(paths.test_modules(machine.arch, machine.kernel).glob("*.ko")):
         cpio.file(f"vm/test-modules/{path.name}", path)
-    sample = paths.PROJECT / "build" / machine.arch / "vfio-edu"
-    if sample.exists():
-        cpio.file("vm/bin/vfio-edu", sample)
+    for path in sorted(paths.sample_modules(machine.arch, machine.kernel).glob("*.ko")):
+        cpio.file(f"vm/samples/{path.name}", path)
+    for program in ("vfio-edu", "vfio-clients"):
+        path = paths.PROJECT / "build" / machine.arch / program
+        if path.exists():
+            cpio.file(f"vm/bin/{program}", path)
     for name, path in files.items():
         cpio.file(name.lstrip("/"), path)
+    for name in clients:
+        cpio.tree(paths.clients(name))
+    if guest:
+        add_guest(cpio, out.parent, machine.arch, guest, paths.PROJECT / "tests" / "suites" / "guest" / "guest-init")
     cpio.close()
 
 

@@ -134,6 +134,105 @@ def kvm_machine(name: str, about: str, iommu: str, kernel: str = "stock", suite:
     )
 
 
+EDU64 = "edu,dma_mask=0xffffffffffffffff"
+
+# A device has to be at address 0 behind the one port of its host bridge; the firmware numbers these.
+POWERNV_DEVICES = (
+    Device("edu", "0000:01:00.0", "1234:11e8", ("-device", "edu,bus=pcie.0,addr=0x0,id=edu")),
+    Device("edu64", "0001:01:00.0", "1234:11e8", ("-device", f"{EDU64},bus=pcie.1,addr=0x0,id=edu64")),
+    # What is behind a bridge for conventional devices is one endpoint.
+    Device(
+        "twin-a",
+        "0002:02:01.0",
+        "1234:11e8",
+        ("-device", "pcie-pci-bridge,bus=pcie.2,addr=0x0,id=pci", "-device", "edu,bus=pci,addr=0x1"),
+    ),
+    Device("twin-b", "0002:02:02.0", "1234:11e8", ("-device", "edu,bus=pci,addr=0x2")),
+)
+# Each host bridge is one group.
+LPAR_DEVICES = (
+    Device("edu", "0000:00:01.0", "1234:11e8", ("-device", f"{EDU64},bus=pci.0,addr=0x1,id=edu")),
+    Device("edu64", "0001:00:01.0", "1234:11e8", ("-device", f"{EDU64},bus=pci1.0,addr=0x1,id=edu64")),
+)
+
+
+def power_machine(
+    name: str,
+    about: str,
+    args: tuple[str, ...] = ("-M", "powernv9"),
+    cmdline: str = "",
+    devices: tuple[Device, ...] = POWERNV_DEVICES,
+    # Without its defaults a powernv has no host bridges either.
+    defaults: tuple[str, ...] = ("-nic", "none", "-monitor", "none"),
+    long_suites: tuple[str, ...] = (),
+) -> Machine:
+    """A POWER9; its kernel takes ten minutes to build on two idle processors, and much longer on busy ones."""
+    return Machine(
+        name=name,
+        about=about,
+        arch="ppc64le",
+        qemu="qemu-system-ppc64",
+        args=(*args, "-smp", "1"),
+        cmdline=f"console=hvc0 {cmdline}",
+        devices=devices,
+        suites=("spapr",),
+        long_suites=long_suites,
+        memory="2G",
+        lines=ONE_LINE,
+        defaults=defaults,
+        optional=True,
+    )
+
+
+def guest_machine(name: str, about: str, kernel: str, **suites: tuple[str, ...]) -> Machine:
+    """A PC with KVM that has room for a guest, and devices for it, each behind a port and alone in its group.
+
+    It has one processor: of several, which are emulated on one thread, each gets its turn only every tenth of a second, and
+    QEMU's threads in the machine wait for each other all the time.
+    """
+    return Machine(
+        name=name,
+        about=about,
+        arch="amd64",
+        qemu="qemu-system-x86_64",
+        args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "1")
+        + ("-device", "intel-iommu,intremap=on,caching-mode=on"),
+        cmdline="console=ttyS0 intel_iommu=on no_timer_check tsc=reliable",
+        devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme"))
+        + (Device("edu", "0000:04:00.0", "1234:11e8", behind_port(4, "edu", "edu")),),
+        modules=(*HOST_DRIVERS, "kvm_amd"),
+        memory="2G",
+        kernel=kernel,
+        **{"suites": (), **suites},
+    )
+
+
+def on_wire(number: int, name: str, pci_id: str, device: str, driver: str) -> Device:
+    """A network card behind a port; all of these hang on one wire."""
+    wire = ("-netdev", f"hubport,id=wire{number},hubid=0")
+    port = behind_port(number, f"{device},netdev=wire{number}", name)
+    return Device(name, f"0000:{number:02x}:00.0", pci_id, wire + port, driver)
+
+
+def dpdk_machine(name: str, about: str, args: tuple[str, ...], cmdline: str) -> Machine:
+    """A PC with network cards on one wire, and huge pages."""
+    return Machine(
+        name=name,
+        about=about,
+        arch="amd64",
+        qemu="qemu-system-x86_64",
+        args=args,
+        cmdline=f"console=ttyS0 no_timer_check tsc=reliable hugepagesz=2M hugepages=128 {cmdline}",
+        devices=(
+            on_wire(1, "igb", "8086:10c9", "igb", "igb"),
+            on_wire(2, "e1000e", "8086:10d3", "e1000e", "e1000e"),
+            on_wire(3, "virtio-net", "1af4:1041", f"virtio-net-pci,{VIRTIO}", "virtio-pci"),
+        ),
+        suites=("dpdk",),
+        memory="1G",
+    )
+
+
 HUGE_PAGES = "hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=16"
 
 VTD = ("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2")
@@ -227,9 +326,10 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
-            + ("igd", "type1", "type1-steps", "tables", "abi", "variants", "unwind", "errors", "kselftest"),
-            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power", "emulated-long", "type1-long")
-            + ("fuzz", "fuzz-long", "type1-steps-long"),
+            + ("igd", "power", "type1", "type1-steps", "tables", "abi", "variants", "samples", "unwind", "attack", "errors")
+            + ("kselftest", "clients"),
+            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power-long", "emulated-long", "type1-long")
+            + ("fuzz", "fuzz-long", "type1-steps-long", "soak"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(
@@ -250,14 +350,13 @@ MACHINES = {
             about="PC, AMD-Vi",
             arch="amd64",
             qemu="qemu-system-x86_64",
-            args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2", "-device", "amd-iommu,intremap=on,xtsup=on"),
+            args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2", "-device", "amd-iommu,intremap=on,xtsup=on,dma-remap=on"),
             cmdline=f"console=ttyS0 amd_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
             devices=PC_DEVICES,
             suites=("smoke", "type1"),
             long_suites=("edu", "core", "pci", "errors", "groups", "kselftest", "races"),
             modules=HOST_DRIVERS,
             environment=UNSAFE_INTERRUPTS,
-            cannot=(("vfio_pci_driver_test", "QEMU 10's AMD-Vi mistranslates pages that are larger than 4 KiB"),),
         ),
         Machine(
             name="q35-virtio-iommu",
@@ -283,7 +382,7 @@ MACHINES = {
             args=VTD + ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
             cmdline=VTD_CMDLINE,
             devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme")),
-            suites=("hotplug",),
+            suites=("hotplug", "surprise"),
             long_suites=("hotplug-long",),
             memory="2G",
         ),
@@ -382,30 +481,15 @@ MACHINES = {
             args=("-global", "arm-smmuv3.stage=nested"),
             long_suites=("smoke", "edu", "type1", "kselftest"),
         ),
-        Machine(
-            name="powernv9",
-            about="POWER9 on bare metal, PHB4",
-            arch="ppc64le",
-            qemu="qemu-system-ppc64",
-            args=("-M", "powernv9", "-smp", "1"),
-            cmdline="console=hvc0",
-            # A device has to be at address 0 behind the one port of its host bridge; the firmware numbers these.
-            devices=(
-                Device("edu", "0000:01:00.0", "1234:11e8", ("-device", "edu,bus=pcie.0,addr=0x0,id=edu")),
-                Device(
-                    "edu64",
-                    "0001:01:00.0",
-                    "1234:11e8",
-                    ("-device", "edu,dma_mask=0xffffffffffffffff,bus=pcie.1,addr=0x0,id=edu64"),
-                ),
-            ),
-            suites=("spapr",),
-            memory="2G",
-            lines=ONE_LINE,
-            # Without its defaults it has no host bridges either.
-            defaults=("-nic", "none", "-monitor", "none"),
-            # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
-            optional=True,
+        power_machine("powernv9", "POWER9 on bare metal, PHB4", long_suites=("spapr-long",)),
+        power_machine("powernv9-hash", "the same, with a hashed page table", cmdline="disable_radix"),
+        power_machine(
+            "pseries",
+            "POWER9 below a hypervisor, with the firmware's calls",
+            # Without a firmware that takes a minute to start.
+            args=("-M", "pseries,x-vof=on", "-vga", "none", "-device", "spapr-pci-host-bridge,index=1,id=pci1"),
+            devices=LPAR_DEVICES,
+            defaults=("-nodefaults",),
         ),
         Machine(
             name="q35-debug",
@@ -419,7 +503,9 @@ MACHINES = {
             " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
             devices=PC_DEVICES,
             suites=("smoke", "kunit", "lifecycle", "pci"),
-            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long"),
+            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "samples", "races", "attack")
+            # emulated and variants have modules that are built for the stock kernel.
+            + ("unwind", "type1", "type1-steps"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
             modules=HOST_DRIVERS,
@@ -434,6 +520,20 @@ MACHINES = {
             "the same; its VT-d makes all DMA coherent",
             "intremap=on,caching-mode=on,snoop-control=on",
         ),
+        guest_machine(
+            "q35-guest",
+            "PC with VT-d; a guest runs in it by KVM",
+            "stock",
+            long_suites=("guest", "guest-long", "guest-viommu"),
+        ),
+        guest_machine(
+            "q35-guest-iommufd",
+            "the same with iommufd as a module",
+            "iommufd",
+            long_suites=("guest-iommufd", "guest-iommufd-viommu"),
+        ),
+        dpdk_machine("q35-dpdk", "PC with VT-d and network cards on one wire", VTD, "intel_iommu=on"),
+        dpdk_machine("q35-dpdk-noiommu", "the same without an IOMMU", ("-cpu", "max", "-M", "q35", "-smp", "2"), ""),
         kvm_machine(
             "q35-kvm-iommufd",
             "q35-kvm with iommufd as a module",

@@ -35,5 +35,15 @@ def test_modules(arch: str, which: str) -> Path:
     return test_programs(arch) / "modules" if which == "stock" else our_modules(arch, which) / "test-modules"
 
 
+def sample_modules(arch: str, which: str) -> Path:
+    """The modules of samples/, built with ours for that kernel."""
+    return our_modules(arch, which) / "samples"
+
+
+def clients(name: str) -> Path:
+    """A program of others with all that it needs, laid out for a machine's root (scripts/setup-clients)."""
+    return Path(os.environ.get("VFIO_CLIENTS") or missing("VFIO_CLIENTS")) / name
+
+
 def missing(name: str) -> str:
     raise SystemExit(f"{name} is not set: start me with `make test` or through scripts/in-root")

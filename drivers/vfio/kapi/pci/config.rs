@@ -129,9 +129,10 @@ pub fn user_write(pdev: &pci::Device, pos: usize, width: Width, value: u32) -> R
 ///
 /// `ENODEV` if the function cannot be reached, `EFAULT` if there is no such register.
 pub fn read_word(pdev: &pci::Device, offset: u16) -> Result<u16> {
+    let pos = position(pdev, offset.into(), Width::Word)?;
     let mut value = 0;
-    // SAFETY: The device is valid, and `value` is for the function to write to.
-    check(unsafe { bindings::pci_read_config_word(raw(pdev), offset.into(), &mut value) })?;
+    // SAFETY: The device is valid and has this register; `value` is for the function to write to.
+    check(unsafe { bindings::pci_read_config_word(raw(pdev), pos, &mut value) })?;
     Ok(value)
 }
 
@@ -141,9 +142,10 @@ pub fn read_word(pdev: &pci::Device, offset: u16) -> Result<u16> {
 ///
 /// `ENODEV` if the function cannot be reached, `EFAULT` if there is no such register.
 pub fn read_dword(pdev: &pci::Device, offset: u16) -> Result<u32> {
+    let pos = position(pdev, offset.into(), Width::Dword)?;
     let mut value = 0;
     // SAFETY: As in `read_word`.
-    check(unsafe { bindings::pci_read_config_dword(raw(pdev), offset.into(), &mut value) })?;
+    check(unsafe { bindings::pci_read_config_dword(raw(pdev), pos, &mut value) })?;
     Ok(value)
 }
 
@@ -153,6 +155,7 @@ pub fn read_dword(pdev: &pci::Device, offset: u16) -> Result<u32> {
 ///
 /// `ENODEV` if the function cannot be reached, `EFAULT` if there is no such register.
 pub fn write_word(pdev: &pci::Device, offset: u16, value: u16) -> Result {
-    // SAFETY: The device is valid.
-    check(unsafe { bindings::pci_write_config_word(raw(pdev), offset.into(), value) })
+    let pos = position(pdev, offset.into(), Width::Word)?;
+    // SAFETY: As in `user_write`.
+    check(unsafe { bindings::pci_write_config_word(raw(pdev), pos, value) })
 }

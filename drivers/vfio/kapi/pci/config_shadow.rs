@@ -15,7 +15,7 @@ use core::{
         AtomicPtr,
         AtomicU8,
         Ordering, //
-    },
+    }, //
 };
 use kernel::{
     bindings,

@@ -14,7 +14,7 @@ use core::{
     sync::atomic::{
         AtomicU8,
         Ordering, //
-    },
+    }, //
 };
 use kernel::{
     bindings,

@@ -15,7 +15,7 @@ use kernel::{
     sync::{
         aref::ARef,
         Arc, //
-    },
+    }, //
 };
 use vfio_bindings as vb;
 

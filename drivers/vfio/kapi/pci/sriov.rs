@@ -7,6 +7,7 @@
 use super::raw;
 use kernel::{
     bindings,
+    device::Core,
     error::to_result,
     ffi::c_int,
     pci,
@@ -19,19 +20,19 @@ pub fn num_vfs(pdev: &pci::Device) -> c_int {
     unsafe { bindings::pci_num_vf(raw(pdev)) }
 }
 
-/// Makes `count` virtual functions. The device lock of the function must be held. May sleep.
+/// Makes `count` virtual functions of a function whose device lock is held. May sleep.
 ///
 /// # Errors
 ///
 /// That of `pci_enable_sriov()`.
-pub fn enable(pdev: &pci::Device, count: c_int) -> Result {
-    // SAFETY: The device is valid.
+pub fn enable(pdev: &pci::Device<Core<'_>>, count: c_int) -> Result {
+    // SAFETY: The device is valid, and its lock is held, as its type says.
     to_result(unsafe { bindings::pci_enable_sriov(raw(pdev), count) })
 }
 
-/// Removes all virtual functions. The device lock of the function must be held. May sleep, and
-/// waits until their drivers let go of them.
-pub fn disable(pdev: &pci::Device) {
-    // SAFETY: The device is valid.
+/// Removes all virtual functions of a function whose device lock is held. May sleep, and waits until their
+/// drivers let go of them.
+pub fn disable(pdev: &pci::Device<Core<'_>>) {
+    // SAFETY: The device is valid, and its lock is held, as its type says.
     unsafe { bindings::pci_disable_sriov(raw(pdev)) };
 }

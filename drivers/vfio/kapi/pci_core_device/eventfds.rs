@@ -20,7 +20,7 @@ use core::{
             Acquire,
             Relaxed, //
         }, //
-    },
+    }, //
 };
 use kernel::{
     bindings,
@@ -62,8 +62,7 @@ impl<S> PciCoreDevice<S> {
         !self.notice(which).load(Relaxed).is_null()
     }
 
-    /// Sets the eventfd of a notice. Each signal reaches either the old or the new. There must be none
-    /// any more when the device is released.
+    /// Sets the eventfd of a notice. Each signal reaches either the old or the new.
     ///
     /// May sleep: waits for an RCU grace period if there is one to give up.
     ///
@@ -95,8 +94,16 @@ impl<S> PciCoreDevice<S> {
         Ok(())
     }
 
+    /// Gives up all of them. May sleep.
+    pub(super) fn drop_eventfds(&self) {
+        for notice in [Notice::Err, Notice::Req] {
+            // To remove one does not fail.
+            let _ = self.set_notice(notice, None);
+        }
+        drop(self.replace_wakeup(None));
+    }
+
     /// Puts `eventfd` in the place of the one that is told of who wakes the device up, which is returned.
-    /// There must be none any more when the device is released.
     pub fn replace_wakeup(&self, eventfd: Option<EventFd>) -> Option<EventFd> {
         // SAFETY: The structure is valid. Here the field is only accessed as an atomic pointer; C drivers
         // only read it.

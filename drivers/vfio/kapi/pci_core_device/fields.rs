@@ -12,6 +12,8 @@ use super::{
     PciCoreDevice, //
 };
 use core::sync::atomic::{
+    AtomicI32,
+    AtomicU16,
     AtomicU32,
     AtomicU8,
     Ordering::Relaxed, //
@@ -24,7 +26,7 @@ type CDevice = vb::vfio_pci_core_device;
 
 /// What is so or not about a device for as long as it is open, or bound. Bits that share bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Trait {
+pub enum Flag {
     /// MSI-X vectors can be added while others are in use.
     HasDynMsix,
     /// INTx can be masked at the function itself, as PCI 2.3 has it.
@@ -50,7 +52,7 @@ pub enum Trait {
 /// The bit-field.
 type Bits = [AtomicU8; 2];
 
-impl Trait {
+impl Flag {
     /// The bit, where the C compiler has it.
     #[inline]
     fn mask(self) -> [u8; 2] {
@@ -80,17 +82,17 @@ impl<S> PciCoreDevice<S> {
         unsafe { &*(&raw const (*self.as_raw())._bitfield_1).cast() }
     }
 
-    /// Whether the device has the trait.
+    /// Whether it is so.
     #[inline]
-    pub fn has(&self, which: Trait) -> bool {
+    pub fn has(&self, which: Flag) -> bool {
         self.bits()
             .iter()
             .zip(which.mask())
             .any(|(byte, mask)| byte.load(Relaxed) & mask != 0)
     }
 
-    /// Sets whether it has.
-    pub fn set(&self, which: Trait, value: bool) {
+    /// Sets whether it is so.
+    pub fn set(&self, which: Flag, value: bool) {
         for (byte, mask) in self.bits().iter().zip(which.mask()) {
             if value {
                 byte.fetch_or(mask, Relaxed);
@@ -139,6 +141,29 @@ flags! {
     sriov_active, set_sriov_active;
 }
 
+/// Fields that are one number, as atomics.
+macro_rules! numbers {
+    ($($name:ident: $atomic:ty = $field:ident;)*) => {
+        impl<S> PciCoreDevice<S> {$(
+            #[inline]
+            fn $name(&self) -> &$atomic {
+                // SAFETY: The structure is valid as long as `self`. Here the field is only accessed as an
+                // atomic; C drivers read it, as if by relaxed loads.
+                unsafe { <$atomic>::from_ptr(&raw mut (*self.as_raw()).$field) }
+            }
+        )*}
+    };
+}
+
+numbers! {
+    msix_bar: AtomicU8 = msix_bar;
+    msix_size: AtomicU16 = msix_size;
+    msix_offset: AtomicU32 = msix_offset;
+    c_irq_type: AtomicI32 = irq_type;
+    c_msi_qmax: AtomicU8 = msi_qmax;
+    c_ioeventfds: AtomicI32 = ioeventfds_nr;
+}
+
 impl<S> PciCoreDevice<S> {
     /// Whether the user may map a BAR.
     #[inline]
@@ -165,50 +190,39 @@ impl<S> PciCoreDevice<S> {
     /// Where the MSI-X table is, if it is in this BAR.
     #[inline]
     pub fn msix_table(&self, bar: u32) -> Option<MsixTable> {
-        let raw = self.as_raw();
-        // SAFETY: The fields are valid, and only written to by `set_msix_table`, in single stores.
-        unsafe {
-            if u32::from((&raw const (*raw).msix_bar).read_volatile()) != bar {
-                return None;
-            }
-            let vectors = (&raw const (*raw).msix_size).read_volatile() / MSIX_ENTRY;
-            let offset = (&raw const (*raw).msix_offset).read_volatile();
-            (vectors != 0).then_some(MsixTable {
-                bar,
-                offset,
-                vectors,
-            })
+        if u32::from(self.msix_bar().load(Relaxed)) != bar {
+            return None;
         }
+        let vectors = self.msix_size().load(Relaxed) / MSIX_ENTRY;
+        let offset = self.msix_offset().load(Relaxed);
+        (vectors != 0).then_some(MsixTable {
+            bar,
+            offset,
+            vectors,
+        })
     }
 
     /// How many MSI-X vectors the function has.
     #[inline]
     pub fn msix_vectors(&self) -> u32 {
-        let raw = self.as_raw();
-        // SAFETY: As in `msix_table`.
-        unsafe {
-            match (&raw const (*raw).msix_bar).read_volatile() {
-                u8::MAX => 0,
-                _ => u32::from((&raw const (*raw).msix_size).read_volatile() / MSIX_ENTRY),
-            }
+        match self.msix_bar().load(Relaxed) {
+            NO_BAR => 0,
+            _ => u32::from(self.msix_size().load(Relaxed) / MSIX_ENTRY),
         }
     }
 
     /// Sets where the MSI-X table is: when the device is opened, before the user has it.
     pub fn set_msix_table(&self, table: Option<MsixTable>) {
-        let raw = self.as_raw();
-        // SAFETY: The fields are valid, and only written to here.
-        unsafe {
-            let Some(table) = table else {
-                (&raw mut (*raw).msix_bar).write_volatile(u8::MAX);
-                return;
-            };
-            // CAST: It has three bits.
-            (&raw mut (*raw).msix_bar).write_volatile(table.bar as u8);
-            // At most 2048 vectors.
-            (&raw mut (*raw).msix_size).write_volatile(table.vectors.wrapping_mul(MSIX_ENTRY));
-            (&raw mut (*raw).msix_offset).write_volatile(table.offset);
-        }
+        let Some(table) = table else {
+            self.msix_bar().store(NO_BAR, Relaxed);
+            return;
+        };
+        // No function has more than 2048 vectors; of one that had, more would be hidden than its table.
+        let size = table.vectors.saturating_mul(MSIX_ENTRY);
+        self.msix_size().store(size, Relaxed);
+        self.msix_offset().store(table.offset, Relaxed);
+        let bar = u8::try_from(table.bar).unwrap_or(NO_BAR);
+        self.msix_bar().store(bar, Relaxed);
     }
 
     /// Tells C drivers which interrupts are in use: an index of SET_IRQS, or the number of indices
@@ -216,32 +230,26 @@ impl<S> PciCoreDevice<S> {
     #[inline]
     pub fn set_irq_type(&self, index: u32) {
         // CAST: The index is less than ten.
-        let index = index as c_int;
-        // SAFETY: The field is valid, and only written to here.
-        unsafe { (&raw mut (*self.as_raw()).irq_type).write_volatile(index) };
+        self.c_irq_type().store(index as c_int, Relaxed);
     }
 
     /// Which interrupts are in use, as [`Self::set_irq_type`] has it.
     #[inline]
     pub fn irq_type(&self) -> u32 {
-        // SAFETY: The field is valid, and only written to in single stores.
-        let index = unsafe { (&raw const (*self.as_raw()).irq_type).read_volatile() };
         // CAST: It was given as this type.
-        index as u32
+        self.c_irq_type().load(Relaxed) as u32
     }
 
     /// How many MSI vectors were last enabled, as a power of two.
     #[inline]
     pub fn msi_qmax(&self) -> u8 {
-        // SAFETY: The field is valid, and only written to in single stores.
-        unsafe { (&raw const (*self.as_raw()).msi_qmax).read_volatile() }
+        self.c_msi_qmax().load(Relaxed)
     }
 
     /// Sets how many MSI vectors the virtual configuration space says are enabled, as a power of two.
     #[inline]
     pub fn set_msi_qmax(&self, log2: u8) {
-        // SAFETY: The field is valid, and only written to here.
-        unsafe { (&raw mut (*self.as_raw()).msi_qmax).write_volatile(log2) };
+        self.c_msi_qmax().store(log2, Relaxed);
     }
 
     /// Tells C drivers what the host has in the BARs, the last of them being that of the ROM.
@@ -255,21 +263,14 @@ impl<S> PciCoreDevice<S> {
         }
     }
 
-    /// Tells C drivers of a virtual function which device its physical function is, if that is one of
-    /// this core. It stays for as long as virtual functions are registered.
-    pub fn set_pf(&self, pf: Option<&Self>) {
-        let pf = pf.map_or(core::ptr::null_mut(), Self::as_raw);
-        // SAFETY: The field is valid, and only written to here, before the device is registered.
-        unsafe { (&raw mut (*self.as_raw()).sriov_pf_core_dev).write_volatile(pf) };
-    }
-
     /// Tells C drivers how many eventfds write to memory of the device.
     pub fn set_ioeventfds(&self, count: usize) {
-        // SAFETY: The field is valid, and only written to here, in single stores.
         // CAST: There are at most a thousand.
-        unsafe { (&raw mut (*self.as_raw()).ioeventfds_nr).write_volatile(count as c_int) };
+        self.c_ioeventfds().store(count as c_int, Relaxed);
     }
 }
 
 /// The size of an entry of an MSI-X table.
 const MSIX_ENTRY: u16 = 16;
+/// What `msix_bar` says if there is no table.
+const NO_BAR: u8 = u8::MAX;

@@ -19,7 +19,7 @@ use super::{
         OWNER_RAW,
         OWNER_VIRTUAL, //
     },
-    Width,
+    Width, //
 };
 use crate::errno::{
     Errno,

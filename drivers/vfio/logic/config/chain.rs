@@ -16,7 +16,9 @@ use super::{
         OWNER_HEADER,
         OWNER_RAW, //
     },
-    Event, Function, Width,
+    Event,
+    Function,
+    Width, //
 };
 
 impl<F: Function> Emulation<'_, F> {
@@ -127,6 +129,11 @@ impl<F: Function> Emulation<'_, F> {
                 break;
             }
             let start = usize::from(pos);
+            if start < header::SIZE {
+                // The rules of a capability must not become those of the header, whose BARs are the host's.
+                self.shadow.set_byte(link, 0);
+                break;
+            }
             let id = self.function.probe(start + cap::LIST_ID, Width::Byte)? as u8;
             let next = self.function.probe(start + cap::LIST_NEXT, Width::Byte)? as u8;
             let read = |offset, width| self.function.probe(start + offset, width);

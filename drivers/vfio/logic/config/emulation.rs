@@ -24,7 +24,10 @@ use super::{
         CFG_SPACE_SIZE, //
     },
     shadow::Shadow,
-    Event, Function, PowerState, Width,
+    Event,
+    Function,
+    PowerState,
+    Width, //
 };
 use core::sync::atomic::{
     AtomicU16,

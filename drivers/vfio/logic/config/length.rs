@@ -22,7 +22,7 @@ use super::{
         vc,
         vsec, //
     },
-    Width,
+    Width, //
 };
 
 /// Reads a register of the capability: its offset there, and its size.

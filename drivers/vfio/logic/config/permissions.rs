@@ -18,7 +18,7 @@ use super::{
         pwr,
         vpd, //
     },
-    Width,
+    Width, //
 };
 
 const NONE: u32 = 0;

@@ -3,11 +3,13 @@
 //! What the emulation of configuration space has done to the device.
 
 use crate::{
-    intrs, memory, power,
+    intrs,
+    memory,
+    power,
     state::{
         Device,
-        Trait, //
-    },
+        Flag, //
+    }, //
 };
 use kernel::{
     dev_info,
@@ -52,7 +54,7 @@ impl Function for Hardware<'_> {
             is_virtfn: facts::is_virtfn(pdev),
             no_command_memory: facts::no_command_memory(pdev),
             has_intx: cfg!(CONFIG_VFIO_PCI_INTX) && facts::has_irq(pdev),
-            nointx: self.0.has(Trait::Nointx),
+            nointx: self.0.has(Flag::Nointx),
             pcie_flags: pcie::flags(pdev),
         }
     }

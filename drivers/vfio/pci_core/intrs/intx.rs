@@ -8,7 +8,7 @@
 
 use crate::state::{
     Device,
-    Trait, //
+    Flag, //
 };
 use kernel::{
     irq::IrqReturn,
@@ -18,7 +18,7 @@ use kernel::{
         aref::ARef,
         Arc,
         SpinLockIrq, //
-    },
+    }, //
 };
 use vfio_kapi::{
     eventfd::{
@@ -35,7 +35,7 @@ use vfio_kapi::{
     virqfd::{
         Target,
         Virqfd, //
-    },
+    }, //
 };
 use vfio_logic::irq_intx::{
     self as rules,
@@ -154,7 +154,7 @@ impl Intx {
         let pdev = dev.pdev();
         let line = intx::line(pdev).ok_or(ENODEV)?;
         let masked = dev.virq_disabled();
-        let masking = if dev.has(Trait::Pci23) {
+        let masking = if dev.has(Flag::Pci23) {
             Masking::Function
         } else {
             Masking::Controller

@@ -17,7 +17,7 @@ pub(crate) use err_req::{
 
 use crate::state::{
     Device,
-    Trait, //
+    Flag, //
 };
 use intx::Intx;
 use kernel::{
@@ -76,7 +76,7 @@ impl Delivery {
             Self::Msi(msi) => {
                 msi.disable(dev);
                 // The PCI core allows the pin again when it ends MSI.
-                if dev.has(Trait::Nointx) {
+                if dev.has(Flag::Nointx) {
                     pin::set_enabled(dev.pdev(), false);
                 }
             }
@@ -229,7 +229,7 @@ pub(crate) fn intx_mask(dev: &Device) -> bool {
         Delivery::Intx(intx) => intx.mask(),
         // Without delivery by the pin the function still follows the command register.
         _ => {
-            if dev.has(Trait::Pci23) {
+            if dev.has(Flag::Pci23) {
                 pin::set_enabled(dev.pdev(), false);
             }
             false
@@ -243,7 +243,7 @@ pub(crate) fn intx_unmask(dev: &Device) {
     match &*dev.state().intrs.igate.lock() {
         Delivery::Intx(intx) => intx.unmask(),
         _ => {
-            if dev.has(Trait::Pci23) {
+            if dev.has(Flag::Pci23) {
                 pin::set_enabled(dev.pdev(), true);
             }
         }

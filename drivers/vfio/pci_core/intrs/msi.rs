@@ -26,7 +26,7 @@ use vfio_kapi::{
     pci::msi::{
         Kind,
         Vectors, //
-    },
+    }, //
 };
 use vfio_logic::irq::{
     Fds,
@@ -93,56 +93,137 @@ impl Msi {
         self.vectors.kind() == Kind::MsiX
     }
 
-    /// Sets the eventfds of consecutive vectors from `start` on.
+    /// Sets the eventfds of consecutive vectors from `start` on; those without a descriptor signal nothing any
+    /// more.
     ///
     /// # Errors
     ///
-    /// Those of [`Self::set_vector`]; all these vectors have no eventfd then.
+    /// `EINVAL` if a vector is not allocated and cannot be now, `EBADF` and `EINVAL` for what is not an eventfd:
+    /// the vectors up to that one have no eventfd then. `ENOMEM`, or what [`Irq::request`] fails with: all have
+    /// the one that they had.
     pub(super) fn set_block(&mut self, dev: &Device, start: u32, fds: Fds<'_>) -> Result {
+        let mut block = KVVec::new();
         for (index, fd) in (start..).zip(fds.iter()) {
-            if let Err(err) = self.set_vector(dev, index, fd) {
-                for index in start..=index {
-                    self.clear_vector(dev, index);
+            let eventfd = self.prepare(dev, index, fd);
+            match eventfd.and_then(|eventfd| Ok(block.push((index, eventfd), GFP_KERNEL_ACCOUNT)?))
+            {
+                Ok(()) => {}
+                Err(err) if err != EBADF && err != EINVAL => return Err(err),
+                Err(err) => {
+                    for index in start..=index {
+                        // To take one away does not fail.
+                        let _ = self.exchange(dev, index, &mut None);
+                    }
+                    return Err(err);
                 }
-                return Err(err);
             }
+        }
+        for i in 0..block.len() {
+            let (done, left) = block.split_at_mut(i);
+            let Some((index, eventfd)) = left.first_mut() else {
+                break;
+            };
+            self.exchange(dev, *index, eventfd).inspect_err(|_| {
+                for (index, eventfd) in done {
+                    let _ = self.exchange(dev, *index, eventfd);
+                }
+            })?;
         }
         Ok(())
     }
 
-    /// Makes a vector signal the eventfd `fd` only, or nothing.
+    /// Gets what a vector needs to signal the eventfd `fd`, as far as nothing of it shows.
+    fn prepare(
+        &mut self,
+        dev: &Device,
+        index: u32,
+        fd: Option<i32>,
+    ) -> Result<Option<Arc<EventFd>>> {
+        let Some(fd) = fd else {
+            return Ok(None);
+        };
+        let slot = usize::try_from(index)?;
+        if self.active.get(slot).is_none_or(Option::is_none) {
+            self.line(dev, index)?;
+        }
+        while self.active.len() <= slot {
+            self.active.push(None, GFP_KERNEL_ACCOUNT)?;
+        }
+        let eventfd = EventFd::from_fd(fd)?;
+        Ok(Some(Arc::new(eventfd, GFP_KERNEL_ACCOUNT)?))
+    }
+
+    /// Makes a vector signal `eventfd` only, or nothing; what it has signalled before is there then instead.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the vector is not allocated and cannot be now, `EBADF` and `EINVAL` for what is
-    /// not an eventfd, `ENOMEM`, or what [`Irq::request`] fails with. The vector has no eventfd then.
-    fn set_vector(&mut self, dev: &Device, index: u32, fd: Option<i32>) -> Result {
-        self.clear_vector(dev, index);
-        let Some(fd) = fd else {
-            return Ok(());
-        };
-
-        let line = self.line(dev, index)?;
-        let slot = self.slot(index)?;
-        let eventfd = Arc::new(EventFd::from_fd(fd)?, GFP_KERNEL_ACCOUNT)?;
-        let irq = self.request(dev, index, line.clone(), eventfd.clone())?;
-        let bypass = match Producer::register(eventfd.clone(), line) {
-            Ok(producer) => Some(producer),
-            Err(err) => {
-                dev_info!(
-                    dev.pdev(),
-                    "irq bypass producer (vector {index}) registration fails: {}\n",
-                    err.to_errno()
-                );
-                None
+    /// What [`Irq::request`] fails with; nothing has changed then.
+    fn exchange(&mut self, dev: &Device, index: u32, eventfd: &mut Option<Arc<EventFd>>) -> Result {
+        let slot = usize::try_from(index)?;
+        let before = self.active.get_mut(slot).and_then(Option::take);
+        let (now, result) = match (before, eventfd.take()) {
+            (None, None) => (None, Ok(())),
+            (None, Some(new)) => (Some(self.activate(dev, index, new)?), Ok(())),
+            (Some(before), None) => {
+                *eventfd = Some(before.eventfd.clone());
+                let irq = before.into_irq();
+                let _memory = memory::memory_lock_and_enable(dev);
+                drop(irq);
+                (None, Ok(()))
+            }
+            (Some(mut active), Some(new)) => {
+                let result = self.redirect(dev, index, &mut active, new, eventfd);
+                (Some(active), result)
             }
         };
-        if let Some(slot) = self.active.get_mut(slot) {
-            *slot = Some(Active {
-                bypass,
-                irq,
-                eventfd,
-            });
+        if let Some(place) = self.active.get_mut(slot) {
+            *place = now;
+        }
+        result
+    }
+
+    /// Makes a vector signal an eventfd, which signals nothing yet.
+    fn activate(&self, dev: &Device, index: u32, eventfd: Arc<EventFd>) -> Result<Active> {
+        let line = self.vectors.line(index)?;
+        let irq = self.request(dev, index, line.clone(), eventfd.clone())?;
+        Ok(Active {
+            bypass: producer(dev, index, &eventfd, line),
+            irq,
+            eventfd,
+        })
+    }
+
+    /// Makes a vector signal another eventfd.
+    fn redirect(
+        &self,
+        dev: &Device,
+        index: u32,
+        active: &mut Active,
+        new: Arc<EventFd>,
+        old: &mut Option<Arc<EventFd>>,
+    ) -> Result {
+        active.bypass = None;
+        let result = {
+            let _memory = memory::memory_lock_and_enable(dev);
+            let refresh = || {
+                // It does not fail, as the vector is allocated.
+                let _ = self.refresh(index);
+            };
+            let handler = OnInterrupt(new.clone());
+            active.irq.as_mut().exchange(handler, refresh)
+        };
+        if result.is_ok() {
+            *old = Some(core::mem::replace(&mut active.eventfd, new));
+        }
+        active.bypass = producer(dev, index, &active.eventfd, active.irq.line().clone());
+        result
+    }
+
+    /// Writes the message of a vector once more: it may have been allocated long ago, and the device been reset
+    /// by ways that nobody here knows of. Its memory has to be enabled.
+    fn refresh(&self, index: u32) -> Result {
+        if self.is_msix() {
+            self.vectors.rewrite_message(index)?;
         }
         Ok(())
     }
@@ -157,11 +238,7 @@ impl Msi {
     ) -> Result<Pin<KBox<Irq<OnInterrupt>>>> {
         let _memory = memory::memory_lock_and_enable(dev);
         let x = if self.is_msix() { "x" } else { "" };
-        if self.is_msix() {
-            // The vector may have been allocated long ago, and the device been reset by ways that
-            // nobody here knows of.
-            self.vectors.rewrite_message(index)?;
-        }
+        self.refresh(index)?;
         Irq::request(
             line,
             Sharing::Exclusive,
@@ -181,27 +258,6 @@ impl Msi {
                 self.vectors.alloc_at(index)
             }
             line => line,
-        }
-    }
-
-    /// Makes room to note that a vector is active; returns its place.
-    fn slot(&mut self, index: u32) -> Result<usize> {
-        let slot = usize::try_from(index)?;
-        while self.active.len() <= slot {
-            self.active.push(None, GFP_KERNEL_ACCOUNT)?;
-        }
-        Ok(slot)
-    }
-
-    /// Makes a vector signal nothing.
-    fn clear_vector(&mut self, dev: &Device, index: u32) {
-        let slot = usize::try_from(index)
-            .ok()
-            .and_then(|i| self.active.get_mut(i));
-        if let Some(active) = slot.and_then(Option::take) {
-            let irq = active.into_irq();
-            let _memory = memory::memory_lock_and_enable(dev);
-            drop(irq);
         }
     }
 
@@ -226,4 +282,17 @@ impl Msi {
         let _memory = memory::memory_lock_and_enable(dev);
         drop(self);
     }
+}
+
+/// Offers the interrupt of a vector to KVM. That it is not taken up costs speed only.
+fn producer(dev: &Device, index: u32, eventfd: &Arc<EventFd>, line: Line) -> Option<Producer> {
+    Producer::register(eventfd.clone(), line)
+        .inspect_err(|err| {
+            dev_info!(
+                dev.pdev(),
+                "irq bypass producer (vector {index}) registration fails: {}\n",
+                err.to_errno()
+            );
+        })
+        .ok()
 }

@@ -102,6 +102,23 @@ proptest! {
 }
 
 #[test]
+fn no_capability_is_in_the_header() {
+    // One of a vendor's own would have the user write to hardware whatever is there.
+    // Where it does not overwrite what leads there.
+    for pos in (0x08..0x32u8).chain(0x35..0x3e) {
+        let board = standard(&[1]);
+        board.put(0x41, &[pos]);
+        board.allow(0x10, 24);
+        board.put(pos.into(), &[9, 0, 0x30]);
+        let bars = board.hw.borrow()[0x10..0x28].to_vec();
+        board.emulation().init().unwrap();
+        assert_eq!(walk(&board), [1]);
+        board.user_write(0x10, &[0xa5; 24]).unwrap();
+        assert_eq!(board.hw.borrow()[0x10..0x28], bars);
+    }
+}
+
+#[test]
 fn a_list_that_bites_its_tail() {
     let board = standard(&[1, 9]);
     board.put(0x40 + 24 + 1, &[0x40]);

@@ -16,6 +16,10 @@ static char *device;
 module_param(device, charp, 0);
 MODULE_PARM_DESC(device, "Address of the function");
 
+static ushort id;
+module_param(id, ushort, 0);
+MODULE_PARM_DESC(id, "Its device ID, if another than that of the function");
+
 static char *signature = "IntelGraphicsMem";
 module_param(signature, charp, 0);
 MODULE_PARM_DESC(signature, "What the OpRegion starts with");
@@ -43,7 +47,7 @@ MODULE_PARM_DESC(absent, "There is no OpRegion");
 static struct pci_dev *pdev;
 static u8 *opregion;
 static u32 old_register, old_class;
-static u16 old_vendor;
+static u16 old_vendor, old_id;
 
 static int __init fake_init(void)
 {
@@ -74,8 +78,11 @@ static int __init fake_init(void)
 	pci_read_config_dword(pdev, 0xfc, &old_register);
 	pci_write_config_dword(pdev, 0xfc, absent ? 0 : virt_to_phys(opregion));
 	old_vendor = pdev->vendor;
+	old_id = pdev->device;
 	old_class = pdev->class;
 	pdev->vendor = PCI_VENDOR_ID_INTEL;
+	if (id)
+		pdev->device = id;
 	pdev->class = PCI_CLASS_DISPLAY_OTHER << 8;
 	return 0;
 }
@@ -83,6 +90,7 @@ static int __init fake_init(void)
 static void __exit fake_exit(void)
 {
 	pdev->vendor = old_vendor;
+	pdev->device = old_id;
 	pdev->class = old_class;
 	pci_write_config_dword(pdev, 0xfc, old_register);
 	pci_dev_put(pdev);

@@ -133,8 +133,7 @@ static void dump(struct vfio_pci_core_device *core, const char *phase, bool conf
 	note("  ioeventfds %d err %s req %s wakeup %s\n", core->ioeventfds_nr,
 	     state_of(rcu_access_pointer(core->err_trigger)), state_of(rcu_access_pointer(core->req_trigger)),
 	     state_of(core->pm_wake_eventfd_ctx));
-	note("  pf %s memory_lock %s\n", state_of(core->sriov_pf_core_dev),
-	     rwsem_is_locked(&core->memory_lock) ? "held" : "free");
+	note("  memory_lock %s\n", rwsem_is_locked(&core->memory_lock) ? "held" : "free");
 	if (config)
 		dump_config(core);
 	mutex_unlock(&log_lock);

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the administrator can read in `/sys/kernel/debug/vfio/spapr_tce`: the groups, windows and registered
+//! memory of each container.
+//!
+//! Containers are told apart by their groups, which the file `containers` of `vfio.ko` has as well.
+
+use crate::{
+    abi,
+    container::{
+        Container,
+        State, //
+    },
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
+use vfio_kapi::{
+    debugfs::{
+        DebugFile,
+        Folder, //
+    },
+    module_static::ModuleStatic,
+    tce_group::TableGroup,
+    tce_table::TceTable, //
+};
+use vfio_logic::tce::page_sizes;
+
+/// All containers. Who reads the file keeps none of them beyond the lock, so that they end when
+/// `vfio.ko` says so.
+static CONTAINERS: ModuleStatic<Mutex<KVec<Arc<Container>>>> = ModuleStatic::new();
+
+pub(crate) fn init() -> Result {
+    CONTAINERS.init(new_mutex!(KVec::new(), "vfio_spapr_tce_containers"))
+}
+
+/// Makes the file; none without memory.
+pub(crate) fn add() -> Option<Folder<()>> {
+    let folder = abi::debugfs_folder(c"spapr_tce").ok()?;
+    folder.file::<Containers>(c"containers");
+    Some(folder)
+}
+
+/// A container while it is in the list.
+pub(crate) struct Listed(Arc<Container>);
+
+impl Listed {
+    /// Adds a container to the list.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(container: Arc<Container>) -> Result<Self> {
+        CONTAINERS
+            .get()
+            .lock()
+            .push(container.clone(), GFP_KERNEL)?;
+        Ok(Self(container))
+    }
+}
+
+impl core::ops::Deref for Listed {
+    type Target = Container;
+
+    fn deref(&self) -> &Container {
+        &self.0
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut containers = CONTAINERS.get().lock();
+        containers.retain(|other| !Arc::ptr_eq(other, &self.0));
+        if containers.is_empty() {
+            // Nothing may be left in the static when the module goes.
+            *containers = KVec::new();
+        }
+    }
+}
+
+struct Containers;
+
+impl DebugFile for Containers {
+    type Data = ();
+    type OwnerModule = crate::LocalModule;
+
+    fn show(_data: &(), out: &SeqFile) -> Result {
+        for container in CONTAINERS.get().lock().iter() {
+            // Held for long only by who maps or unmaps much, or resets an endpoint.
+            match container.try_lock() {
+                Some(state) => show_container(container.v2, &state, out),
+                None => seq_print!(out, "container: busy\n"),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show_container(v2: bool, state: &State, out: &SeqFile) {
+    seq_print!(
+        out,
+        "container of version {} with groups",
+        1 + u32::from(v2)
+    );
+    for group in &state.groups {
+        seq_print!(out, " {}", group.group().id());
+    }
+    seq_print!(
+        out,
+        ":\n\tenabled: {}\n",
+        if state.enabled { "yes" } else { "no" }
+    );
+    for group in &state.groups {
+        show_group(group, out);
+    }
+    if state.default_pending {
+        seq_print!(
+            out,
+            "\twindow 0: made when it is used, or before another one is\n"
+        );
+    }
+    for table in state.windows.iter().flatten() {
+        show_window(table, out);
+    }
+    for memory in &state.memory {
+        let request = memory.request();
+        seq_print!(
+            out,
+            "\tmemory: {} pages at {:#x}\n",
+            request.pages,
+            request.vaddr
+        );
+    }
+}
+
+fn show_group(group: &TableGroup, out: &SeqFile) {
+    let info = group.info();
+    seq_print!(out, "\tgroup {}: ", group.group().id());
+    match group.endpoint_number() {
+        Some(number) => seq_print!(out, "PE {number:#x}"),
+        None => seq_print!(out, "no PE"),
+    }
+    // One that can have none but the window that is there says -1.
+    let windows = info.max_windows as i32;
+    seq_print!(
+        out,
+        ", {:#x} bytes at {:#x} without asking, {windows} windows, {} levels, pages of",
+        info.dma32_size,
+        info.dma32_start,
+        info.limits.max_levels
+    );
+    show_page_sizes(info.limits.page_sizes, out);
+    seq_print!(out, "\n");
+}
+
+fn show_window(table: &TceTable, out: &SeqFile) {
+    let window = table.window();
+    seq_print!(
+        out,
+        "\twindow {}: {:#x}-{:#x}, {} levels, {} pages in use, {} free, of",
+        table.slot(),
+        window.start(),
+        window.last(),
+        table.levels(),
+        table.used(),
+        window.entries().saturating_sub(table.used())
+    );
+    show_page_sizes(window.page_size(), out);
+    seq_print!(out, "\n");
+}
+
+fn show_page_sizes(bits: u64, out: &SeqFile) {
+    for (number, unit) in page_sizes(bits) {
+        seq_print!(out, " {number} {unit}");
+    }
+}

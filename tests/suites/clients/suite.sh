@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0
+# Clients that others wrote: rust-vmm's vfio-ioctls and the crate pci-driver (tests/clients), on six devices, with the same
+# output on the C modules and on the selected ones; and QEMU's NVMe driver in user space (qemu-io on nvme://), which writes
+# and reads a namespace, and is killed meanwhile.
+
+OUT=/tmp/clients
+DEVICES="edu ivshmem igb e1000e nvme virtio-net"
+mkdir -p $OUT
+
+# crate WHICH CLIENT DEVICE
+crate() {
+	bind "$3" || return 1
+	timeout -s KILL 120 vfio-clients "$2" "$(bdf "$3")" >$OUT/"$1.$2.$3" 2>&1
+	status=$?
+	unbind "$3"
+	[ $status = 0 ] || cat $OUT/"$1.$2.$3"
+	return $status
+}
+
+# qio COMMAND...: qemu-io on the namespace; each read and write has to say that it is done.
+qio() {
+	printf '%s\n' "$@" | timeout -s KILL 120 /usr/bin/qemu-io -f raw "nvme://$(bdf nvme)/1" >$OUT/qio 2>&1
+	wanted=$(printf '%s\n' "$@" | grep -c 'write\|read')
+	done=$(grep -o '\(wrote\|read\) [0-9]*/[0-9]* bytes at' $OUT/qio | wc -l)
+	[ "$done" = "$wanted" ] && ! grep -qi 'fail\|error' $OUT/qio && return
+	cat $OUT/qio
+	return 1
+}
+
+# The host's own driver reads what was written.
+host_sees() {
+	modprobe nvme && bind nvme nvme || return 1
+	i=0
+	until [ -b /dev/nvme0n1 ] || [ $i = 100 ]; do
+		i=$((i + 1))
+		sleep 0.1
+	done
+	seen=$(dd if=/dev/nvme0n1 bs=4k skip="$1" count="$2" 2>/dev/null | tr -d "\\$3" | wc -c)
+	unbind nvme
+	[ "$seen" = 0 ] || {
+		echo "$seen bytes are others than $3"
+		return 1
+	}
+}
+
+# What is written by one process is read by another; then by the host.
+nvme_user() {
+	bind nvme || return 1
+	qio "write -P 0x5a 1M 512k" "read -P 0x5a 1M 512k" "write -P 0x33 1028k 4k" "flush" || return 1
+	qio "read -P 0x5a 1M 4k" "read -P 0x33 1028k 4k" "read -P 0x5a 1032k 504k" || return 1
+	# A pattern that is not there is found out.
+	qio "read -P 0x5b 1M 4k" >/dev/null && return 1
+	# Many requests at once, and buffers that are not aligned.
+	qio "aio_write -P 0x11 2M 256k" "aio_write -P 0x22 2304k 256k" "aio_flush" "aio_read -P 0x11 2M 256k" \
+		"aio_read -P 0x22 2304k 256k" "aio_flush" "write -P 0x44 3M 1M" "read -P 0x44 3073k 1022k" || return 1
+	unbind nvme
+	host_sees 768 256 104
+}
+
+nvme_killed() {
+	bind nvme || return 1
+	for _ in 1 2 3; do
+		yes 'write -P 0x77 4M 4M' | /usr/bin/qemu-io -f raw "nvme://$(bdf nvme)/1" >/dev/null 2>&1 &
+		sleep 1.5
+		kill -KILL $! && wait $!
+		qio "write -P 0x66 4M 1M" "read -P 0x66 4M 1M" || return 1
+	done
+	unbind nvme
+	host_sees 1024 256 146
+}
+
+one_set() {
+	for client in vfio-ioctls pci-driver; do
+		for dev in $DEVICES; do
+			t "$1.$client.$dev" crate "$1" $client $dev
+		done
+	done
+	t "$1.nvme" nvme_user
+	t "$1.nvme-killed" nvme_killed
+	t "$1.unload" vfio_unload
+}
+
+same() {
+	diff -U 2 $OUT/"c.$1" $OUT/"ours.$1"
+}
+
+ktap_begin
+t c.load vfio_load vfio=c vfio_iommu_type1=c vfio-pci-core=c vfio-pci=c
+one_set c
+if grep -q rust /vm/modules; then
+	t ours.load vfio_load
+	one_set ours
+	for client in vfio-ioctls pci-driver; do
+		for dev in $DEVICES; do
+			t "same.$client.$dev" same "$client.$dev"
+		done
+	done
+fi
+ktap_end

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0
+# Debian's QEMU with KVM in the machine, run by a user without rights: a guest with an NVMe disk, a network card, a virtual
+# function and an edu device, each used by a driver in the guest. They are unplugged and plugged in again; the guest is
+# reset; QEMU is killed in the middle of it all, and the devices have to work for the host afterwards.
+# GUEST_MODE: container, or iommufd; GUEST_VIOMMU: the guest has an IOMMU of its own; GUEST_LONG: the guest is rebooted too.
+. /vm/suite/guest.sh
+
+VF=0000:01:10.0
+BLOCKS="bs=64k count=64"
+
+# The virtual function, whose physical one the host drives.
+make_vf() {
+	modprobe igb && bind igb igb || return 1
+	echo 0 >"$PCI/$(bdf igb)/sriov_drivers_autoprobe"
+	echo 1 >"$PCI/$(bdf igb)/sriov_numvfs" && [ -e $PCI/$VF ] || return 1
+	ip link set "$(ls "$PCI/$(bdf igb)/net")" up
+}
+
+# The host's own driver reads the disk; what it has to hold.
+host_reads() {
+	modprobe nvme && bind nvme nvme && within 30 [ -b /dev/nvme0n1 ] || return 1
+	dd if=/dev/nvme0n1 $BLOCKS iflag=direct 2>/dev/null | md5sum
+}
+
+disk_before() {
+	host_reads >/tmp/disk && unbind nvme && cat /tmp/disk
+}
+
+bind_all() {
+	give nvme && give e1000e && give $VF && give edu
+}
+
+boots() {
+	start nvme=nvme=$NVME_PORT e1000e=net=$NET_PORT $VF=vf=$VF_PORT edu=edu=$EDU_PORT
+}
+
+disk() {
+	ask "modprobe nvme; i=0; until [ -b /dev/nvme0n1 ] || [ \$i = 300 ]; do sleep 0.1; i=\$((i + 1)); done; grep -c nvme0q /proc/interrupts" || return 1
+	ask "dd if=/dev/nvme0n1 $BLOCKS iflag=direct 2>/dev/null | md5sum" >/tmp/read || return 1
+	cmp /tmp/disk /tmp/read || {
+		cat /tmp/disk /tmp/read
+		ask dmesg | tail -n 5
+		return 1
+	}
+}
+
+# What the guest writes is what it reads.
+disk_writes() {
+	ask "dd if=/dev/urandom of=/r bs=64k count=8 2>/dev/null; dd if=/r of=/dev/nvme0n1 bs=64k seek=128 oflag=direct 2>/dev/null &&
+		dd if=/dev/nvme0n1 bs=64k skip=128 count=8 iflag=direct 2>/dev/null | cmp - /r" | grep . && return 1
+	return 0
+}
+
+# link DRIVER: the interface that it drives comes up.
+link() {
+	ask "modprobe $1 && n=\$(ls /sys/bus/pci/drivers/$1/*/net) && ip link set \$n up;
+		i=0; until [ \"\$(cat /sys/class/net/\$n/carrier 2>/dev/null)\" = 1 ] || [ \$i = 300 ]; do sleep 0.1; i=\$((i + 1)); done;
+		echo \$n after \$i; [ \$i != 300 ]" && return
+	ask dmesg | tail -n 20
+	return 1
+}
+
+# edu_by 1|0: its driver in the guest, with MSI or INTx, and DMA.
+edu_by() {
+	ask "insmod /vfio_test_edu.ko msi=$1; dmesg | grep vfio_test_edu | tail -n 1; [ -d /sys/bus/pci/drivers/vfio_test_edu/0* ]; s=\$?; rmmod vfio_test_edu; (exit \$s)"
+}
+
+# Out of the guest, to the host and back into the guest.
+replug() {
+	qmp '{"execute":"device_del","arguments":{"id":"nvme"}}' '"DEVICE_DELETED".*"nvme"' || return 1
+	ask "[ ! -e /dev/nvme0n1 ]" || return 1
+	host_reads >/tmp/read && cmp /tmp/disk /tmp/read && unbind nvme && give nvme || return 1
+	qmp "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-pci\",\"host\":\"$(bdf nvme)\",\"id\":\"nvme\",\"bus\":\"port$NVME_PORT\",\"rombar\":0${iommufd:+,\"iommufd\":\"iommufd\"}}}" || return 1
+	disk
+}
+
+reset() {
+	qmp '{"execute":"system_reset"}' '"RESET"' && booted 2 && disk && edu_by 1
+}
+
+reboot() {
+	echo "0 reboot -f" 1<>$G/in
+	booted 3 && disk && edu_by 0
+}
+
+# QEMU is killed while the disk is read and the edu device reads and writes memory.
+killed() {
+	ask "(while :; do dd if=/dev/nvme0n1 of=/dev/null bs=64k iflag=direct; done) >/dev/null 2>&1 & insmod /vfio_test_edu.ko rounds=1000000 >/dev/null 2>&1 &" || return 1
+	sleep 2
+	slay
+}
+
+# Nothing of it is left: nobody's memory is pinned, and the devices are free.
+left() {
+	pins=$(($(sed -n 's/^nr_foll_pin_acquired //p' /proc/vmstat) - $(sed -n 's/^nr_foll_pin_released //p' /proc/vmstat)))
+	[ $pins = 0 ] || echo "$pins pages are pinned"
+	[ $pins = 0 ] && host_reads >/tmp/read && cmp /tmp/disk /tmp/read && unbind nvme || return 1
+	for dev in e1000e edu; do
+		bind $dev && kst vfio_pci_device_test $dev && unbind $dev || return 1
+	done
+	unbind $VF
+	echo 0 >"$PCI/$(bdf igb)/sriov_numvfs"
+	unbind igb
+	vfio_unload
+}
+
+ktap_begin
+t load vfio_load
+t virtual-function make_vf
+t disk-before disk_before
+t bind bind_all
+t boot boots
+if [ $ktap_failed = 0 ]; then
+	t disk disk
+	t disk-writes disk_writes
+	t link link e1000e
+	t link-vf link igbvf
+	t edu-msi edu_by 1
+	t edu-intx edu_by 0
+	t replug replug
+	[ -z "$GUEST_LONG" ] || {
+		t reset reset
+		t reboot reboot
+	}
+	t killed killed
+fi
+t left left
+ktap_end
