@@ -364,25 +364,21 @@ impl Calls {
         Call(self)
     }
 
-    #[inline]
-    fn leave(&self) {
-        // What was done before is seen by who waits.
-        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.none.complete_all();
-        }
-    }
-
     /// Waits until all calls have returned. There are no new ones, and this is called once.
     fn wait_for_all(&self) {
-        self.leave();
-        self.none.wait_for_completion();
+        // What they did is seen here.
+        if self.count.fetch_sub(1, Ordering::AcqRel) != 1 {
+            self.none.wait_for_completion();
+        }
     }
 }
 
 impl Drop for Call<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.0.leave();
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.none.complete_all();
+        }
     }
 }
 
