@@ -95,15 +95,15 @@ pub(crate) struct State {
     /// There is a domain, so that pages are pinned when they are mapped.
     pub(crate) physical: bool,
     /// How many mappings are `filling`.
-    pub(crate) filling: usize,
+    pub(crate) filling: u32,
     /// What is being unmapped, reported, or waited for.
     busy: [Option<Busy>; BUSY_SLOTS],
     /// How many there are in [`Self::busy`].
-    busy_count: usize,
+    busy_count: u32,
     /// The next [`Busy::ticket`].
     next_ticket: u64,
     /// How many wait for [`Container::changed`].
-    waiting: usize,
+    waiting: u32,
     /// How many pages drivers have pinned.
     pub(crate) pinned: usize,
     /// How many mappings have no valid address in the process.
