@@ -27,19 +27,19 @@ struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 
 extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
-		void (*cb)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb));
+		void (*cb)(struct qemu_plugin_tb *tb, void *data), void *data);
 extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb,
 		void (*cb)(unsigned int vcpu, void *data), int flags, void *data);
 extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
 		void (*cb)(unsigned int vcpu, void *data), int flags, void *data);
 extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id,
-		void (*cb)(qemu_plugin_id_t id, void *data), void *data);
+		void (*cb)(void *data), void *data);
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
 extern size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn, void *data, size_t len);
 
-EXPORT int qemu_plugin_version = 4;
+EXPORT int qemu_plugin_version = 7;
 
 /* Executions of a block during the operation that is measured. */
 struct block {
@@ -110,13 +110,13 @@ static struct block *lookup(uint64_t address, uint64_t instructions)
 	return block;
 }
 
-static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+static void translated(struct qemu_plugin_tb *tb, void *data)
 {
 	size_t i, count = qemu_plugin_tb_n_insns(tb);
 	uint8_t code[8];
 	uint32_t which;
 
-	(void)id;
+	(void)data;
 	for (i = 0; i < count; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
 
@@ -130,9 +130,8 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 	qemu_plugin_register_vcpu_tb_exec_cb(tb, executed, 0, lookup(qemu_plugin_tb_vaddr(tb), count));
 }
 
-static void end(qemu_plugin_id_t id, void *data)
+static void end(void *data)
 {
-	(void)id;
 	(void)data;
 	flush();
 	fclose(out);
@@ -146,7 +145,7 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info
 	out = fopen(argv[0] + 4, "w");
 	if (!out)
 		return -1;
-	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+	qemu_plugin_register_vcpu_tb_trans_cb(id, translated, NULL);
 	qemu_plugin_register_atexit_cb(id, end, NULL);
 	return 0;
 }
