@@ -9,6 +9,7 @@
  */
 #include "../state.h"
 #include "../transcript.h"
+#include "cgroup.h"
 
 #include <signal.h>
 #include <sys/personality.h>
@@ -578,29 +579,6 @@ static void take_all(void)
 		if (map(i * 0x40000000UL % 0x8000000000UL + i / 512 * PAGE, p, PAGE, RW))
 			break;
 	_exit(0);
-}
-
-static void enter(const char *cgroup, long bytes)
-{
-	char path[PATH_MAX], text[64];
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-	snprintf(text, sizeof(text), "%d", getpid());
-	if (!put_text(path, text))
-		_exit(3);
-	snprintf(path, sizeof(path), "%s/memory.current", cgroup);
-	snprintf(text, sizeof(text), "%ld", number_after(path, "") + bytes);
-	snprintf(path, sizeof(path), "%s/memory.max", cgroup);
-	if (!put_text(path, text))
-		_exit(4);
-}
-
-static void leave(const char *cgroup)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/memory.max", cgroup);
-	put_text(path, "max");
 }
 
 /*

@@ -8,6 +8,7 @@
  */
 #include "../state.h"
 #include "../emulated/emulated.h"
+#include "cgroup.h"
 
 #include <sys/wait.h>
 
@@ -110,31 +111,15 @@ static void ends(void)
 	result("bitmap-that-ends");
 }
 
-static void enter(const char *cgroup, long bytes)
-{
-	char path[PATH_MAX], text[64];
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-	snprintf(text, sizeof(text), "%d", getpid());
-	if (!put_text(path, text))
-		_exit(3);
-	snprintf(path, sizeof(path), "%s/memory.current", cgroup);
-	snprintf(text, sizeof(text), "%ld", number_after(path, "") + bytes);
-	snprintf(path, sizeof(path), "%s/memory.max", cgroup);
-	if (!put_text(path, text))
-		_exit(4);
-}
-
 /* Another process asks, which cannot have the memory for that. */
 static void no_memory(const char *cgroup)
 {
 	static const long room[] = { 0, 4096, 16384, 65536, 131072 };
-	char *bits = memory(BYTES), path[PATH_MAX];
+	char *bits = memory(BYTES);
 	int status;
 	pid_t pid;
 
 	memset(bits, 0, BYTES);
-	snprintf(path, sizeof(path), "%s/memory.max", cgroup);
 	for (size_t i = 0; i < ARRAY_SIZE(room); i++) {
 		dirty_pages();
 		fflush(stdout);
@@ -144,7 +129,7 @@ static void no_memory(const char *cgroup)
 			_exit(get(bits) == -ENOMEM ? 0 : 1);
 		}
 		waitpid(pid, &status, 0);
-		put_text(path, "max");
+		leave(cgroup);
 		if (status && (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)) {
 			printf("# with %ld bytes of memory: ended with %x\n", room[i], status);
 			wrong++;
