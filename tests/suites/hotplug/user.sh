@@ -18,9 +18,14 @@ within() {
 	done
 }
 
+# How often the user of now, not one before, has printed that line.
+heard() {
+	tail -n "+$((since + 1))" "$log" | grep -c "^$1\$"
+}
+
 # told WORDS TIMES: whether the user has printed that line so often.
 told() {
-	[ "$(grep -c "^$1\$" "$log")" -ge "${2:-1}" ]
+	[ "$(heard "$1")" -ge "${2:-1}" ]
 }
 
 absent() {
@@ -29,6 +34,8 @@ absent() {
 
 # use DEVICE [OPTIONS]: a user opens it, in the background.
 use() {
+	: >>"$log"
+	since=$(wc -l <"$log")
 	vfio_events "$(bdf "$1")" "$(bdf "$1")${2:+ $2}" </tmp/ask >>"$log" 2>&1 &
 	exec 4>/tmp/ask
 	within 30 told ready
@@ -36,9 +43,9 @@ use() {
 
 # ask WORD: has the user do something, and waits for the end of it.
 ask() {
-	times=$(grep -c "^end $1\$" "$log")
+	before=$(heard "end $1")
 	echo "$1" >&4
-	within 120 told "end $1" $((times + 1))
+	within 120 told "end $1" $((before + 1))
 }
 
 finish() {
