@@ -7,6 +7,7 @@
  *   spapr BDF lpar           windows below a hypervisor
  *   spapr BDF groups BDF     one container with two groups
  *   spapr BDF twins BDF      two devices of one group
+ *   spapr BDF bars           what is mapped of BARs, and read there: the device is QEMU's sdhci-pci
  */
 #include "spapr.h"
 
@@ -445,6 +446,40 @@ static void ask_twins(const char *other)
 	close(second);
 }
 
+/* --- BARs --- */
+
+#define CAPABILITIES 0x40
+
+/* One BAR of 256 bytes, less than a page: it can be mapped if nothing else can be in its page. */
+static void ask_bars(void)
+{
+	struct vfio_region_info region = { .argsz = sizeof(region), .index = VFIO_PCI_CONFIG_REGION_INDEX };
+	uint16_t command = htole16(2);
+	volatile uint32_t *mapped;
+	uint32_t value;
+	off_t config;
+
+	if (ioctl(u.device, VFIO_DEVICE_GET_REGION_INFO, &region))
+		fail("region");
+	config = region.offset;
+	if (pwrite(u.device, &command, 2, config + 4) != 2)
+		fail("command");
+	for (region.index = 0; region.index < VFIO_PCI_ROM_REGION_INDEX; region.index++) {
+		ASK(ioctl(u.device, VFIO_DEVICE_GET_REGION_INFO, &region), "GET_REGION_INFO %u", region.index);
+		printf("size %#llx flags %x\n", (unsigned long long)region.size, region.flags);
+		if (!region.size)
+			continue;
+		ASK(pread(u.device, &value, 4, region.offset + CAPABILITIES), "read");
+		printf("capabilities %08x\n", le32toh(value));
+		mapped = mmap(NULL, P, PROT_READ | PROT_WRITE, MAP_SHARED, u.device, region.offset);
+		ASK(mapped == MAP_FAILED ? -1 : 0, "mmap");
+		if (mapped == MAP_FAILED)
+			continue;
+		printf("capabilities %08x\n", le32toh(mapped[CAPABILITIES / 4]));
+		munmap((void *)mapped, P);
+	}
+}
+
 /* What a user does at least. */
 static void ask_brief(void)
 {
@@ -477,6 +512,8 @@ int main(int argc, char **argv)
 		ask_brief();
 	else if (!strcmp(what, "lpar"))
 		ask_lpar();
+	else if (!strcmp(what, "bars"))
+		ask_bars();
 	else if (!strcmp(what, "groups") && argc > 3)
 		ask_groups(argv[3]);
 	else if (!strcmp(what, "twins") && argc > 3)

@@ -148,11 +148,14 @@ POWERNV_DEVICES = (
         ("-device", "pcie-pci-bridge,bus=pcie.2,addr=0x0,id=pci", "-device", "edu,bus=pci,addr=0x1"),
     ),
     Device("twin-b", "0002:02:02.0", "1234:11e8", ("-device", "edu,bus=pci,addr=0x2")),
+    # Its BAR has 256 bytes, and little-endian registers.
+    Device("small", "0002:02:03.0", "1b36:0007", ("-device", "sdhci-pci,bus=pci,addr=0x3")),
 )
 # Each host bridge is one group.
 LPAR_DEVICES = (
     Device("edu", "0000:00:01.0", "1234:11e8", ("-device", f"{EDU64},bus=pci.0,addr=0x1,id=edu")),
     Device("edu64", "0001:00:01.0", "1234:11e8", ("-device", f"{EDU64},bus=pci1.0,addr=0x1,id=edu64")),
+    Device("small", "0001:00:02.0", "1b36:0007", ("-device", "sdhci-pci,bus=pci1.0,addr=0x2")),
 )
 
 
