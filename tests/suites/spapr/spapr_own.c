@@ -469,7 +469,8 @@ static void race_for(const char *bdf, unsigned int seconds)
 	for (uintptr_t i = 0; i < ARRAY_SIZE(threads); i++)
 		if (pthread_create(&threads[i], NULL, race, (void *)(i + 1)))
 			fail("a thread");
-	while (time(NULL) < end) {
+	/* However busy the host is, it joins twice. */
+	while (joined < 2 || time(NULL) < end) {
 		if (ioctl(u.group, VFIO_GROUP_SET_CONTAINER, &u.container))
 			fail("SET_CONTAINER");
 		if (ioctl(u.container, VFIO_SET_IOMMU, joined % 3 ? VFIO_SPAPR_TCE_v2_IOMMU : VFIO_SPAPR_TCE_IOMMU))
@@ -484,7 +485,7 @@ static void race_for(const char *bdf, unsigned int seconds)
 		pthread_join(threads[i], NULL);
 	close(u.group);
 	close(u.container);
-	expect(locked_kib() == before && joined > 1, "nothing is locked after the group has joined %u times", joined);
+	expect(locked_kib() == before, "nothing is locked after the group has joined %u times", joined);
 }
 
 int main(int argc, char **argv)
