@@ -15,7 +15,7 @@ BAD = re.compile(
 
 # Lines that match BAD and are wanted, or are none of VFIO's doing. What kmemleak found is judged by itself (leaks).
 HARMLESS = re.compile(
-    r"kmemleak: (Kernel memory leak detector|Automatic|\d+ new suspected memory leaks)|rcu.*stall.*suppress|stall warnings timeout|"
+    r"kmemleak: (Kernel memory leak detector|Automatic|\d+ new suspected memory leaks)|rcu.*stall.*suppress|stall warnings timeout|rcu_cpu_stall_timeout=|"
     r"kasan: KernelAddressSanitizer initialized|kasan_multi_shot|use-after-free debug is enabled|"
     # QEMU's pseries has one that nothing was ever written to.
     r"nvram corruption detected: 0-length partition"
