@@ -129,9 +129,9 @@ static int map_both(void)
 
 static void promise(const char *bdf, unsigned int seconds)
 {
-	const time_t end = time(NULL) + seconds;
 	unsigned int mapped = 0, refused = 0, broken = 0, odd = 0;
 	pthread_t thread;
+	time_t end;
 
 	other = open_all(bdf, VFIO_SPAPR_TCE_v2_IOMMU);
 	WORKS(reg(buffer, OURS), "REGISTER");
@@ -143,6 +143,7 @@ static void promise(const char *bdf, unsigned int seconds)
 	WORKS(unmap(0, 2 * P), "UNMAP");
 	if (pthread_create(&thread, NULL, others, NULL))
 		fail("a thread");
+	end = time(NULL) + seconds;
 	while (time(NULL) < end) {
 		/* There is one processor. */
 		sched_yield();
