@@ -74,6 +74,10 @@ start() {
 		arguments="$arguments -device pcie-root-port,id=port$port,chassis=$port"
 		arguments="$arguments -device $(assigned "$name" "${id%=*}" "$port")"
 	done
+	# QEMU says what passes through it; what the kernel does by itself it does not see.
+	for event in vfio_msi_interrupt vfio_intx_interrupt vfio_intx_enable_kvm vfio_iommu_map_notify; do
+		arguments="$arguments -trace $event"
+	done
 	arguments="$arguments -chardev file,id=line,path=$G/out,input-path=$G/in -serial chardev:line"
 	arguments="$arguments -chardev file,id=qmp,path=$G/qmp,input-path=$G/qmp.in -mon chardev=qmp,mode=control"
 	arguments="$arguments -kernel /vm/guest/vmlinuz -initrd /vm/guest/initramfs"
@@ -143,6 +147,11 @@ qmp() {
 	tail -n +"$(cat $G/said)" $G/qmp
 	cat $G/log
 	return 1
+}
+
+# traced PATTERN: how often QEMU has said so.
+traced() {
+	grep -c "^vfio_$1" $G/log
 }
 
 gone() {
