@@ -98,10 +98,24 @@ replug() {
 	plug nvme nvme $NVME_PORT && disk
 }
 
+# plug_edu [MORE]: the same, until the guest has found it.
+plug_edu() {
+	plug edu edu $EDU_PORT "$1" &&
+		ask "i=0; until grep -q 0x11e8 /sys/bus/pci/devices/*/device || [ \$i = 300 ]; do sleep 0.1; i=\$((i + 1)); done; [ \$i != 300 ]"
+}
+
+# The host wants edu back: QEMU is asked for it, and has the guest give it up.
+asked_back() {
+	deleted=$(grep -c '"DEVICE_DELETED".*"edu"' $G/qmp)
+	rm -f /tmp/unbound
+	(unbind edu && touch /tmp/unbound) &
+	within 120 [ -e /tmp/unbound ] && [ "$(grep -c '"DEVICE_DELETED".*"edu"' $G/qmp)" -gt "$deleted" ] || return 1
+	give edu && plug_edu && edu_by 1
+}
+
 # edu again, with interrupts that QEMU takes and passes on; this shows as well that edu_by would notice.
 by_qemu() {
-	unplug edu && plug edu edu $EDU_PORT ',"x-no-kvm-msi":true,"x-no-kvm-intx":true' || return 1
-	ask "i=0; until grep -q 0x11e8 /sys/bus/pci/devices/*/device || [ \$i = 300 ]; do sleep 0.1; i=\$((i + 1)); done" || return 1
+	unplug edu && plug_edu ',"x-no-kvm-msi":true,"x-no-kvm-intx":true' || return 1
 	for msi in 1 0; do
 		kind=$([ $msi = 1 ] && echo msi || echo intx)
 		seen=$(traced "${kind}_interrupt .*$(bdf edu)")
@@ -170,6 +184,7 @@ if [ $ktap_failed = 0 ]; then
 		t replug replug
 		t reset reset
 		t reboot reboot
+		t asked-back asked_back
 		t by-qemu by_qemu
 	}
 	t killed killed
