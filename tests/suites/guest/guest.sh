@@ -34,7 +34,7 @@ give() {
 
 # assigned NAME ID PORT: what QEMU is told of a device.
 assigned() {
-	echo "vfio-pci,host=$(bdf "$1"),id=$2,bus=port$3,rombar=0${iommufd:+,iommufd=iommufd}"
+	echo "vfio-pci,host=$(bdf "$1"),id=$2,bus=port$3,rombar=0${iommufd:+,iommufd=iommufd0}"
 }
 
 # The user, with the rights that are his, and what QEMU and the shell talk through.
@@ -67,7 +67,7 @@ start() {
 		# Ticks that a slow machine has missed are not made up for, or there would be nothing else.
 		arguments="$arguments -M q35,hpet=off -global kvm-pit.lost_tick_policy=discard"
 	fi
-	[ -z "$iommufd" ] || arguments="$arguments -object iommufd,id=iommufd"
+	[ -z "$iommufd" ] || arguments="$arguments -object iommufd,id=iommufd0"
 	for device in "$@"; do
 		name=${device%%=*} port=${device##*=}
 		id=${device#*=}

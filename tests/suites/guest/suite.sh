@@ -83,7 +83,7 @@ edu_by() {
 
 # plug NAME ID PORT [MORE]: into the running guest.
 plug() {
-	qmp "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-pci\",\"host\":\"$(bdf "$1")\",\"id\":\"$2\",\"bus\":\"port$3\",\"rombar\":0${iommufd:+,\"iommufd\":\"iommufd\"}$4}}"
+	qmp "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-pci\",\"host\":\"$(bdf "$1")\",\"id\":\"$2\",\"bus\":\"port$3\",\"rombar\":0${iommufd:+,\"iommufd\":\"iommufd0\"}$4}}"
 }
 
 # unplug ID: the guest gives it back.
