@@ -34,7 +34,7 @@ give() {
 
 # assigned NAME ID PORT: what QEMU is told of a device.
 assigned() {
-	echo "vfio-pci,host=$(bdf "$1"),id=$2,bus=port$3,rombar=0${iommufd:+,iommufd=iommufd}"
+	echo "vfio-pci,host=$(bdf "$1"),id=$2,bus=port$3,rombar=0${iommufd:+,iommufd=iommufd0}"
 }
 
 # The user, with the rights that are his, and what QEMU and the shell talk through.
@@ -67,12 +67,16 @@ start() {
 		# Ticks that a slow machine has missed are not made up for, or there would be nothing else.
 		arguments="$arguments -M q35,hpet=off -global kvm-pit.lost_tick_policy=discard"
 	fi
-	[ -z "$iommufd" ] || arguments="$arguments -object iommufd,id=iommufd"
+	[ -z "$iommufd" ] || arguments="$arguments -object iommufd,id=iommufd0"
 	for device in "$@"; do
 		name=${device%%=*} port=${device##*=}
 		id=${device#*=}
 		arguments="$arguments -device pcie-root-port,id=port$port,chassis=$port"
 		arguments="$arguments -device $(assigned "$name" "${id%=*}" "$port")"
+	done
+	# QEMU says what passes through it; what the kernel does by itself it does not see.
+	for event in vfio_msi_interrupt vfio_intx_interrupt vfio_intx_enable_kvm vfio_iommu_map_notify; do
+		arguments="$arguments -trace $event"
 	done
 	arguments="$arguments -chardev file,id=line,path=$G/out,input-path=$G/in -serial chardev:line"
 	arguments="$arguments -chardev file,id=qmp,path=$G/qmp,input-path=$G/qmp.in -mon chardev=qmp,mode=control"
@@ -143,6 +147,11 @@ qmp() {
 	tail -n +"$(cat $G/said)" $G/qmp
 	cat $G/log
 	return 1
+}
+
+# traced PATTERN: how often QEMU has said so.
+traced() {
+	grep -c "^vfio_$1" $G/log
 }
 
 gone() {

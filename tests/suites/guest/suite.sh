@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-# Debian's QEMU with KVM in the machine, run by a user without rights: a guest with an NVMe disk, a network card, a virtual
-# function and an edu device, each used by a driver in the guest. They are unplugged and plugged in again; the guest is
-# reset; QEMU is killed in the middle of it all, and the devices have to work for the host afterwards.
-# GUEST_MODE: container, or iommufd; GUEST_VIOMMU: the guest has an IOMMU of its own; GUEST_LONG: the guest is rebooted too.
+# Debian's QEMU with KVM in the machine, run by a user without rights: a guest with an NVMe disk and an edu device, each used
+# by a driver in the guest. QEMU is killed in the middle of it all, and the devices have to work for the host afterwards.
+# GUEST_LONG: a network card and a virtual function as well; devices are unplugged and plugged in again; the guest is reset, and
+# reboots. GUEST_MODE: container, or iommufd; GUEST_VIOMMU: the guest has an IOMMU of its own.
 . /vm/suite/guest.sh
 
 VF=0000:01:10.0
 BLOCKS="bs=64k count=64"
+# As start() has them.
+DEVICES="nvme=nvme=$NVME_PORT edu=edu=$EDU_PORT${GUEST_LONG:+ e1000e=net=$NET_PORT $VF=vf=$VF_PORT}"
 
 # The virtual function, whose physical one the host drives.
 make_vf() {
@@ -27,11 +29,13 @@ disk_before() {
 }
 
 bind_all() {
-	give nvme && give e1000e && give $VF && give edu
+	for dev in $DEVICES; do
+		give "${dev%%=*}" || return 1
+	done
 }
 
 boots() {
-	start nvme=nvme=$NVME_PORT e1000e=net=$NET_PORT $VF=vf=$VF_PORT edu=edu=$EDU_PORT
+	start $DEVICES
 }
 
 disk() {
@@ -60,18 +64,74 @@ link() {
 	return 1
 }
 
-# edu_by 1|0: its driver in the guest, with MSI or INTx, and DMA.
-edu_by() {
+# edu_try 1|0: its driver in the guest, with MSI or INTx, and DMA.
+edu_try() {
 	ask "insmod /vfio_test_edu.ko msi=$1; dmesg | grep vfio_test_edu | tail -n 1; [ -d /sys/bus/pci/drivers/vfio_test_edu/0* ]; s=\$?; rmmod vfio_test_edu; (exit \$s)"
+}
+
+# edu_by 1|0: the same; its interrupts go from kernel to kernel (irqfd, and the end of INTx by the eventfd of its level). If the
+# guest has an IOMMU, each transfer is mapped and unmapped.
+edu_by() {
+	seen=$(traced ".*_interrupt .*$(bdf edu)") maps=$(traced "iommu_map_notify")
+	edu_try "$1" || return 1
+	seen=$(($(traced ".*_interrupt .*$(bdf edu)") - seen)) maps=$(($(traced "iommu_map_notify") - maps))
+	echo "$seen interrupts by way of QEMU, $maps mappings made and undone"
+	[ $seen = 0 ] || return 1
+	[ "$1" = 1 ] || [ "$(traced "intx_enable_kvm .*$(bdf edu)")" -ge 1 ] || return 1
+	[ -z "$GUEST_VIOMMU" ] || [ $maps -ge 40 ]
+}
+
+# plug NAME ID PORT [MORE]: into the running guest.
+plug() {
+	qmp "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-pci\",\"host\":\"$(bdf "$1")\",\"id\":\"$2\",\"bus\":\"port$3\",\"rombar\":0${iommufd:+,\"iommufd\":\"iommufd0\"}$4}}"
+}
+
+# unplug ID: the guest gives it back.
+unplug() {
+	qmp "{\"execute\":\"device_del\",\"arguments\":{\"id\":\"$1\"}}" "\"DEVICE_DELETED\".*\"$1\""
 }
 
 # Out of the guest, to the host and back into the guest.
 replug() {
-	qmp '{"execute":"device_del","arguments":{"id":"nvme"}}' '"DEVICE_DELETED".*"nvme"' || return 1
-	ask "[ ! -e /dev/nvme0n1 ]" || return 1
+	unplug nvme && ask "[ ! -e /dev/nvme0n1 ]" || return 1
 	host_reads >/tmp/read && cmp /tmp/disk /tmp/read && unbind nvme && give nvme || return 1
-	qmp "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"vfio-pci\",\"host\":\"$(bdf nvme)\",\"id\":\"nvme\",\"bus\":\"port$NVME_PORT\",\"rombar\":0${iommufd:+,\"iommufd\":\"iommufd\"}}}" || return 1
-	disk
+	plug nvme nvme $NVME_PORT && disk
+}
+
+# plug_edu [MORE]: the same, until the guest has found it.
+plug_edu() {
+	plug edu edu $EDU_PORT "$1" &&
+		ask "i=0; until grep -q 0x11e8 /sys/bus/pci/devices/*/device || [ \$i = 300 ]; do sleep 0.1; i=\$((i + 1)); done; [ \$i != 300 ]"
+}
+
+# The host wants edu back: QEMU is asked for it, and has the guest give it up.
+asked_back() {
+	deleted=$(grep -c '"DEVICE_DELETED".*"edu"' $G/qmp)
+	rm -f /tmp/unbound
+	(unbind edu && touch /tmp/unbound) &
+	within 120 [ -e /tmp/unbound ] && [ "$(grep -c '"DEVICE_DELETED".*"edu"' $G/qmp)" -gt "$deleted" ] || return 1
+	give edu && plug_edu && edu_by 1
+}
+
+# edu again, with interrupts that QEMU takes and passes on; this shows as well that edu_by would notice.
+by_qemu() {
+	unplug edu && plug_edu ',"x-no-kvm-msi":true,"x-no-kvm-intx":true' || return 1
+	for msi in 1 0; do
+		kind=$([ $msi = 1 ] && echo msi || echo intx)
+		seen=$(traced "${kind}_interrupt .*$(bdf edu)")
+		edu_try $msi || return 1
+		seen=$(($(traced "${kind}_interrupt .*$(bdf edu)") - seen))
+		echo "$seen interrupts by way of QEMU"
+		[ $seen -ge 31 ] || return 1
+	done
+}
+
+# QEMU is the user without rights, and has told KVM of the devices.
+rights() {
+	pid=$(cat $G/pid)
+	grep '^Uid:\|^CapEff:\|^VmLck:' /proc/$pid/status
+	grep -q '^Uid:.1000.1000.1000.1000$' /proc/$pid/status && grep -q '^CapEff:.0*$' /proc/$pid/status || return 1
+	ls -l /proc/$pid/fd | grep -q 'anon_inode:kvm-vfio'
 }
 
 reset() {
@@ -90,37 +150,51 @@ killed() {
 	slay
 }
 
+unpinned() {
+	# Each processor counts by itself; this adds it up.
+	echo 1 >/proc/sys/vm/stat_refresh
+	pins=$(($(sed -n 's/^nr_foll_pin_acquired //p' /proc/vmstat) - $(sed -n 's/^nr_foll_pin_released //p' /proc/vmstat)))
+	[ $pins = 0 ]
+}
+
 # Nothing of it is left: nobody's memory is pinned, and the devices are free.
 left() {
-	pins=$(($(sed -n 's/^nr_foll_pin_acquired //p' /proc/vmstat) - $(sed -n 's/^nr_foll_pin_released //p' /proc/vmstat)))
-	[ $pins = 0 ] || echo "$pins pages are pinned"
-	[ $pins = 0 ] && host_reads >/tmp/read && cmp /tmp/disk /tmp/read && unbind nvme || return 1
-	for dev in e1000e edu; do
+	within 10 unpinned || {
+		echo "$pins pages are pinned"
+		return 1
+	}
+	host_reads >/tmp/read && cmp /tmp/disk /tmp/read && unbind nvme || return 1
+	for dev in edu ${GUEST_LONG:+e1000e}; do
 		bind $dev && kst vfio_pci_device_test $dev && unbind $dev || return 1
 	done
-	unbind $VF
-	echo 0 >"$PCI/$(bdf igb)/sriov_numvfs"
-	unbind igb
+	[ -z "$GUEST_LONG" ] || {
+		unbind $VF
+		echo 0 >"$PCI/$(bdf igb)/sriov_numvfs"
+		unbind igb
+	}
 	vfio_unload
 }
 
 ktap_begin
 t load vfio_load
-t virtual-function make_vf
+[ -z "$GUEST_LONG" ] || t virtual-function make_vf
 t disk-before disk_before
 t bind bind_all
 t boot boots
 if [ $ktap_failed = 0 ]; then
+	t rights rights
 	t disk disk
 	t disk-writes disk_writes
-	t link link e1000e
-	t link-vf link igbvf
 	t edu-msi edu_by 1
 	t edu-intx edu_by 0
-	t replug replug
 	[ -z "$GUEST_LONG" ] || {
+		t link link e1000e
+		t link-vf link igbvf
+		t replug replug
 		t reset reset
 		t reboot reboot
+		t asked-back asked_back
+		t by-qemu by_qemu
 	}
 	t killed killed
 fi

@@ -62,15 +62,25 @@ round() {
 	done
 	vfio_unload || return 1
 	memory >>$OUT/memory
+	caches $n
 	return $bad
+}
+
+# caches NAME: keeps the bytes of each slab cache.
+caches() {
+	awk 'NR > 2 { print $1, $2 * $4 }' /proc/slabinfo >$OUT/caches."$1"
+	dmesg | wc -l >$OUT/lines."$1"
 }
 
 totals() {
 	awk '{ for (i = 1; i < NF; i += 2) n[$(i + 1)] += $i } END { for (k in n) printf "%d %s  ", n[k], k; print "" }' $OUT/all
 	echo "kB free, slab that is not reclaimable, vmalloc, per processor, page tables; pinned pages:"
+	sed 's/^/before the modules:    /' $OUT/before
 	head -n 1 $OUT/memory | sed 's/^/after the first round: /'
 	tail -n 1 $OUT/memory | sed 's/^/after the last one:    /'
-	echo "$(wc -l <$OUT/memory) rounds, $(dmesg | wc -l) lines in the kernel log"
+	echo "slab caches that grew most since the first round, bytes:"
+	awk 'NR == FNR { was[$1] = $2; next } $2 > was[$1] { print $2 - was[$1], $1 }' $OUT/caches.1 $OUT/caches.$n | sort -rn | head -n 5
+	echo "$n rounds; lines in the kernel log: $(cat $OUT/lines.0) before, $(cat $OUT/lines.1) after the first round, $(cat $OUT/lines.$n) after the last one"
 }
 
 # Nothing grows with what is done: less than 2 MiB and 8 bytes for each operation more than after the first round is in use.
@@ -88,6 +98,8 @@ leaks() {
 }
 
 ktap_begin
+memory >$OUT/before
+caches 0
 end=$(($(uptime_seconds) + SECONDS_ALL))
 n=0
 until [ $n -ge 2 ] && [ "$(uptime_seconds)" -ge $end ]; do

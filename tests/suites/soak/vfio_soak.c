@@ -32,7 +32,7 @@
 
 /* Shared with the children that are killed. */
 static struct counts {
-	unsigned long opens, maps, dmas, interrupts, resets, kills;
+	unsigned long opens, maps, accounts, dmas, interrupts, resets, kills;
 } *counts;
 
 static unsigned int seed;
@@ -57,6 +57,23 @@ static struct vfio_region_info region(struct vfio_user *u, unsigned int index)
 	return info;
 }
 
+/* What the process has locked, as its limit counts it, is what is mapped. */
+static void locked(size_t bytes)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	unsigned long kib = 0;
+	char line[128];
+
+	if (!file)
+		fail("/proc");
+	while (fgets(line, sizeof(line), file) && sscanf(line, "VmLck: %lu", &kib) != 1)
+		;
+	fclose(file);
+	if (kib != bytes / 1024)
+		fail("%lu kB are locked and %zu mapped", kib, bytes / 1024);
+	counts->accounts++;
+}
+
 static void mappings(struct vfio_user *u)
 {
 	/* Small and large, some of huge pages. */
@@ -74,12 +91,15 @@ static void mappings(struct vfio_user *u)
 		if (memory == MAP_FAILED)
 			fail("no memory");
 		must(ioctl(u->container, VFIO_IOMMU_MAP_DMA, &map), "map");
+		if (!i)
+			locked(size);
 		must(ioctl(u->container, VFIO_IOMMU_UNMAP_DMA, &unmap), "unmap");
 		if (unmap.size != size)
 			fail("%llu of %zu bytes unmapped", unmap.size, size);
 		munmap(memory, size);
 		counts->maps++;
 	}
+	locked(0);
 }
 
 static void interrupts(struct vfio_user *u)
@@ -221,7 +241,7 @@ int main(int argc, char **argv)
 		if (kill_it && !WIFSIGNALED(status))
 			fail("the user ended with %#x instead of being killed", status);
 	}
-	printf("%lu opens %lu maps %lu dmas %lu interrupts %lu resets %lu kills\n", counts->opens, counts->maps,
-	       counts->dmas, counts->interrupts, counts->resets, counts->kills);
+	printf("%lu opens %lu maps %lu accounts %lu dmas %lu interrupts %lu resets %lu kills\n", counts->opens, counts->maps,
+	       counts->accounts, counts->dmas, counts->interrupts, counts->resets, counts->kills);
 	return 0;
 }

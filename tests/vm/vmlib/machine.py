@@ -527,7 +527,8 @@ MACHINES = {
             "q35-guest",
             "PC with VT-d; a guest runs in it by KVM",
             "stock",
-            long_suites=("guest", "guest-long", "guest-viommu"),
+            suites=("guest",),
+            long_suites=("guest-long", "guest-viommu"),
         ),
         guest_machine(
             "q35-guest-iommufd",

@@ -218,10 +218,10 @@ SUITES = {
             script="spapr",
             environment=(("SPAPR_LONG", "1"), ("SPAPR_STEPS", "100000"), ("SPAPR_RELOADS", "10"), ("SPAPR_SECONDS", "60")),
         ),
-        Suite("guest", "Debian's QEMU with KVM: a guest with four devices, as a user without rights", 900, **GUEST),
+        Suite("guest", "Debian's QEMU with KVM: a guest with two devices, as a user without rights; killed", 900, **GUEST),
         Suite(
             "guest-long",
-            "the same, and the guest is reset and reboots",
+            "the same with four devices, which are unplugged and plugged in; the guest is reset and reboots",
             1800,
             script="guest",
             environment=(("GUEST_LONG", "1"),),
