@@ -381,6 +381,7 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
         environment={
             "MACHINE": machine.name,
             "SUITE": suite.name,
+            "SLOWNESS": f"{machine.slowness:.0f}",
             **dict(machine.environment),
             **dict(suite.environment),
             **dict(item.split("=", 1) for item in options.environment),
