@@ -508,8 +508,9 @@ MACHINES = {
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
             modules=HOST_DRIVERS + ("mdev",),
-            # Each order of loading and unloading once; longer races, because little happens in a second.
-            environment=(("LIFECYCLE_ROUNDS", "9"), ("CORE_SECONDS", "60"), ("HUNG_SECONDS", "160")),
+            # Each order of loading and unloading once, fewer steps; longer races, because little happens in a second.
+            environment=(("LIFECYCLE_ROUNDS", "9"), ("STEPS_SCRIPTS", "4"), ("STEPS_SLICE", "2"), ("STEPS_COUNT", "1000"))
+            + (("CORE_SECONDS", "60"), ("HUNG_SECONDS", "160")),
             kernel="debug",
             slowness=4,
         ),

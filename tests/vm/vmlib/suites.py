@@ -382,8 +382,9 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
             "MACHINE": machine.name,
             "SUITE": suite.name,
             "SLOWNESS": f"{machine.slowness:.0f}",
-            **dict(machine.environment),
             **dict(suite.environment),
+            # What a machine says of its own is for all suites, and it knows how slow it is.
+            **dict(machine.environment),
             **dict(item.split("=", 1) for item in options.environment),
         },
         clients=suite.clients,
