@@ -2,6 +2,7 @@
 /*
  * What is asked of an open device, with failures. usage: faults_device SECTION BDF
  * The device is bound to vfio-pci and alone in its group. SECTION: info irqs access features resets, or all of them.
+ * FAULTS_IRQ=msix and the like: irqs of this kind only.
  */
 #include "faults.h"
 
@@ -221,6 +222,7 @@ static void irqs(void)
 {
 	static const char *const names[] = { "intx", "msi", "msix", "err", "req" };
 	struct vfio_irq_info i = { .argsz = sizeof(i) };
+	const char *only = getenv("FAULTS_IRQ");
 	char name[64];
 
 	for (size_t k = 0; k < ARRAY_SIZE(events); k++)
@@ -229,7 +231,7 @@ static void irqs(void)
 	snprintf(name, sizeof(name), "%s-" text, names[i.index]); \
 	operation(&(struct operation){ .name = name, __VA_ARGS__ }); })
 	for (i.index = 0; i.index < ARRAY_SIZE(names); i.index++) {
-		if (ioctl(u.device, VFIO_DEVICE_GET_IRQ_INFO, &i) || !i.count)
+		if ((only && strcmp(only, names[i.index])) || ioctl(u.device, VFIO_DEVICE_GET_IRQ_INFO, &i) || !i.count)
 			continue;
 		irq_index = i.index;
 		vectors = i.count > MOST_VECTORS - 1 ? MOST_VECTORS - 1 : i.count;
@@ -251,6 +253,8 @@ static void irqs(void)
 	}
 	close_all(&u);
 	for (irq_index = VFIO_PCI_INTX_IRQ_INDEX; irq_index <= VFIO_PCI_MSIX_IRQ_INDEX; irq_index++) {
+		if (only && strcmp(only, names[irq_index]))
+			continue;
 		vectors = 1;
 		u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
 		if (!enabled()) {

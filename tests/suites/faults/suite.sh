@@ -20,6 +20,8 @@ arm() {
 		echo "${FAULTS_VERBOSE:-0}" >$DEBUG/$kind/verbose
 		[ ! -e $DEBUG/$kind/ignore-gfp-wait ] || echo N >$DEBUG/$kind/ignore-gfp-wait
 	done
+	# What the kernel warns of is in its log; a serial line would take longer for it than all the rest.
+	dmesg -n 1
 	echo N >$DEBUG/fail_page_alloc/ignore-gfp-highmem
 	echo 0 >$DEBUG/fail_page_alloc/min-order
 	echo "# ACPI: ${first} .. ${last}"

@@ -21,7 +21,7 @@ fuzz() {
 		bind "$dev" || return 1
 	done
 	# shellcheck disable=SC2046
-	timeout 120 pci_fuzz "$(bdf "$1")" "$seed" $SECONDS_EACH $(shift && for dev in "$@"; do bdf "$dev"; done) || return 1
+	timeout -s KILL 120 pci_fuzz "$(bdf "$1")" "$seed" $SECONDS_EACH $(shift && for dev in "$@"; do bdf "$dev"; done) || return 1
 	for dev in "$@"; do
 		unbind "$dev" || return 1
 	done
@@ -35,9 +35,9 @@ virtual() {
 	echo 1 >"$PCI/$(bdf igb)/sriov_numvfs" || return 1
 	export PCI_FUZZ_OPTIONS=" vf_token=12345678-9abc-def0-1234-56789abcdef0"
 	# Who opens the physical function while no virtual one is open says what the token is.
-	timeout 120 pci_fuzz "$(bdf igb)" "$1" 0 || return 1
-	timeout 120 pci_fuzz "$(bdf igb)" "$1" $SECONDS_EACH >/tmp/physical &
-	timeout 120 pci_fuzz $vf "$1" $SECONDS_EACH
+	timeout -s KILL 120 pci_fuzz "$(bdf igb)" "$1" 0 || return 1
+	timeout -s KILL 120 pci_fuzz "$(bdf igb)" "$1" $SECONDS_EACH >/tmp/physical &
+	timeout -s KILL 120 pci_fuzz $vf "$1" $SECONDS_EACH
 	virtual_status=$?
 	wait $!
 	physical_status=$?

@@ -39,7 +39,7 @@ busy_set() {
 	bind twin-a || return 1
 	unbind twin-b
 	echo vfio-pci >"$PCI/$(bdf twin-b)/driver_override"
-	windows busy-set "$(bdf twin-a)" "$(bdf edu)" "$(bdf twin-b)" || return 1
+	windows busy-set "$(bdf twin-a)" "$(bdf edu)" "$(bdf twin-b)" || return
 	[ "$(driver_of twin-b)" = vfio-pci ]
 }
 

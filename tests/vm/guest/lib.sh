@@ -62,6 +62,13 @@ vfio_unload() {
 	done
 }
 
+# timeout -s KILL SECONDS COMMAND...: on a slow machine it may take longer, as the whole suite may.
+timeout() {
+	seconds=$3
+	shift 3
+	command timeout -s KILL $((seconds * ${SLOWNESS:-1})) "$@"
+}
+
 # driver_of NAME: the driver bound to the device, "" if none.
 driver_of() {
 	link=$(readlink "$PCI/$(bdf "$1")/driver") && basename "$link"

@@ -507,13 +507,13 @@ MACHINES = {
             devices=PC_DEVICES,
             suites=("smoke", "kunit", "lifecycle", "pci"),
             long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "samples", "races", "attack")
-            # emulated and variants have modules that are built for the stock kernel.
-            + ("unwind", "type1", "type1-steps"),
+            + ("unwind", "type1", "type1-steps", "power", "mix", "emulated", "variants"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
-            modules=HOST_DRIVERS,
-            # Each order of loading and unloading once; longer races, because little happens in a second.
-            environment=(("LIFECYCLE_ROUNDS", "9"), ("CORE_SECONDS", "60"), ("HUNG_SECONDS", "160")),
+            modules=HOST_DRIVERS + ("mdev",),
+            # Each order of loading and unloading once, fewer steps; longer races, because little happens in a second.
+            environment=(("LIFECYCLE_ROUNDS", "9"), ("STEPS_SCRIPTS", "4"), ("STEPS_SLICE", "2"), ("STEPS_COUNT", "1000"))
+            + (("CORE_SECONDS", "60"), ("HUNG_SECONDS", "160")),
             kernel="debug",
             slowness=4,
         ),

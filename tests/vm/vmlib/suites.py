@@ -292,8 +292,9 @@ SUITES = {
             900,
             # Giving a device back to the kernel's own domain must not fail, and the IOMMU core says so when it does; the
             # same on the C modules. A file below /proc/irq that could not be made is not missed until it is removed.
-            # Failing vmalloc shows where it was called.
-            allowed=r"WARNING: at (iommu_(group|device)_release_dma_owner|remove_proc_entry)\+|Call Trace",
+            # Failing vmalloc shows where it was called; kmemleak's own memory fails as well.
+            allowed=r"WARNING: at (iommu_(group|device)_release_dma_owner|remove_proc_entry)\+|Call Trace|"
+            "kmemleak: Cannot allocate a scan area",
         ),
         Suite("samples", "the modules of samples/, on ours and on the C ones", 300, both=True, faults=EDU, cmdline=SLUB),
         Suite("kunit", "the library crates under KUnit", 120, cmdline="kunit.enable=1 kunit.autorun=1"),
@@ -381,8 +382,10 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
         environment={
             "MACHINE": machine.name,
             "SUITE": suite.name,
-            **dict(machine.environment),
+            "SLOWNESS": f"{machine.slowness:.0f}",
             **dict(suite.environment),
+            # What a machine says of its own is for all suites, and it knows how slow it is.
+            **dict(machine.environment),
             **dict(item.split("=", 1) for item in options.environment),
         },
         clients=suite.clients,
