@@ -46,6 +46,7 @@ one_set() {
 			transcript "$1" $run reset-$dev reset $dev
 		done
 	done
+	transcript "$1" 1 msi-mask-igb msi-mask igb
 	for dev in ivshmem igb; do
 		program "$1" 1 type1-memory-$dev type1_memory "$(group $dev)" "$(bdf $dev)" "$(group e1000e)"
 	done

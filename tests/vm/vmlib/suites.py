@@ -99,6 +99,7 @@ SUITES = {
             environment=(("CONFIG_LONG", "1"),),
             cmdline=SLUB,
         ),
+        Suite("boards", "configuration space of boards with each capability there is: the same as on the C modules", 900, cmdline=SLUB),
         Suite("dma-buf", "BARs as dma-bufs: imported, revoked, outliving the device", 300, cmdline=SLUB),
         Suite(
             "hotplug",
@@ -137,6 +138,14 @@ SUITES = {
             environment=(("POWER_LONG", "1"),),
             files=("tests/suites/hotplug/user.sh",),
             cmdline=SLUB,
+        ),
+        Suite("mappings", "large BARs in huge pages: taken away and back, the same as on the C modules", 600, cmdline=SLUB),
+        Suite(
+            "cold",
+            "devices without power: the same as on the C modules",
+            600,
+            files=("tests/suites/hotplug/user.sh",),
+            cmdline=f"{SLUB} pcie_port_pm=force",
         ),
         Suite("igd", "the regions of Intel graphics, on a device that is made to look like it", 300, cmdline=SLUB),
         Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, cmdline=SLUB),
