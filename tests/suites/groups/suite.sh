@@ -56,6 +56,17 @@ in_use() {
 	unbind "$1"
 }
 
+# Bridges are not for users: the one that the twins are behind is not taken.
+bridge() {
+	above=$(basename "$(dirname "$(readlink -f "$PCI/$(bdf twin-a)")")")
+	bind "$above" >/dev/null 2>&1
+	echo "probed: $(driver_of "$above")"
+	echo vfio-pci >"$PCI/$above/driver_override"
+	echo "$above" 2>&1 >/sys/bus/pci/drivers/vfio-pci/bind | sed 's/.*: //'
+	echo "bound: $(driver_of "$above")"
+	unbind "$above"
+}
+
 # Devices of this machine that share a group, and the host driver of the second.
 PAIRS="twin-a:twin-b:e1000 pair-a:pair-b:e1000"
 
@@ -74,6 +85,7 @@ one_set() {
 		combinations "$1" "$a" "$b" "$driver" >"$OUT/$1.drivers-$a" 2>&1
 		in_use "$a" "$b" "$driver" >"$OUT/$1.in-use-$a" 2>&1
 	done
+	! bdf switch-a >/dev/null || bridge >"$OUT/$1.bridge"
 	for dev in $(devices | grep switch); do
 		bind "$dev"
 		timeout -s KILL 60 vfio_groups ask "$(bdf edu)" "$(bdf "$dev")" >"$OUT/$1.$dev" 2>&1
