@@ -67,6 +67,18 @@ bridge() {
 	unbind "$above"
 }
 
+# closes A B: what the next user of B finds, with A bound to vfio-pci and with no driver.
+closes() {
+	unbind "$1" && bind "$2" || return 1
+	echo "# alone"
+	timeout -s KILL 60 vfio_groups closes "$(bdf "$2")" "$(bdf "$1")"
+	bind "$1" || return 1
+	echo "# with its neighbour"
+	timeout -s KILL 60 vfio_groups closes "$(bdf "$2")" "$(bdf "$1")"
+	unbind "$1"
+	unbind "$2"
+}
+
 # Devices of this machine that share a group, and the host driver of the second.
 PAIRS="twin-a:twin-b:e1000 pair-a:pair-b:e1000"
 
@@ -84,6 +96,7 @@ one_set() {
 		a=${pair%%:*} b=${rest%:*} driver=${rest#*:}
 		combinations "$1" "$a" "$b" "$driver" >"$OUT/$1.drivers-$a" 2>&1
 		in_use "$a" "$b" "$driver" >"$OUT/$1.in-use-$a" 2>&1
+		closes "$a" "$b" >"$OUT/$1.closes-$a" 2>&1
 	done
 	! bdf switch-a >/dev/null || bridge >"$OUT/$1.bridge"
 	for dev in $(devices | grep switch); do
@@ -157,6 +170,8 @@ t run one_set ours
 t virtual-functions virtual_functions
 t unload vfio_unload
 t moved moved
+# With all of its bus in the hands of vfio-pci, a device is reset before its next user gets it.
+t reset-between-users sh -c "sed -n '/with its neighbour/,\$p' $OUT/ours.closes-twin-a | grep -q '^closed, opened: 0$'"
 for file in $OUT/c.*; do
 	t "${file#"$OUT"/c.}" same "${file#"$OUT"/c.}"
 done

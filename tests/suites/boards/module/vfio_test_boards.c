@@ -319,9 +319,13 @@ static int __init boards_init(void)
 		return -ENOMEM;
 	}
 	state = seed * 2654435761u | 1;
-	for (unsigned int b = 0; b < BOARDS; b++)
+	for (unsigned int b = 0; b < BOARDS; b++) {
 		for (unsigned int i = 0; i < ARRAY_SIZE(boards[b].vpd_data); i++)
-			boards[b].vpd_data[i] = i ? i * 0x01020304 : 0x00f08290;
+			boards[b].vpd_data[i] = i * 0x01020304;
+		/* A name of 240 bytes, and the end. */
+		boards[b].vpd_data[0] = 0x4100f082;
+		boards[b].vpd_data[60] = 0x78434241;
+	}
 	make_boards();
 	sysdata.domain = DOMAIN;
 	sysdata.node = NUMA_NO_NODE;
