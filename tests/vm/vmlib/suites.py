@@ -151,7 +151,7 @@ SUITES = {
         Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, cmdline=SLUB),
         Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
-        Suite("vga", "VGA memory and ports, ROMs, BARs of ports: the same as on the C modules", 300, cmdline=SLUB),
+        Suite("vga", "VGA memory and ports, ROMs, BARs of ports: the same as on the C modules", 300, cmdline=f"{SLUB} vga=0x317"),
         Suite("variants", "C variant drivers of vfio-pci; one calls all that the core exports, the same as on the C core", 600, cmdline=SLUB),
         Suite("fuzz", "30,000 random steps on the C modules and on ours: the same answers", 1800, cmdline=SLUB),
         Suite(
