@@ -9,7 +9,7 @@
  * Each byte is written with 0x00, 0xff and each single bit, and then with what
  * it was before; after that come writes of random position, size and value,
  * always the same ones. The first 256 bytes and the surroundings of what was
- * written are read back after each write, everything after each byte. A write
+ * written are read back after each write, everything below END after each byte. A write
  * is printed if it failed, or if any of that reads differently than before it.
  *
  *   -e END    only the bytes below END
@@ -211,15 +211,24 @@ static void each_byte(void)
 			write_one(pos, &value, 1);
 		}
 		write_one(pos, &before, 1);
-		read_all(after);
+		memcpy(after, now, size);
+		read_part(after, 0, end < size ? end : size);
 		if (memcmp(now, after, size)) {
 			printf("after the writes to %03zx", pos);
 			print_changes(after);
 		}
 		memcpy(after, hardware_now, size);
-		read_hardware(after, 0, size);
+		read_hardware(after, 0, end < size ? end : size);
 		print_arrived(after, pos);
 	}
+	read_all(after);
+	if (memcmp(now, after, size)) {
+		printf("after all of them");
+		print_changes(after);
+	}
+	memcpy(after, hardware_now, size);
+	read_hardware(after, 0, size);
+	print_arrived(after, size);
 }
 
 /*

@@ -100,6 +100,14 @@ SUITES = {
             cmdline=SLUB,
         ),
         Suite("boards", "configuration space of boards with each capability there is: the same as on the C modules", 900, cmdline=SLUB),
+        Suite(
+            "boards-long",
+            "the same with more of them",
+            7200,
+            script="boards",
+            environment=(("BOARDS", "24"), ("BYTES", "1024"), ("WRITES", "2000"), ("SEEDS", "1 2")),
+            cmdline=SLUB,
+        ),
         Suite("dma-buf", "BARs as dma-bufs: imported, revoked, outliving the device", 300, cmdline=SLUB),
         Suite(
             "hotplug",

@@ -93,9 +93,10 @@ static unsigned int standard(struct board *board, u8 id, unsigned int at)
 	case PCI_CAP_ID_EXP:
 		fill(board, at + 2, 0x32);
 		/* Version 1 or 2 of an endpoint, a legacy one, one in the root complex. */
-		put16(board, at + PCI_EXP_FLAGS, (1 + next_random(2)) | ((u8[]){ 0, 1, 9 })[next_random(3)] << 4);
+		put16(board, at + PCI_EXP_FLAGS, ((board - boards) % 8 == 3 ? 1 : 2) | ((u8[]){ 0, 1, 9 })[next_random(3)] << 4);
 		put16(board, at + PCI_EXP_DEVCTL, get16(board, at + PCI_EXP_DEVCTL) & ~PCI_EXP_DEVCTL_BCR_FLR);
-		/* No slot, no port; transactions are never pending. */
+		board->bytes[at + PCI_EXP_DEVCAP2] |= PCI_EXP_DEVCAP2_ATOMIC_COMP32;
+		/* Transactions are never pending. */
 		put16(board, at + PCI_EXP_DEVSTA, 0);
 		return 0x34;
 	case PCI_CAP_ID_MSIX:
@@ -124,9 +125,7 @@ static unsigned int extended(struct board *board, u16 id, unsigned int at)
 
 	switch (id) {
 	case PCI_EXT_CAP_ID_SRIOV:
-	case PCI_EXT_CAP_ID_DOE:
-	case PCI_EXT_CAP_ID_IDE:
-		/* What the kernel takes for real would be used. */
+		/* The kernel would use what it took for real. */
 		return 0x40;
 	case PCI_EXT_CAP_ID_VC:
 	case PCI_EXT_CAP_ID_VC9:
@@ -220,16 +219,22 @@ static void make_boards(void)
 			else
 				left--;
 		}
-		/* The last one leads nowhere, or back. */
-		*link = b % 12 == 4 ? 0x40 : b % 12 == 7 ? *link : 0;
+		/* The last one leads nowhere, or back, or into the middle of the first. */
+		*link = b % 12 == 4 ? 0x40 : b % 12 == 9 ? 0x43 : 0;
 
 		if (!IS_EXPRESS(b))
 			continue;
 		last = 0;
 		for (at = 0x100; at < EXTENDED_END; at += used) {
 			if (!extended_left) {
-				for (extended_left = 0; extended_left < ARRAY_SIZE(extended_ids); extended_left++)
-					extended_ids[extended_left] = extended_left + 1;
+				for (extended_left = 0; extended_left < ARRAY_SIZE(extended_ids); extended_left++) {
+					u8 id = extended_left + 1;
+
+					/* The kernel talks to these; to VFIO they are as good as unknown. */
+					if (id == PCI_EXT_CAP_ID_DOE || id == PCI_EXT_CAP_ID_IDE)
+						id += 0x80;
+					extended_ids[extended_left] = id;
+				}
 				shuffle(extended_ids, extended_left);
 			}
 			memset(board->bytes + at, 0, 0xc0);
@@ -240,9 +245,9 @@ static void make_boards(void)
 				put_unaligned_le32(get_unaligned_le32(board->bytes + last) | at << 20, board->bytes + last);
 			last = at;
 		}
-		if (b == 3) {
+		/* A board that makes no use of the space. */
+		if (b == 11)
 			put_unaligned_le32(0, board->bytes + 0x100);
-		}
 	}
 }
 
