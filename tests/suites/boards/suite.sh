@@ -18,7 +18,12 @@ one_set() {
 		timeout -s KILL 300 config_conformance -w -e "${BYTES:-448}" -n "${WRITES:-300}" "$address" >"$OUT/$1.$2.$board" 2>&1 ||
 			echo "exit status $?" >>"$OUT/$1.$2.$board"
 		# On the boards with PCI Express: what they tell of themselves, the completion of AtomicOps too.
-		[ $((board % 4)) != 1 ] || timeout -s KILL 60 vfio_transcript device "$address" >"$OUT/$1.$2.$board-device" 2>&1
+		[ $((board % 4)) = 1 ] || {
+			unbind "$address"
+			continue
+		}
+		timeout -s KILL 60 vfio_transcript device "$address" >"$OUT/$1.$2.$board-device" 2>&1 &&
+			echo done >>"$OUT/$1.$2.$board-device"
 		unbind "$address"
 	done
 	unbind edu
@@ -29,11 +34,16 @@ same() {
 	sed -E -f /vm/suite/differences.sed "$OUT/c.$1" >/tmp/expected
 	sed -E -f /vm/suite/differences.sed "$OUT/ours.$1" >/tmp/got
 	tail -1 /tmp/expected
+	# What the program did not get to the end of compares nothing.
+	[ "$(tail -1 /tmp/expected)" = done ] || return 1
 	cmp -s /tmp/expected /tmp/got && return
 	echo "lines with - are what the C modules answer, lines with + what the selected ones answer"
 	diff -U 1 /tmp/expected /tmp/got | sed 1,2d | head -40
 	return 1
 }
+
+# The kernel knows of no interrupt controller that would keep the boards' interrupts apart.
+VFIO_PARAMS_vfio_iommu_type1=allow_unsafe_interrupts=1
 
 ktap_begin
 t c-load vfio_load vfio=c vfio_iommu_type1=c vfio-pci-core=c vfio-pci=c

@@ -230,8 +230,11 @@ static void make_boards(void)
 				for (extended_left = 0; extended_left < ARRAY_SIZE(extended_ids); extended_left++) {
 					u8 id = extended_left + 1;
 
-					/* The kernel talks to these; to VFIO they are as good as unknown. */
-					if (id == PCI_EXT_CAP_ID_DOE || id == PCI_EXT_CAP_ID_IDE)
+					/*
+					 * The kernel talks to the first two; to VFIO they are as good as unknown. Of power
+					 * budgeting C makes another register writable (Documentation/differences.rst).
+					 */
+					if (id == PCI_EXT_CAP_ID_DOE || id == PCI_EXT_CAP_ID_IDE || id == PCI_EXT_CAP_ID_PWR)
 						id += 0x80;
 					extended_ids[extended_left] = id;
 				}
