@@ -13,7 +13,8 @@ in_state() {
 
 # gets STATE: waits for it.
 gets() {
-	within 30 in_state "$1" && echo "nvme is in $1, $(cat "$PCI/$(bdf nvme)/power/runtime_status"), usage $(cat "$PCI/$(bdf nvme)/power/runtime_usage")"
+	within 30 in_state "$1" || exit 1
+	echo "nvme is in $1, $(cat "$PCI/$(bdf nvme)/power/runtime_status"), usage $(cat "$PCI/$(bdf nvme)/power/runtime_usage")"
 }
 
 # The host has the device awake.
@@ -25,7 +26,8 @@ rouse() {
 
 sleeps() {
 	bind nvme || return 1
-	{
+	# In a process of its own: it ends where it waits in vain.
+	(
 		gets D3cold
 		use nvme
 		gets D0
@@ -104,7 +106,7 @@ sleeps() {
 		ask state
 		finish
 		gets D3cold
-	} >>"$log" 2>&1
+	) >>"$log" 2>&1
 	unbind nvme
 	echo "unbound: $(cat "$PCI/$(bdf nvme)/power/control")" >>"$log"
 }
@@ -119,13 +121,16 @@ one_set() {
 
 # Switched off it really was: it has forgotten where its memory is, as QEMU sees, who wakes nobody up.
 forgets() {
-	bind nvme && gets D3cold || return 1
+	bind nvme && (gets D3cold) || return 1
 	echo "its port is in $(cat "$PCI/0000:00:04.0/power_state")"
 	monitor "xp /1wx 0xb0100010" | tee /tmp/bar
 	unbind nvme
 	monitor "xp /1wx 0xb0100010"
 	grep -q ': 0x00000004' /tmp/bar
 }
+
+# QEMU's ports have no power management of their own, so the kernel does not let them be switched off unless it is told to.
+echo 1 >"$PCI/0000:00:04.0/d3cold_allowed"
 
 ktap_begin
 t c-load vfio_load vfio=c vfio_iommu_type1=c vfio-pci-core=c vfio-pci=c

@@ -1332,7 +1332,7 @@ static void section_irqs_random(void)
 }
 
 /* Registers of igb (Intel 82576, section 8.8): the causes of its interrupt, one to set them by, those that are let through. */
-enum { IGB_ICR = 0x1500, IGB_ICS = 0x1504, IGB_IMS = 0x1508, IGB_IMC = 0x150c, IGB_LINK_CHANGED = 1 << 2 };
+enum { IGB_ICR = 0xc0, IGB_ICS = 0xc8, IGB_IMS = 0xd0, IGB_IMC = 0xd8, IGB_LINK_CHANGED = 1 << 2 };
 
 /* SET_IRQS does not mask MSI: who wants to writes to the mask of the capability itself, of a device that has one. */
 static void section_msi_mask(void)
