@@ -294,6 +294,14 @@ SUITES = {
             environment=(("KSELFTEST_IOMMUFD", "1"),),
             faults=IGB,
         ),
+        Suite(
+            "kselftest-iommufd-long",
+            "the same on every device, and virtual functions",
+            3600,
+            script="kselftest",
+            environment=(("KSELFTEST_IOMMUFD", "1"), ("KSELFTEST_LONG", "1")),
+            faults=IGB,
+        ),
         Suite("iommufd", "device nodes and iommufd: answers the same as those of the C modules; races", 1800, cmdline=SLUB),
         Suite(
             "iommufd-noiommu",
