@@ -9,13 +9,14 @@
  * Each byte is written with 0x00, 0xff and each single bit, and then with what
  * it was before; after that come writes of random position, size and value,
  * always the same ones. The first 256 bytes and the surroundings of what was
- * written are read back after each write, everything after each byte. A write
+ * written are read back after each write, everything below END after each byte. A write
  * is printed if it failed, or if any of that reads differently than before it.
  *
  *   -e END    only the bytes below END
  *   -a        read everything back after each write
  *   -m        with memory accesses disabled
  *   -d        in D3hot
+ *   -w        what arrives at the device is told as well, as the host reads it
  *   -s SEED, -n COUNT    of the random writes
  *
  * At the end what was written to plain bytes, which nothing resets, is written
@@ -42,6 +43,9 @@ static size_t size;
 static uint8_t now[MAX_SIZE];
 static size_t end = MAX_SIZE;
 static int everything;
+/* The same as the host sees it. */
+static int hardware = -1;
+static uint8_t hardware_now[MAX_SIZE];
 
 static void die(const char *what)
 {
@@ -99,6 +103,12 @@ static void read_all(uint8_t *to)
 	read_part(to, 0, size);
 }
 
+static void read_hardware(uint8_t *to, size_t from, size_t until)
+{
+	if (hardware >= 0 && pread(hardware, to + from, until - from, from) != (ssize_t)(until - from))
+		die("config in sysfs");
+}
+
 static void print_all(const char *title)
 {
 	size_t pos, row;
@@ -134,10 +144,25 @@ static void print_changes(const uint8_t *after)
 	memcpy(now, after, size);
 }
 
+/* Prints what differs from what the host saw last. */
+static void print_arrived(const uint8_t *after, size_t pos)
+{
+	size_t i;
+
+	if (!memcmp(hardware_now, after, size))
+		return;
+	printf("arrived by %03zx", pos);
+	for (i = 0; i < size; i++)
+		if (hardware_now[i] != after[i])
+			printf(" %03zx:%02x>%02x", i, hardware_now[i], after[i]);
+	printf("\n");
+	memcpy(hardware_now, after, size);
+}
+
 /* Writes, and prints what changed. */
 static void write_one(size_t pos, const uint8_t *value, size_t len)
 {
-	uint8_t after[MAX_SIZE];
+	uint8_t after[MAX_SIZE], arrived[MAX_SIZE];
 	int error;
 	ssize_t ret;
 	size_t i;
@@ -152,6 +177,11 @@ static void write_one(size_t pos, const uint8_t *value, size_t len)
 		if (pos >= 256 && pos < size)
 			read_part(after, pos & ~15, (pos & ~15) + 16);
 	}
+	memcpy(arrived, hardware_now, size);
+	read_hardware(arrived, 0, 256);
+	if (pos >= 256 && pos < size)
+		read_hardware(arrived, pos & ~15, (pos & ~15) + 16);
+	print_arrived(arrived, pos);
 	if (ret == (ssize_t)len && !memcmp(now, after, size))
 		return;
 
@@ -181,12 +211,24 @@ static void each_byte(void)
 			write_one(pos, &value, 1);
 		}
 		write_one(pos, &before, 1);
-		read_all(after);
+		memcpy(after, now, size);
+		read_part(after, 0, end < size ? end : size);
 		if (memcmp(now, after, size)) {
 			printf("after the writes to %03zx", pos);
 			print_changes(after);
 		}
+		memcpy(after, hardware_now, size);
+		read_hardware(after, 0, end < size ? end : size);
+		print_arrived(after, pos);
 	}
+	read_all(after);
+	if (memcmp(now, after, size)) {
+		printf("after all of them");
+		print_changes(after);
+	}
+	memcpy(after, hardware_now, size);
+	read_hardware(after, 0, size);
+	print_arrived(after, size);
 }
 
 /*
@@ -271,14 +313,14 @@ int main(int argc, char **argv)
 		.argsz = sizeof(region),
 		.index = VFIO_PCI_CONFIG_REGION_INDEX,
 	};
-	int memory_off = 0, asleep = 0;
+	int memory_off = 0, asleep = 0, watch = 0;
 	uint8_t initially[MAX_SIZE];
 	unsigned int count = 2000;
 	uint32_t seed = 2026;
 	size_t pos, len;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "e:amds:n:")) != -1) {
+	while ((opt = getopt(argc, argv, "e:amdws:n:")) != -1) {
 		if (opt == 's')
 			seed = strtoul(optarg, NULL, 0) | 1;
 		else if (opt == 'n')
@@ -291,11 +333,13 @@ int main(int argc, char **argv)
 			memory_off = 1;
 		else if (opt == 'd')
 			asleep = 1;
+		else if (opt == 'w')
+			watch = 1;
 		else
 			return 2;
 	}
 	if (optind + 1 != argc) {
-		fprintf(stderr, "usage: %s [-e END] [-amd] [-s SEED] [-n COUNT] DDDD:BB:DD.F\n", argv[0]);
+		fprintf(stderr, "usage: %s [-e END] [-amdw] [-s SEED] [-n COUNT] DDDD:BB:DD.F\n", argv[0]);
 		return 2;
 	}
 	device = open_device(argv[optind]);
@@ -307,6 +351,13 @@ int main(int argc, char **argv)
 	if (size > MAX_SIZE)
 		return 1;
 
+	if (watch) {
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", argv[optind]);
+		hardware = open(path, O_RDONLY);
+		read_hardware(hardware_now, 0, size);
+	}
 	read_all(now);
 	memcpy(initially, now, size);
 	print_all("initially");
@@ -336,6 +387,10 @@ int main(int argc, char **argv)
 	printf("reset: %s\n", ioctl(device, VFIO_DEVICE_RESET) ? strerror(errno) : "done");
 	read_all(now);
 	print_all("after the reset");
+	if (watch) {
+		read_hardware(now, 0, size);
+		print_all("as the host sees it");
+	}
 	close(device);
 	printf("done\n");
 	return 0;

@@ -126,6 +126,13 @@ static void low_power(uint32_t feature)
 	ASK(ioctl(u.device, VFIO_DEVICE_FEATURE, &arg), "feature %u", feature);
 }
 
+static long hot_reset(void)
+{
+	struct { struct vfio_pci_hot_reset r; int group; } r = { { .argsz = sizeof(r), .count = 1 }, u.group };
+
+	return ioctl(u.device, VFIO_DEVICE_PCI_HOT_RESET, &r);
+}
+
 static void rules(void)
 {
 	const uint64_t pieces[] = { 0, PAGE, 2 * PAGE, PAGE, 8 * PAGE, 4 * PAGE };
@@ -201,6 +208,10 @@ static void revocation(void)
 	set_memory(true);
 	state(fd, "reset");
 	ASK(ioctl(fd, IMPORTER_MAP), "after the reset: map");
+	ASK(hot_reset(), "hot reset");
+	set_memory(true);
+	state(fd, "hot reset");
+	ASK(ioctl(fd, IMPORTER_MAP), "after the hot reset: map");
 	close(fd);
 	close(buf);
 }

@@ -47,6 +47,7 @@ one_set() {
 		done
 		transcript "$1" $run runs runs ivshmem
 	done
+	transcript "$1" 1 msi-mask-igb msi-mask igb
 	for dev in ivshmem igb; do
 		program "$1" 1 type1-memory-$dev type1_memory "$(group $dev)" "$(bdf $dev)" "$(group e1000e)"
 	done

@@ -1402,6 +1402,64 @@ static void section_irqs_random(void)
 	close_all(&u);
 }
 
+/* The same of one eventfd. What is expected may take its time on a busy host. */
+static void count_of(int event, bool expected, const char *when)
+{
+	struct pollfd set = { .fd = event, .events = POLLIN };
+
+	poll(&set, 1, expected ? 5000 : 100);
+	counts(&event, 1, when);
+}
+
+/* Registers of igb (Intel 82576, section 8.8): the causes of its interrupt, one to set them by, those that are let through. */
+enum { IGB_ICR = 0xc0, IGB_ICS = 0xc8, IGB_IMS = 0xd0, IGB_IMC = 0xd8, IGB_LINK_CHANGED = 1 << 2 };
+
+/* SET_IRQS does not mask MSI: who wants to writes to the mask of the capability itself, of a device that has one. */
+static void section_msi_mask(void)
+{
+	struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
+	const uint32_t ev = VFIO_IRQ_SET_DATA_EVENTFD, none = VFIO_IRQ_SET_DATA_NONE, cause = IGB_LINK_CHANGED;
+	uint32_t value, ones = ~0u, zero = 0;
+	int event = eventfd(0, EFD_NONBLOCK);
+	uint8_t at = 0, id = 0;
+	uint16_t flags = 0;
+
+	(void)!pread(u.device, &at, 1, CONFIG + PCI_CAPABILITY_LIST);
+	while (at && pread(u.device, &id, 1, CONFIG + at) == 1 && id != PCI_CAP_ID_MSI)
+		(void)!pread(u.device, &at, 1, CONFIG + at + 1);
+	(void)!pread(u.device, &flags, 2, CONFIG + at + PCI_MSI_FLAGS);
+	printf("MSI at %x, flags %x\n", at, flags);
+	if (!(flags & PCI_MSI_FLAGS_MASKBIT) || !(flags & PCI_MSI_FLAGS_64BIT))
+		fail("an MSI capability with 64 bits and a mask");
+	set_command(u.device, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
+	ASK(set_irqs(u.device, ev | VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_PCI_MSI_IRQ_INDEX, 0, 1, &event, 4), "MSI on");
+	(void)!pwrite(u.device, &ones, 4, IGB_IMC);
+	(void)!pread(u.device, &value, 4, IGB_ICR);
+	(void)!pwrite(u.device, &cause, 4, IGB_IMS);
+	counts(&event, 1, "before");
+	for (int round = 0; round < 3; round++) {
+		const uint32_t *mask = round == 1 ? &ones : &zero;
+
+		ASK(pwrite(u.device, mask, 4, CONFIG + at + PCI_MSI_MASK_64), "mask %x", *mask & 1);
+		(void)!pread(u.device, &value, 4, CONFIG + at + PCI_MSI_MASK_64);
+		printf("mask reads %x\n", value);
+		TWICE(set_irqs(u.device, none | VFIO_IRQ_SET_ACTION_MASK, VFIO_PCI_MSI_IRQ_INDEX, 0, 1, NULL, 0), "SET_IRQS mask");
+		ASK(pwrite(u.device, &cause, 4, IGB_ICS), "raise it");
+		count_of(event, !*mask, "raised");
+		(void)!pread(u.device, &value, 4, CONFIG + at + PCI_MSI_PENDING_64);
+		printf("pending %x\n", value);
+		TWICE(set_irqs(u.device, none | VFIO_IRQ_SET_ACTION_UNMASK, VFIO_PCI_MSI_IRQ_INDEX, 0, 1, NULL, 0), "SET_IRQS unmask");
+		ASK(pwrite(u.device, &zero, 4, CONFIG + at + PCI_MSI_MASK_64), "unmask");
+		count_of(event, *mask, "unmasked");
+		(void)!pread(u.device, &value, 4, CONFIG + at + PCI_MSI_PENDING_64);
+		printf("pending %x\n", value);
+		(void)!pread(u.device, &value, 4, IGB_ICR);
+		printf("cause %x\n", value & cause);
+		(void)!pwrite(u.device, &ones, 4, IGB_ICR);
+	}
+	close_all(&u);
+}
+
 /* --- random maps and unmaps ----------------------------------------------------------------------------- */
 
 static void random_maps(unsigned long type)
@@ -1453,6 +1511,7 @@ static const struct {
 	{ "config-random", section_config_random },
 	{ "irqs", section_irqs },
 	{ "irqs-random", section_irqs_random },
+	{ "msi-mask", section_msi_mask },
 };
 
 int main(int argc, char **argv)

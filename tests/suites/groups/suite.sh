@@ -56,6 +56,29 @@ in_use() {
 	unbind "$1"
 }
 
+# Bridges are not for users: the one that the twins are behind is not taken.
+bridge() {
+	above=$(basename "$(dirname "$(readlink -f "$PCI/$(bdf twin-a)")")")
+	bind "$above" >/dev/null 2>&1
+	echo "probed: $(driver_of "$above")"
+	echo vfio-pci >"$PCI/$above/driver_override"
+	echo "$above" 2>&1 >/sys/bus/pci/drivers/vfio-pci/bind | sed 's/.*: //'
+	echo "bound: $(driver_of "$above")"
+	unbind "$above"
+}
+
+# closes A B: what the next user of B finds, with A bound to vfio-pci and with no driver.
+closes() {
+	unbind "$1" && bind "$2" || return 1
+	echo "# alone"
+	timeout -s KILL 60 vfio_groups closes "$(bdf "$2")" "$(bdf "$1")"
+	bind "$1" || return 1
+	echo "# with its neighbour"
+	timeout -s KILL 60 vfio_groups closes "$(bdf "$2")" "$(bdf "$1")"
+	unbind "$1"
+	unbind "$2"
+}
+
 # Devices of this machine that share a group, and the host driver of the second.
 PAIRS="twin-a:twin-b:e1000 pair-a:pair-b:e1000"
 
@@ -73,7 +96,9 @@ one_set() {
 		a=${pair%%:*} b=${rest%:*} driver=${rest#*:}
 		combinations "$1" "$a" "$b" "$driver" >"$OUT/$1.drivers-$a" 2>&1
 		in_use "$a" "$b" "$driver" >"$OUT/$1.in-use-$a" 2>&1
+		closes "$a" "$b" >"$OUT/$1.closes-$a" 2>&1
 	done
+	! bdf switch-a >/dev/null || bridge >"$OUT/$1.bridge"
 	for dev in $(devices | grep switch); do
 		bind "$dev"
 		timeout -s KILL 60 vfio_groups ask "$(bdf edu)" "$(bdf "$dev")" >"$OUT/$1.$dev" 2>&1
@@ -145,6 +170,8 @@ t run one_set ours
 t virtual-functions virtual_functions
 t unload vfio_unload
 t moved moved
+# With all of its bus in the hands of vfio-pci, a device is reset before its next user gets it.
+t reset-between-users sh -c "sed -n '/with its neighbour/,\$p' $OUT/ours.closes-twin-a | grep -q '^closed, opened: 0$'"
 for file in $OUT/c.*; do
 	t "${file#"$OUT"/c.}" same "${file#"$OUT"/c.}"
 done

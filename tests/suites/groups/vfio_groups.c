@@ -4,6 +4,7 @@
  *
  *   vfio_groups ask OTHER DEVICE...   what a group answers, with whatever drivers its devices have; OTHER is of another group
  *   vfio_groups hold DEVICE           opens it, says so, and keeps it until its input ends
+ *   vfio_groups closes E1000 OTHER    whether the next user finds what the last one has left in an e1000; OTHER may be its neighbour
  *   vfio_groups moves EDU OTHER       an edu does DMA in the container that its group is in, and in no other
  */
 #include "../transcript.h"
@@ -128,6 +129,50 @@ static void hold(const char *name)
 	status(u.group, "while held");
 }
 
+/* Where an e1000 has its receive descriptors: a register that any reset clears. */
+#define E1000_RDBAL 0x2800
+
+static void look_and_mark(int device, const char *when)
+{
+	uint16_t command = PCI_COMMAND_MEMORY;
+	uint32_t value = ~0u;
+
+	if (pwrite(device, &command, 2, CONFIG + PCI_COMMAND) != 2 || pread(device, &value, 4, E1000_RDBAL) != 4)
+		fail("the device");
+	printf("%s: %x\n", when, value);
+	value = 0x1230;
+	if (pwrite(device, &value, 4, E1000_RDBAL) != 4)
+		fail("the device");
+}
+
+/*
+ * A function that cannot be reset alone is reset with all on its bus, once nobody has one of them open; only if all of
+ * them are with vfio-pci.
+ */
+static void closes(const char *name, const char *neighbour)
+{
+	struct vfio_user u = open_all(name, VFIO_TYPE1v2_IOMMU);
+	int other;
+
+	look_and_mark(u.device, "first");
+	ASK(ioctl(u.device, VFIO_DEVICE_RESET), "reset");
+	look_and_mark(u.device, "after that");
+	close(u.device);
+	u.device = ioctl(u.group, VFIO_GROUP_GET_DEVICE_FD, name);
+	look_and_mark(u.device, "closed, opened");
+	other = ioctl(u.group, VFIO_GROUP_GET_DEVICE_FD, neighbour);
+	say(other < 0 ? -1 : 1, "its neighbour");
+	close(u.device);
+	u.device = ioctl(u.group, VFIO_GROUP_GET_DEVICE_FD, name);
+	look_and_mark(u.device, "the same with its neighbour open");
+	close(u.device);
+	if (other >= 0)
+		close(other);
+	u.device = ioctl(u.group, VFIO_GROUP_GET_DEVICE_FD, name);
+	look_and_mark(u.device, "both closed");
+	close_all(&u);
+}
+
 static void set(int device, uint64_t reg, uint64_t value)
 {
 	if (pwrite(device, &value, 8, reg) != 8)
@@ -220,6 +265,8 @@ int main(int argc, char **argv)
 		ask(argv[2], argv + 3, argc - 3);
 	else if (argc == 3 && !strcmp(argv[1], "hold"))
 		hold(argv[2]);
+	else if (argc == 4 && !strcmp(argv[1], "closes"))
+		closes(argv[2], argv[3]);
 	else if (argc == 4 && !strcmp(argv[1], "moves"))
 		moves(argv[2], argv[3]);
 	else

@@ -7,6 +7,8 @@
  */
 #include "../vfio_user.h"
 
+#include <sys/eventfd.h>
+
 static int device;
 
 static uint32_t sum(const uint8_t *bytes, size_t len)
@@ -107,6 +109,83 @@ static void show_register(const char *bdf)
 		fail("the register");
 }
 
+/* The ROM: the firmware's copy, if there is one. */
+static void show_rom(void)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info), .index = VFIO_PCI_ROM_REGION_INDEX };
+	static const uint32_t values[] = { ~0u, 0xfffff800, 1, 0xfffe0001, 0 };
+	static const uint64_t places[] = { 0, 1, 2, 3, 4, 5, 0xffff };
+	const off_t at = (7ULL << 40) + 0x30;
+	static uint8_t all[1 << 18];
+	uint32_t value, sum = 0;
+	ssize_t ret;
+
+	if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info))
+		fail("region info of the ROM");
+	printf("ROM: size %llx flags %x\n", (long long)info.size, info.flags);
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		if (pwrite(device, &values[i], 4, at) != 4 || pread(device, &value, 4, at) != 4)
+			fail("the register of the ROM");
+		printf("  its register reads %08x\n", value);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		for (size_t len = 0; len <= 9; len++)
+			try_read(info.offset, places[i], len);
+	for (off_t pos = -9; pos < 3; pos++)
+		try_read(info.offset, info.size + pos, 8);
+	ret = pread(device, all, sizeof(all), info.offset);
+	for (ssize_t i = 0; i < ret; i++)
+		sum = sum * 31 + all[i];
+	printf("  in all %zd, sum %08x\n", ret, sum);
+	printf("  write: %zd", pwrite(device, "abcd", 4, info.offset));
+	printf(" %s\n", error_name(errno));
+}
+
+static long set_irq(uint32_t index, uint32_t count, int fd)
+{
+	struct { struct vfio_irq_set set; int fd; } irq = {
+		{ .argsz = sizeof(irq), .index = index, .count = count,
+		  .flags = VFIO_IRQ_SET_ACTION_TRIGGER | (count ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE) }, fd };
+
+	return ioctl(device, VFIO_DEVICE_SET_IRQS, &irq) ? errno : 0;
+}
+
+/* Interrupts: of some devices Linux knows that their INTx is not to be used, and keeps it off. */
+static void show_intx(const char *bdf)
+{
+	uint16_t command = 0, hardware = 0;
+	int event = eventfd(0, 0), fd;
+	char path[PATH_MAX];
+	uint8_t pin = 0;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	fd = open(path, O_RDONLY);
+	(void)!pread(device, &pin, 1, (7ULL << 40) + 0x3d);
+	printf("INTx: pin %u\n", pin);
+	for (uint32_t index = 0; index < 2; index++) {
+		struct vfio_irq_info info = { .argsz = sizeof(info), .index = index };
+
+		if (ioctl(device, VFIO_DEVICE_GET_IRQ_INFO, &info))
+			fail("IRQ info");
+		printf("  interrupt %u: count %u flags %x\n", index, info.count, info.flags);
+		for (uint32_t count = 1; count < 2; count--) {
+			printf("  set %u: %s\n", count, error_name(set_irq(index, count, event)));
+			(void)!pread(fd, &hardware, 2, 4);
+			(void)!pread(device, &command, 2, (7ULL << 40) + 4);
+			printf("    command of the hardware %04x, as it is shown %04x\n", hardware & 0x400, command & 0x400);
+		}
+	}
+	for (int i = 0; i < 2; i++) {
+		command ^= 0x400;
+		(void)!pwrite(device, &command, 2, (7ULL << 40) + 4);
+		(void)!pread(fd, &hardware, 2, 4);
+		(void)!pread(device, &command, 2, (7ULL << 40) + 4);
+		printf("  written: command of the hardware %04x, as it is shown %04x\n", hardware & 0x400, command & 0x400);
+	}
+	close(fd);
+	close(event);
+}
+
 int main(int argc, char **argv)
 {
 	struct vfio_device_info info = { .argsz = sizeof(info) };
@@ -129,6 +208,8 @@ int main(int argc, char **argv)
 	for (uint32_t index = 9; index <= info.num_regions; index++)
 		show(index);
 	show_register(argv[1]);
+	show_rom();
+	show_intx(argv[1]);
 	close_all(&user);
 	return 0;
 }

@@ -29,7 +29,13 @@ one_set() {
 		one "$1" small size=4 &&
 		one "$1" empty size=0 &&
 		one "$1" unsigned signature=IntelGraphicsMen &&
-		one "$1" absent absent=1
+		one "$1" absent absent=1 &&
+		# The firmware itself is as good as a copy of a ROM.
+		one "$1" rom absent=1 rom=0xfffe0000 rom_size=100000 &&
+		one "$1" rom-small absent=1 rom=0xfffff000 rom_size=7 &&
+		# XL710 and X550, whose INTx is not used.
+		one "$1" broken-intx absent=1 id=0x1572 &&
+		one "$1" broken-intx-2 absent=1 id=0x1563
 }
 
 # denied WHICH NAME: which devices are taken, those on the list and their neighbours, and what is said of it.
@@ -80,6 +86,8 @@ for file in "$OUT"/c.*; do
 	t "${file#"$OUT"/c.}" same "${file#"$OUT"/c.}"
 done
 t list-is-looked-at grep -q ": $" $OUT/ours.denied
+t has-rom grep -q "^ROM: size 20000 flags 1" $OUT/ours.rom
+t keeps-intx-off grep -q "interrupt 0: count 0" $OUT/ours.broken-intx
 t list-is-disabled sh -c "! grep -q ': $' $OUT/ours.allowed"
 [ "$(selected vfio-pci)" = c ] || t addresses addresses
 ktap_end

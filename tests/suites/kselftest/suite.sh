@@ -38,7 +38,7 @@ one_device() {
 		# shellcheck disable=SC2046
 		t "$1.vfio_pci_driver_test" kst vfio_pci_driver_test "$1" $(variants)
 	fi
-	if [ "$1" = igb ] && [ -z "$KSELFTEST_IOMMUFD" ]; then
+	if [ "$1" = igb ] && [ -z "$KSELFTEST_IOMMUFD" -o -n "$KSELFTEST_LONG" ]; then
 		# It makes a virtual function, and opens both.
 		echo Y >/sys/module/vfio_pci/parameters/enable_sriov
 		# shellcheck disable=SC2046

@@ -33,7 +33,20 @@ hidden() {
 	! has_vga "$1" && grep -q '^region 8: EINVAL$' "$OUT/ours.$1"
 }
 
+# The kernel's console on the framebuffer that the firmware has left (vga=0x317) goes when the adapter is given away.
+framebuffer() {
+	ls /sys/class/graphics
+	[ -e /sys/class/graphics/fb0 ] && bind vga || return 1
+	ls /sys/class/graphics
+	unbind vga
+	[ ! -e /sys/class/graphics/fb0 ]
+}
+
 ktap_begin
+# Only once: it does not come back.
+t load-first vfio_load
+t framebuffer framebuffer
+t unload-first vfio_unload
 t c-load vfio_load vfio=c vfio_iommu_type1=c vfio-pci-core=c vfio-pci=c
 t c-run one_set c
 t c-unload vfio_unload

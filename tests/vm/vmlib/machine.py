@@ -7,6 +7,8 @@ Suites name devices (`edu`, `igb`, ...), never addresses; the guest gets the tab
 
 from dataclasses import dataclass
 
+from . import acpi
+
 
 @dataclass(frozen=True)
 class Device:
@@ -53,6 +55,7 @@ class Machine:
     kernel: str = "stock"
     optional: bool = False  # left out of `make test` unless it is named; `make test-long` has it
     environment: tuple[tuple[str, str], ...] = ()  # what the suites and tests/vm/guest/init are told
+    acpi: bytes = b""  # an ACPI table to add
     cannot: tuple[tuple[str, str], ...] = ()  # tests that QEMU's model fails on any modules, and why (`cannot` in guest/lib.sh)
     slowness: float = 1  # a suite may take so many times as long as it says
 
@@ -328,10 +331,10 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "dma-buf", "emulated")
+            suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "boards", "dma-buf", "emulated")
             + ("igd", "power", "type1", "type1-steps", "tables", "abi", "variants", "samples", "unwind", "attack", "errors")
             + ("kselftest", "clients"),
-            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "power-long", "emulated-long", "type1-long")
+            long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "boards-long", "power-long", "emulated-long", "type1-long")
             + ("fuzz", "fuzz-long", "type1-steps-long", "soak"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
@@ -344,7 +347,7 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("iommufd", "kselftest-iommufd"),
-            long_suites=("smoke", "kselftest-long", "core", "fuzz-iommufd"),
+            long_suites=("smoke", "kselftest-long", "kselftest-iommufd-long", "core", "fuzz-iommufd"),
             modules=HOST_DRIVERS,
             kernel="iommufd",
         ),
@@ -414,6 +417,35 @@ MACHINES = {
             ),
             suites=("vga",),
             memory="2G",
+        ),
+        Machine(
+            name="q35-bars",
+            about="PC, Intel VT-d, devices with large BARs; a port that can be switched off",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=VTD,
+            cmdline=VTD_CMDLINE,
+            devices=(
+                Device(
+                    "nvme",
+                    "0000:01:00.0",
+                    "1b36:0010",
+                    ("-drive", "if=none,id=disk0,file={disk},format=raw,snapshot=on")
+                    # Ports of slots that the firmware sees to are not switched off by the kernel.
+                    + ("-device", "pcie-root-port,id=rp1,chassis=1,addr=0x4,hotplug=off")
+                    + ("-device", "nvme,serial=vfio,drive=disk0,cmb_size_mb=64,bus=rp1,id=nvme"),
+                ),
+                Device(
+                    "testdev",
+                    "0000:02:00.0",
+                    "1b36:0005",
+                    behind_port(2, "pci-testdev,membar=2G,membar-backed=on", "testdev"),
+                ),
+            ),
+            suites=("mappings",),
+            long_suites=("cold",),
+            memory="1G",
+            acpi=acpi.power_port(4 << 3, 1),
         ),
         Machine(
             name="q35-noiommu",

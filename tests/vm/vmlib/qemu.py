@@ -98,6 +98,9 @@ def command_line(
     command += [*machine.defaults, "-no-user-config", "-display", "none", "-no-reboot"]
     for device in machine.devices:
         command += [arg.replace("{disk}", str(disk)) for arg in device.qemu]
+    if machine.acpi:
+        (work / "acpi").write_bytes(machine.acpi)
+        command += ["-acpitable", f"file={work / 'acpi'}"]
     for name in ("console", "output", "kernel"):
         command += ["-chardev", f"file,id={name},path={work / name}"]
     command += [*monitor.arguments(), *machine.lines]

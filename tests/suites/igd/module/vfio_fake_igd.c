@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Makes any PCI function look like Intel graphics to VFIO as long as it is loaded: vendor and class as the kernel knows
- * them, and an OpRegion, whose address is in the function's register 0xfc.
+ * them, and an OpRegion, whose address is in the function's register 0xfc. If it is told to, also like one whose ROM the firmware
+ * has copied to somewhere.
  */
 #include <linux/gfp.h>
 #include <linux/io.h>
@@ -44,6 +45,14 @@ static bool absent;
 module_param(absent, bool, 0);
 MODULE_PARM_DESC(absent, "There is no OpRegion");
 
+static ulong rom;
+module_param(rom, ulong, 0);
+MODULE_PARM_DESC(rom, "Where the firmware has put a copy of its ROM");
+
+static ulong rom_size;
+module_param(rom_size, ulong, 0);
+MODULE_PARM_DESC(rom_size, "The length of that copy");
+
 static struct pci_dev *pdev;
 static u8 *opregion;
 static u32 old_register, old_class;
@@ -84,6 +93,8 @@ static int __init fake_init(void)
 	if (id)
 		pdev->device = id;
 	pdev->class = PCI_CLASS_DISPLAY_OTHER << 8;
+	pdev->rom = rom;
+	pdev->romlen = rom_size;
 	return 0;
 }
 
@@ -92,6 +103,8 @@ static void __exit fake_exit(void)
 	pdev->vendor = old_vendor;
 	pdev->device = old_id;
 	pdev->class = old_class;
+	pdev->rom = 0;
+	pdev->romlen = 0;
 	pci_write_config_dword(pdev, 0xfc, old_register);
 	pci_dev_put(pdev);
 	free_pages_exact(opregion, SIZE);
