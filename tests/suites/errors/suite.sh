@@ -45,6 +45,7 @@ one_set() {
 			transcript "$1" $run irqs-random-$dev irqs-random $dev
 			transcript "$1" $run reset-$dev reset $dev
 		done
+		transcript "$1" $run runs runs ivshmem
 	done
 	transcript "$1" 1 msi-mask-igb msi-mask igb
 	for dev in ivshmem igb; do
