@@ -58,6 +58,7 @@ pub mod ratelimit;
 pub mod refusal;
 #[cfg(CONFIG_SPAPR_TCE_IOMMU)]
 pub mod registered_memory;
+pub mod registry;
 pub mod runtime_pm;
 pub mod rwsem;
 pub mod taint;
