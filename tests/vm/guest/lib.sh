@@ -119,6 +119,20 @@ monitor() {
 	exec 3>&-
 }
 
+# alike FILE FILE: whether the C modules (first) and the selected ones answered the same, but for what the suite's
+# differences.sed, if it has one, makes alike on both sides. Shows where they differ (ALIKE_LINES of it).
+alike() {
+	differences=/vm/suite/differences.sed
+	[ -e $differences ] || differences=/dev/null
+	sed -E -f $differences "$1" >/tmp/expected && sed -E -f $differences "$2" >/tmp/got || return 1
+	wc -l </tmp/got
+	cmp -s /tmp/expected /tmp/got && return
+	echo "lines with - are what the C modules answer, lines with + what these do:$(awk '{ printf " %s=%s", $1, $2 }' /vm/modules)"
+	diff -U 2 /tmp/expected /tmp/got | sed 1,2d | head -"${ALIKE_LINES:-60}"
+	echo "$(diff -U 0 /tmp/expected /tmp/got | sed 1,2d | grep -c '^[-+]') lines differ"
+	return 1
+}
+
 # t NAME COMMAND...: one KTAP result. What COMMAND prints becomes diagnostics, its KTAP becomes subtests;
 # exit status 4 is a skip, as in the kernel's selftests.
 ktap_count=0
