@@ -17,6 +17,8 @@
 #include <linux/poll.h>
 #include <linux/refcount.h>
 #include <linux/scatterlist.h>
+#include <linux/spinlock.h>
+#include <linux/version.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
@@ -96,5 +98,10 @@ int vfio_helper_vga_client_register(struct pci_dev *pdev,
 							       bool state));
 void vfio_helper_vga_set_legacy_decoding(struct pci_dev *pdev, unsigned int decodes);
 void vfio_helper_vma_set_io(struct vm_area_struct *vma);
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 3, 0)
+unsigned long vfio_helper_spin_lock_irqsave(spinlock_t *lock);
+void vfio_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+#endif
 
 #endif /* _VFIO_HELPERS_H */

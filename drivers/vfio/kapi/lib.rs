@@ -70,6 +70,7 @@ pub mod tce_table;
 pub mod uaccess;
 pub mod uapi;
 pub mod uuid;
+pub mod versions;
 pub mod vfio_device;
 pub mod vfio_file;
 pub mod virqfd;

@@ -15,8 +15,7 @@ use crate::{
 use kernel::{
     prelude::*,
     seq_file::SeqFile,
-    seq_print,
-    sync::Arc, //
+    seq_print, //
 };
 use vfio_kapi::{
     debugfs::{
@@ -53,18 +52,7 @@ pub(crate) fn add() -> Option<Folder<()>> {
 }
 
 /// What `vfio.ko` has of a container, which is in the list as long.
-pub(crate) struct Listed(Entry<Container>);
-
-impl Listed {
-    /// Adds a container to the list.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(container: Arc<Container>) -> Result<Self> {
-        Entry::new(container).map(Self)
-    }
-}
+pub(crate) struct Listed(pub(crate) Entry<Container>);
 
 impl core::ops::Deref for Listed {
     type Target = Container;

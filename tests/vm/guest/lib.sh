@@ -109,6 +109,19 @@ kst() {
 	VFIO_SELFTESTS_BDF=$(bdf "$device") "$program" "$@"
 }
 
+# holding COMMAND...: starts what holds something, and waits until it says "held"; its number is $holder then.
+holding() {
+	: >/tmp/held
+	"$@" >/tmp/held &
+	holder=$!
+	tries=0
+	until grep -q held /tmp/held; do
+		tries=$((tries + 1))
+		[ $tries -lt 400 ] && kill -0 $holder 2>/dev/null || return 1
+		sleep 0.05
+	done
+}
+
 # monitor COMMAND...: has QEMU run a command of its monitor, prints what it says (tests/vm/vmlib/monitor.py).
 monitor() {
 	exec 3<>/dev/ttyS3
