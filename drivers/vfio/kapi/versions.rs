@@ -15,6 +15,8 @@ use kernel::{
 use vfio_bindings as vb;
 
 #[cfg(linux_7_2)]
+pub use crate::new_spinlock_irq;
+#[cfg(linux_7_2)]
 pub use kernel::ModuleMetadata;
 #[cfg(not(linux_7_2))]
 pub use kernel::{
@@ -22,26 +24,51 @@ pub use kernel::{
         this_module,
         ModuleMetadata, //
     },
-    sync::rcu::synchronize_rcu, //
-};
-#[cfg(not(linux_7_2))]
-pub(crate) use kernel::{
     new_spinlock_irq,
-    sync::SpinLockIrq, //
+    sync::{
+        rcu::synchronize_rcu,
+        SpinLockIrq, //
+    },
 };
 #[cfg(linux_7_2)]
-pub(crate) use linux_7_2::{
-    new_spinlock_irq,
-    raw_init,
-    SpinLockIrq, //
-};
+pub(crate) use linux_7_2::raw_init;
 #[cfg(linux_7_2)]
 pub use linux_7_2::{
     synchronize_rcu,
-    this_module, //
+    this_module,
+    SpinLockIrq, //
 };
 #[cfg(not(linux_7_2))]
 pub(crate) use pin_init::raw_init;
+
+/// The table of a driver that binds to devices by `driver_override` only: a static or a constant of this name.
+#[cfg(not(linux_7_2))]
+#[macro_export]
+macro_rules! override_only_table {
+    ($table:ident) => {
+        kernel::module_device_table!(
+            "pci",
+            $crate::pci::driver::DeviceId,
+            $table,
+            @none,
+            [$crate::pci::driver::DeviceId::VFIO_OVERRIDE]
+        );
+    };
+}
+
+/// The table of a driver that binds to devices by `driver_override` only: a static or a constant of this name.
+#[cfg(linux_7_2)]
+#[macro_export]
+macro_rules! override_only_table {
+    ($table:ident) => {
+        const $table: kernel::device_id::IdArray<$crate::pci::driver::DeviceId, (), 1> =
+            kernel::device_id::IdArray::new_without_index([(
+                $crate::pci::driver::DeviceId::VFIO_OVERRIDE,
+                (),
+            )]);
+        kernel::module_device_table!("pci", OVERRIDE_ONLY_TABLE, $table);
+    };
+}
 
 /// `EBADFD`; Linux 7.2 has no constant for it.
 pub fn ebadfd() -> Error {
@@ -130,6 +157,7 @@ mod linux_7_2 {
     use vfio_bindings as vb;
 
     const THIS_MODULE: ThisModule = {
+        #[allow(improper_ctypes)]
         unsafe extern "C" {
             static __this_module: Opaque<bindings::module>;
         }
@@ -160,7 +188,7 @@ mod linux_7_2 {
     }
 
     /// A spinlock that is held with the interrupts of its processor off.
-    pub(crate) type SpinLockIrq<T> = Lock<T, SpinLockIrqBackend>;
+    pub type SpinLockIrq<T> = Lock<T, SpinLockIrqBackend>;
 
     /// How such a lock is taken.
     pub struct SpinLockIrqBackend;
@@ -202,14 +230,14 @@ mod linux_7_2 {
     }
 
     /// Makes a [`SpinLockIrq`] with a lock class of its own.
+    #[macro_export]
     macro_rules! new_spinlock_irq {
-        ($inner:expr, $name:literal) => {
+        ($inner:expr $(, $name:literal)?) => {
             $crate::versions::SpinLockIrq::new(
                 $inner,
-                kernel::optional_name!($name),
+                kernel::optional_name!($($name)?),
                 kernel::static_lock_class!(),
             )
         };
     }
-    pub(crate) use new_spinlock_irq;
 }
