@@ -83,7 +83,9 @@ events() {
 	udevadm settle
 	sleep 2
 	kill $monitor
-	sed -E 's/^UDEV *\[[0-9.]*\]/UDEV/' /tmp/monitor | grep -vE '^(SEQNUM|USEC_INITIALIZED|MAJOR|MINOR)='
+	# An event is a paragraph. Those of different devices come in any order.
+	sed -E 's/^UDEV *\[[0-9.]*\]/UDEV/' /tmp/monitor | grep -vE '^(SEQNUM|USEC_INITIALIZED|MAJOR|MINOR)=' |
+		awk 'BEGIN { RS = ""; FS = "\n"; OFS = "|" } { $1 = $1; print }' | sort | tr '|' '\n'
 }
 
 bound_by_driverctl() {
@@ -97,13 +99,18 @@ bound_by_devbind() {
 
 # QEMU opens the device and maps the guest's memory; its monitor shows the device in the guest.
 opened_by_qemu() {
+	local tries
 	{
-		sleep 20
+		for tries in {1..100}; do
+			sleep 2
+			ls -l /proc/[0-9]*/fd >/tmp/files 2>/dev/null
+			! grep -qF 'anon_inode:[vfio-device]' /tmp/files || break
+		done
+		# The device is there before the guest has it.
+		sleep 5
 		echo "info pci"
-		sleep 3
-		ls -l /proc/[0-9]*/fd >/tmp/files 2>/dev/null
 		echo quit
-	} | timeout 120 qemu-system-x86_64 -accel tcg -M q35 -m 64 -nodefaults -display none -monitor stdio \
+	} | timeout 300 qemu-system-x86_64 -accel tcg -M q35 -m 64 -nodefaults -display none -monitor stdio \
 		-device vfio-pci,host=0000:00:02.0,rombar=0 -S >/tmp/qemu 2>&1
 	grep -a 'QEMU\|vfio\|1234:11e8' /tmp/qemu
 	grep -F vfio /tmp/files
