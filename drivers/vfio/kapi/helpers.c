@@ -310,6 +310,19 @@ bool vfio_helper_schedule_work(struct work_struct *work)
 	return schedule_work(work);
 }
 
+unsigned long vfio_helper_spin_lock_irqsave(spinlock_t *lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void vfio_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
+{
+	spin_unlock_irqrestore(lock, flags);
+}
+
 void vfio_helper_sg_set_pfn(struct scatterlist *sg, unsigned long pfn,
 			    unsigned int len)
 {
@@ -352,18 +365,3 @@ void vfio_helper_vma_set_io(struct vm_area_struct *vma)
 	vm_flags_set(vma, VM_ALLOW_ANY_UNCACHED | VM_IO | VM_PFNMAP |
 			  VM_DONTEXPAND | VM_DONTDUMP);
 }
-
-#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 3, 0)
-unsigned long vfio_helper_spin_lock_irqsave(spinlock_t *lock)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(lock, flags);
-	return flags;
-}
-
-void vfio_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
-{
-	spin_unlock_irqrestore(lock, flags);
-}
-#endif
