@@ -68,7 +68,7 @@ install:
 	@scripts/for-kernel '$(KVER)' sh -c 'exec scripts/build modules $$KDIR'
 	@scripts/for-kernel '$(KVER)' scripts/install install $(filter-out rust,$(subst $(comma), ,$(MODULES)))
 uninstall:
-	@scripts/for-kernel '$(KVER)' scripts/install uninstall $(filter-out rust,$(subst $(comma), ,$(MODULES)))
+	@KVER='$(KVER)' scripts/install uninstall $(filter-out rust,$(subst $(comma), ,$(MODULES)))
 
 .PHONY: sample
 sample:
@@ -94,10 +94,10 @@ tables:
 	@scripts/make-tables
 
 .PHONY: fuzz-replay
-fuzz-replay: $(NEEDED)
-	@scripts/setup root kernel tests
-	@$(VM) --modules='$(MODULES)' --no-log --timeout 3600 --script tests/suites/fuzz/replay.sh \
-		--file tests/suites/fuzz/swap.sh:/vm/suite/swap.sh --file $(SCRIPT):/vm/script
+fuzz-replay:
+	@[ -f '$(SCRIPT)' ] || { echo 'make fuzz-replay SCRIPT=<file>: there is no file "$(SCRIPT)"'; exit 1; }
+	@scripts/test $(if $(NEEDED),--build) --machine $(or $(MACHINE),q35-vtd) --suite fuzz --suite fuzz-iommufd --modules='$(MODULES)' --no-log \
+		--timeout 3600 --script tests/suites/fuzz/replay.sh --file tests/suites/fuzz/swap.sh:/vm/suite/swap.sh --file $(SCRIPT):/vm/script
 
 .PHONY: fuzz-logic
 fuzz-logic:

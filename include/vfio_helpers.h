@@ -17,6 +17,7 @@
 #include <linux/poll.h>
 #include <linux/refcount.h>
 #include <linux/scatterlist.h>
+#include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
@@ -90,6 +91,8 @@ bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *wor
 bool vfio_helper_refcount_inc_not_zero_acquire(refcount_t *refs);
 void vfio_helper_refcount_set_release(refcount_t *refs, int count);
 bool vfio_helper_schedule_work(struct work_struct *work);
+unsigned long vfio_helper_spin_lock_irqsave(spinlock_t *lock);
+void vfio_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
 void vfio_helper_sg_set_pfn(struct scatterlist *sg, unsigned long pfn,
 			    unsigned int len);
 unsigned long vfio_helper_task_rlimit(const struct task_struct *task,

@@ -33,6 +33,7 @@ key() {
 ROOT=$CACHE/root-$(cd "$PROJECT/scripts" && key <(echo "$SUITE") packages setup-root)
 STOCK=$CACHE/stock-$KERNEL_PACKAGE
 SOURCE=$CACHE/linux-$KERNEL_PACKAGE
+OLDER_STOCK=$CACHE/stock-$OLDER_PACKAGE
 KBUILD_BASE=$CACHE/kernel-$KERNEL_PACKAGE-$RUSTC
 DEBUG_CONFIG=$PROJECT/tests/vm/kernels/debug.config
 DEBUG=$CACHE/debug-$KERNEL_PACKAGE-$RUSTC-$(key "$DEBUG_CONFIG")
@@ -73,6 +74,18 @@ host_is_root() {
 	dpkg-query -W $(grep -v '^#' "$PROJECT/scripts/packages") >/dev/null 2>&1 || return 1
 	[ "$(rustc --version | cut -d' ' -f2)" = "$RUSTC" ] || return 1
 	qemu-system-x86_64 -device help 2>/dev/null | grep -q '"igb"' || return 1
+}
+
+# wanted_kernel RELEASE: the kernel that modules are installed for; if none is named, the running one or, where files are
+# staged (DESTDIR), that of scripts/versions.
+wanted_kernel() {
+	if [ -n "$1" ]; then
+		echo "$1"
+	elif [ -n "${DESTDIR:-}" ]; then
+		echo "$RELEASE"
+	else
+		uname -r
+	fi
 }
 
 # supported RELEASE: whether the modules are written for a kernel of this release.

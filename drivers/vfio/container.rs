@@ -412,6 +412,7 @@ impl Container {
 
 #[vtable]
 impl FileOps for Container {
+    type OwnerModule = crate::LocalModule;
     type Ptr = Arc<Self>;
     type Node = ();
 

@@ -37,7 +37,8 @@ use vfio_kapi::{
     },
     module_static::ModuleStatic,
     pseudo_fs::PseudoFs,
-    taint, //
+    taint,
+    versions::this_module, //
 };
 
 use crate::{
@@ -62,8 +63,7 @@ static NUMBERS: ModuleStatic<Mutex<Option<Arc<ChrdevRegion>>>> = ModuleStatic::n
 const MAGIC: usize = 0x5646_494f;
 
 /// Where the inodes are that mappings of devices belong to.
-static FS: PseudoFs<MAGIC> =
-    PseudoFs::new(c"vfio", kernel::module::this_module::<crate::LocalModule>());
+static FS: PseudoFs<MAGIC> = PseudoFs::new(c"vfio", this_module::<crate::LocalModule>());
 
 /// How long the driver has to get users off a device before it is asked again.
 const REQUEST_SECONDS: u32 = 10;

@@ -89,6 +89,7 @@ fn opened<'a>(file: Pin<&'a OpenFile>) -> Result<&'a Device> {
 
 #[vtable]
 impl FileOps for DeviceFile {
+    type OwnerModule = crate::LocalModule;
     type Ptr = Pin<KBox<OpenFile>>;
     type Node = Registered<Group>;
 

@@ -41,10 +41,10 @@ use vfio_kapi::{
         UserString, //
     },
     uapi,
-    uapi::vfio_group_status, //
+    uapi::vfio_group_status,
+    versions::ebadfd, //
 };
 use vfio_logic::errno::{
-    EBADFD,
     EBUSY, //
 };
 
@@ -66,6 +66,7 @@ pub(crate) static FOPS: FileOperations<Group> = FileOperations::char_device();
 
 #[vtable]
 impl FileOps for Group {
+    type OwnerModule = crate::LocalModule;
     type Ptr = Arc<Self>;
     type Node = Arc<Self>;
 
@@ -155,7 +156,7 @@ impl Group {
         let view = self.view(&state);
         view.attach().explain(self.what("SET_CONTAINER"))?;
         let Some(container) = container::from_file(&file) else {
-            let iommufd = IommufdCtx::from_file(&file).map_err(|_| EBADFD)?;
+            let iommufd = IommufdCtx::from_file(&file).map_err(|_| ebadfd())?;
             match self.kind {
                 GroupKind::NoIommu => iommufd.set_no_iommu()?,
                 GroupKind::Iommu | GroupKind::Emulated => iommufd.make_compat_ioas()?,

@@ -32,10 +32,7 @@ use vfio_kapi::{
             DeviceOps, //
         },
         core_region::ReadRegion,
-        driver::{
-            DeviceId,
-            Registration, //
-        }, //
+        driver::Registration, //
     },
     uaccess::UserArg,
     uapi, //
@@ -51,7 +48,7 @@ module! {
 
 // Takes a device only if its `driver_override` names this driver. The alias that this makes also tells
 // libvirt and others that the driver is one of VFIO's.
-kernel::module_device_table!("pci", DeviceId, IDS, @none, [DeviceId::VFIO_OVERRIDE]);
+vfio_kapi::override_only_table!(IDS);
 
 const VENDOR: u16 = 0x1234;
 const EDU: u16 = 0x11e8;

@@ -4,6 +4,7 @@
 which=$1
 exec >/dev/ttyS1 2>&1
 release=$(uname -r)
+project=/root/project
 number=0 failed=0
 
 # t NAME COMMAND...: one result.
@@ -34,6 +35,7 @@ taken() {
 		echo "$file"
 		case $which:$file in
 		ours:/lib/modules/$release/updates/dkms/*) ;;
+		installed:/lib/modules/$release/updates/vfio/*) ;;
 		c:/lib/modules/$release/kernel/drivers/vfio/*) ;;
 		*) return 1 ;;
 		esac
@@ -48,7 +50,7 @@ loaded() {
 	for module in vfio vfio_iommu_type1 vfio_pci_core vfio_pci; do
 		echo "$module: $(cat "/sys/module/$module/taint")"
 		case $which:$(cat "/sys/module/$module/taint") in
-		ours:*O*) ;;
+		ours:*O* | installed:*O*) ;;
 		c:) ;;
 		*) return 1 ;;
 		esac
@@ -81,7 +83,9 @@ events() {
 	udevadm settle
 	sleep 2
 	kill $monitor
-	sed -E 's/^UDEV *\[[0-9.]*\]/UDEV/' /tmp/monitor | grep -vE '^(SEQNUM|USEC_INITIALIZED|MAJOR|MINOR)='
+	# An event is a paragraph. Those of different devices come in any order.
+	sed -E 's/^UDEV *\[[0-9.]*\]/UDEV/' /tmp/monitor | grep -vE '^(SEQNUM|USEC_INITIALIZED|MAJOR|MINOR)=' |
+		awk 'BEGIN { RS = ""; FS = "\n"; OFS = "|" } { $1 = $1; print }' | sort | tr '|' '\n'
 }
 
 bound_by_driverctl() {
@@ -95,13 +99,18 @@ bound_by_devbind() {
 
 # QEMU opens the device and maps the guest's memory; its monitor shows the device in the guest.
 opened_by_qemu() {
+	local tries
 	{
-		sleep 20
+		for tries in {1..100}; do
+			sleep 2
+			ls -l /proc/[0-9]*/fd >/tmp/files 2>/dev/null
+			! grep -qF 'anon_inode:[vfio-device]' /tmp/files || break
+		done
+		# The device is there before the guest has it.
+		sleep 5
 		echo "info pci"
-		sleep 3
-		ls -l /proc/[0-9]*/fd >/tmp/files 2>/dev/null
 		echo quit
-	} | timeout 120 qemu-system-x86_64 -accel tcg -M q35 -m 64 -nodefaults -display none -monitor stdio \
+	} | timeout 300 qemu-system-x86_64 -accel tcg -M q35 -m 64 -nodefaults -display none -monitor stdio \
 		-device vfio-pci,host=0000:00:02.0,rombar=0 -S >/tmp/qemu 2>&1
 	grep -a 'QEMU\|vfio\|1234:11e8' /tmp/qemu
 	grep -F vfio /tmp/files
@@ -129,6 +138,42 @@ same() {
 	diff -U 2 /root/events.c /root/events.ours
 }
 
+# scripts/install COMMAND... fails, and says this.
+refused() {
+	local said=$1
+	shift
+	"$@" >/tmp/said 2>&1 && return 1
+	cat /tmp/said
+	grep -qF "$said" /tmp/said && [ ! -e "/lib/modules/$release/updates/vfio" ]
+}
+
+# What it cannot install it says, and it leaves nothing behind.
+install_refuses() {
+	refused "there is no module vfio_foo" bash "$project/scripts/install" install vfio_foo &&
+		refused "is built for $release, not for 7.3.99" env KVER=7.3.99 bash "$project/scripts/install" install &&
+		refused "kernel 7.3.99+deb13-amd64 is not installed here" bash "$project/scripts/for-kernel" 7.3.99+deb13-amd64 true &&
+		refused "kernel 6.12.1-amd64 is not supported" bash "$project/scripts/for-kernel" 6.12.1-amd64 true
+}
+
+install_some() {
+	bash "$project/scripts/install" install vfio_iommu_type1 vfio-pci || return 1
+	local module file
+	for module in vfio vfio_iommu_type1 vfio_pci_core vfio_pci; do
+		file=$(modinfo -n "$module")
+		case $module:$file in
+		vfio:*/kernel/* | vfio_pci_core:*/kernel/*) ;;
+		vfio_iommu_type1:*/updates/vfio/* | vfio_pci:*/updates/vfio/*) ;;
+		*) return 1 ;;
+		esac
+	done
+	modprobe vfio-pci && modprobe vfio_iommu_type1 && driverctl set-override 0000:00:02.0 vfio-pci &&
+		driver_is 0000:00:02.0 vfio-pci && driverctl unset-override 0000:00:02.0 && unloaded
+}
+
+install_all() {
+	bash "$project/scripts/install" install
+}
+
 # udev is not done with what it found at boot.
 udevadm settle
 [ "$which" != ours ] || t dkms dkms status
@@ -145,7 +190,22 @@ t log clean_log
 if [ "$which" = ours ]; then
 	t removed removed
 else
-	t "nodes-and-events-are-the-same" same
+	t nodes-and-events-are-the-same same
+	# What `make install` and `make uninstall` do, without a boot in between. The modules that ran meanwhile are the C ones.
+	t install-refuses install_refuses
+	t install-some install_some
+	which=installed
+	t install install_all
+	t taken taken
+	t loaded loaded
+	t driverctl bound_by_driverctl
+	t given-back driverctl unset-override 0000:00:02.0
+	t unloaded unloaded
+	t uninstall bash "$project/scripts/install" uninstall
+	which=c
+	t back taken
+	t back-loaded loaded
+	t back-log clean_log
 fi
 echo "1..$number"
 echo "end $failed"

@@ -12,7 +12,8 @@ use crate::{
         FileOps,
         Opens, //
     },
-    ida::Ida, //
+    ida::Ida,
+    versions::eopnotsupp, //
 };
 use core::{
     cell::UnsafeCell,
@@ -215,7 +216,7 @@ impl<G> DeviceNode<G> {
     /// `EOPNOTSUPP`: on this kernel devices have no room for a node.
     pub(crate) unsafe fn prepare(&self, _raw: *mut vfio_bindings::vfio_device) -> Result {
         let _ = (&self.region, self.fops);
-        Err(EOPNOTSUPP)
+        Err(eopnotsupp())
     }
 }
 

@@ -11,15 +11,15 @@
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
+use crate::versions::{
+    this_module,
+    ModuleMetadata, //
+};
 use core::marker::PhantomData;
 use kernel::{
     bindings,
     error::from_err_ptr,
     ffi,
-    module::{
-        this_module,
-        ModuleMetadata, //
-    },
     prelude::*,
     seq_file::SeqFile,
     str::CStr,

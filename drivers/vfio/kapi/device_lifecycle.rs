@@ -21,6 +21,7 @@ use crate::{
     iommufd::IommufdCtx,
     pseudo_fs::PseudoInode,
     uaccess::UserString,
+    versions,
     vfio_device::VfioDevice, //
 };
 use core::{
@@ -248,7 +249,7 @@ impl UnregisteredDevice {
     /// Takes note of whether the device is to be used though there is no IOMMU behind it.
     pub fn set_noiommu(&mut self, noiommu: bool) {
         // SAFETY: The device is ours to set up.
-        unsafe { vb::vfio_device::set_noiommu_raw(self.0.as_ptr(), noiommu.into()) };
+        unsafe { versions::set_noiommu(self.0.as_ptr(), noiommu) };
     }
 
     /// Whether the driver has all that a device needs which iommufd uses; always so without iommufd.

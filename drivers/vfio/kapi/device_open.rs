@@ -23,6 +23,7 @@ use crate::{
     },
     runtime_pm,
     uaccess::UserArg,
+    versions::eopnotsupp,
     vfio_device::VfioDevice, //
 };
 use core::{
@@ -487,8 +488,8 @@ impl<G: DeviceGroup> Opened<G> {
         unsafe {
             let _set = self.device.lock_set();
             to_result(match pasid {
-                Some(pasid) => ops.pasid_attach_ioas.ok_or(EOPNOTSUPP)?(raw, pasid, pt),
-                None => ops.attach_ioas.ok_or(EOPNOTSUPP)?(raw, pt),
+                Some(pasid) => ops.pasid_attach_ioas.ok_or_else(eopnotsupp)?(raw, pasid, pt),
+                None => ops.attach_ioas.ok_or_else(eopnotsupp)?(raw, pt),
             })
         }
     }
@@ -504,8 +505,8 @@ impl<G: DeviceGroup> Opened<G> {
         unsafe {
             let _set = self.device.lock_set();
             match pasid {
-                Some(pasid) => ops.pasid_detach_ioas.ok_or(EOPNOTSUPP)?(raw, pasid),
-                None => ops.detach_ioas.ok_or(EOPNOTSUPP)?(raw),
+                Some(pasid) => ops.pasid_detach_ioas.ok_or_else(eopnotsupp)?(raw, pasid),
+                None => ops.detach_ioas.ok_or_else(eopnotsupp)?(raw),
             }
         }
         Ok(())

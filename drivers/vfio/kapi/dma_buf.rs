@@ -10,6 +10,11 @@
 //! C headers: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h),
 //! [`include/linux/dma-buf-mapping.h`](srctree/include/linux/dma-buf-mapping.h)
 
+use crate::versions::{
+    eopnotsupp,
+    this_module,
+    ModuleMetadata, //
+};
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
@@ -172,7 +177,7 @@ impl<O: Send + Sync + Unpin + 'static> DmaBufs<O> {
     /// # Errors
     ///
     /// `ENOMEM`; that of `dma_buf_export()`.
-    pub fn export<M: kernel::ModuleMetadata>(
+    pub fn export<M: ModuleMetadata>(
         self: &Arc<Self>,
         memory: DeviceMemory<O>,
         open_flags: u32,
@@ -196,7 +201,7 @@ impl<O: Send + Sync + Unpin + 'static> DmaBufs<O> {
         let private = Arc::into_raw(buf);
         let info = bindings::dma_buf_export_info {
             exp_name: self.operations.name.as_char_ptr(),
-            owner: kernel::module::this_module::<M>().as_ptr(),
+            owner: this_module::<M>().as_ptr(),
             ops: &raw const self.operations.ops,
             size,
             // CAST: The bits of `open()`.
@@ -388,14 +393,14 @@ unsafe extern "C" fn attach<O: Send + Sync + Unpin + 'static>(
         // SAFETY: The dma-buf is valid during the call, and has these operations; so is the attachment.
         let (buf, peer) = unsafe { (Buf::<O>::of(raw), (*attachment).peer2peer) };
         if !peer {
-            return Err(EOPNOTSUPP);
+            return Err(eopnotsupp());
         }
         if buf.revoked.load(Relaxed) {
             return Err(ENODEV);
         }
         // SAFETY: The attachment is valid.
         if !unsafe { bindings::dma_buf_attach_revocable(attachment) } {
-            return Err(EOPNOTSUPP);
+            return Err(eopnotsupp());
         }
         Ok(0)
     })
@@ -486,7 +491,7 @@ pub unsafe fn single_range<O: Send + Sync + Unpin + 'static>(
     let raw = unsafe { (*attachment).dmabuf };
     // SAFETY: As above.
     if !core::ptr::eq(unsafe { (*raw).ops }, &raw const operations.ops) {
-        return Err(EOPNOTSUPP);
+        return Err(eopnotsupp());
     }
     // SAFETY: It has the operations, and is not released as long as it has an attachment.
     let buf = unsafe { Buf::<O>::of(raw) };
@@ -495,6 +500,6 @@ pub unsafe fn single_range<O: Send + Sync + Unpin + 'static>(
     }
     match buf.memory.ranges.as_slice() {
         [range] => Ok(*range),
-        _ => Err(EOPNOTSUPP),
+        _ => Err(eopnotsupp()),
     }
 }

@@ -10,7 +10,8 @@
 
 use crate::{
     uaccess::UserArg,
-    uapi::vfio_region_info, //
+    uapi::vfio_region_info,
+    versions::faux_device, //
 };
 use core::{
     marker::PhantomData,
@@ -18,10 +19,6 @@ use core::{
 };
 use kernel::{
     bindings,
-    device::{
-        Bound,
-        Device, //
-    },
     error::{
         from_err_ptr,
         from_result,
@@ -224,18 +221,10 @@ impl<T: EmulatedOps> Registration<T> {
     pub fn new(name: &CStr, ops: Pin<KBox<T>>) -> Result<Self> {
         const { assert!(core::mem::offset_of!(Raw<T>, vdev) == 0) };
         let parent = faux::Registration::new(name, None)?;
-        let bound: &faux::Device<Bound> = parent.as_ref();
-        let dev: &Device<Bound> = bound.as_ref();
         // SAFETY: The parent outlives the device, and the operations are static and those of a structure of
         // this size.
         let vdev = from_err_ptr(unsafe {
-            vb::_vfio_alloc_device(
-                size_of::<Raw<T>>(),
-                core::ptr::from_ref(dev)
-                    .cast::<bindings::device>()
-                    .cast_mut(),
-                &Self::OPS,
-            )
+            vb::_vfio_alloc_device(size_of::<Raw<T>>(), faux_device(&parent), &Self::OPS)
         })?;
         // SAFETY: Just allocated with this size, and not known to anybody else.
         unsafe { (*vdev.cast::<Raw<T>>()).ops = core::ptr::from_ref::<T>(&ops) };

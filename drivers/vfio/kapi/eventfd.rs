@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/eventfd.h`](srctree/include/linux/eventfd.h)
 
+use crate::versions::synchronize_rcu;
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -128,7 +129,7 @@ impl EventFdSlot {
     pub fn replace(&self, eventfd: Option<EventFd>) {
         let old = self.0.xchg(Self::into_raw(eventfd), Full);
         if let Some(old) = NonNull::new(old) {
-            rcu::synchronize_rcu();
+            synchronize_rcu();
             // SAFETY: The place owned the reference, and a grace period has passed.
             drop(unsafe { EventFd::from_raw(old) });
         }

@@ -8,7 +8,11 @@ use crate::{
     device_file::DeviceFile,
     device_lifecycle::Registered,
     device_open::DeviceGroup,
-    uaccess::UserArg, //
+    uaccess::UserArg,
+    versions::{
+        this_module,
+        ModuleMetadata, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -38,6 +42,9 @@ use vfio_bindings as vb;
 /// What a kind of file does.
 #[vtable]
 pub trait FileOps: Sized + Send + Sync + 'static {
+    /// The module that the code is in.
+    type OwnerModule: ModuleMetadata;
+
     /// What an open file owns.
     type Ptr: ForeignOwnable + Send + Sync;
 
@@ -192,7 +199,7 @@ impl<T: FileOps> FileOperations<T> {
     ) -> Self {
         Self {
             fops: bindings::file_operations {
-                owner: kernel::module::this_module::<T::OwnerModule>().as_ptr(),
+                owner: this_module::<T::OwnerModule>().as_ptr(),
                 open,
                 release: Some(Self::release),
                 read: if T::HAS_READ { Some(Self::read) } else { None },

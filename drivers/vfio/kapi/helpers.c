@@ -388,6 +388,19 @@ bool vfio_helper_schedule_work(struct work_struct *work)
 	return schedule_work(work);
 }
 
+unsigned long vfio_helper_spin_lock_irqsave(spinlock_t *lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void vfio_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
+{
+	spin_unlock_irqrestore(lock, flags);
+}
+
 void vfio_helper_sg_set_pfn(struct scatterlist *sg, unsigned long pfn,
 			    unsigned int len)
 {

@@ -13,6 +13,10 @@ use crate::{
     iommu_group::IommuGroup,
     pin::PinnedPage,
     uaccess::UserArg,
+    versions::{
+        this_module,
+        ModuleMetadata, //
+    },
     vfio_device::VfioDevice, //
 };
 use core::{
@@ -39,10 +43,6 @@ use kernel::{
         c_void, //
     },
     mm::MmWithUser,
-    module::{
-        this_module,
-        ModuleMetadata, //
-    },
     new_mutex,
     prelude::*,
     str::CStr,

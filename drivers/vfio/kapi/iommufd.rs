@@ -8,6 +8,7 @@
 
 #[cfg(CONFIG_IOMMUFD)]
 mod ctx {
+    use crate::versions::ebadfd;
     use core::ptr::NonNull;
     use kernel::{
         error::{
@@ -38,7 +39,9 @@ mod ctx {
         #[inline]
         unsafe fn from_answer(ctx: *mut vb::iommufd_ctx) -> Result<Self> {
             // INVARIANT: The reference that comes with it, by the contract of this function.
-            NonNull::new(from_err_ptr(ctx)?).map(Self).ok_or(EBADFD)
+            NonNull::new(from_err_ptr(ctx)?)
+                .map(Self)
+                .ok_or_else(ebadfd)
         }
 
         /// That of the file open as `fd` in the current process.
@@ -125,6 +128,7 @@ mod ctx {
 
 #[cfg(not(CONFIG_IOMMUFD))]
 mod ctx {
+    use crate::versions::eopnotsupp;
     use core::convert::Infallible;
     use kernel::{
         fs::LocalFile,
@@ -144,7 +148,7 @@ mod ctx {
         /// `EOPNOTSUPP`.
         #[inline]
         pub fn from_fd(_fd: i32) -> Result<Self> {
-            Err(EOPNOTSUPP)
+            Err(eopnotsupp())
         }
 
         /// There is none.
@@ -154,7 +158,7 @@ mod ctx {
         /// `EOPNOTSUPP`.
         #[inline]
         pub fn from_file(_file: &LocalFile) -> Result<Self> {
-            Err(EOPNOTSUPP)
+            Err(eopnotsupp())
         }
 
         #[inline]

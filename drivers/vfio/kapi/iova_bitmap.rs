@@ -83,7 +83,7 @@ pub fn report(log: &DmaLog<'_>, range: Range) -> Result {
     #[cfg(not(CONFIG_IOMMUFD_DRIVER))]
     {
         let _ = (log, range);
-        Err(EOPNOTSUPP)
+        Err(crate::versions::eopnotsupp())
     }
     #[cfg(CONFIG_IOMMUFD_DRIVER)]
     {

@@ -17,7 +17,10 @@ use kernel::{
     sync::Arc, //
 };
 
-use crate::pci::msi::Allocation;
+use crate::{
+    pci::msi::Allocation,
+    versions, //
+};
 
 /// An interrupt, by the number Linux gave it. If it is one of vectors that were allocated, they are
 /// not freed before this is dropped.
@@ -274,7 +277,7 @@ impl<H: Handler> Irq<H> {
         // SAFETY: `this` is what `install` gave, valid until `free_irq` returns; until then the handler is only
         // shared.
         let handler = unsafe { &(*this.cast::<Self>()).handler };
-        bindings::irqreturn(handler.handle() as u32)
+        versions::irqreturn(handler.handle() as u32)
     }
 }
 

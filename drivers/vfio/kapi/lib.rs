@@ -58,6 +58,7 @@ pub mod ratelimit;
 pub mod refusal;
 #[cfg(CONFIG_SPAPR_TCE_IOMMU)]
 pub mod registered_memory;
+pub mod registry;
 pub mod runtime_pm;
 pub mod rwsem;
 pub mod taint;
@@ -69,6 +70,7 @@ pub mod tce_table;
 pub mod uaccess;
 pub mod uapi;
 pub mod uuid;
+pub mod versions;
 pub mod vfio_device;
 pub mod vfio_file;
 pub mod virqfd;

@@ -2,6 +2,7 @@
 
 //! Statics of a module that have to be initialized in place, such as locks.
 
+use crate::versions::raw_init;
 use core::{
     cell::UnsafeCell,
     mem::MaybeUninit, //
@@ -54,7 +55,7 @@ impl<T: Send + Sync> ModuleStatic<T> {
             .map_err(|_| EBUSY)?;
         // SAFETY: Nobody else gets here, and nobody reads the slot before `SET`. It is in a static,
         // hence pinned.
-        unsafe { pin_init::raw_init(self.slot.get().cast(), value) };
+        unsafe { raw_init(self.slot.get().cast(), value) };
         self.state.store(SET, Release);
         Ok(())
     }

@@ -320,7 +320,7 @@ pub fn init_p2pdma(pdev: &pci::Device) -> Result {
     #[cfg(CONFIG_PCI_P2PDMA)]
     // SAFETY: The device is valid and bound, so the resources are freed when it is unbound.
     match to_result(unsafe { bindings::pcim_p2pdma_init(raw(pdev)) }) {
-        Err(e) if e != EOPNOTSUPP => return Err(e),
+        Err(e) if e != crate::versions::eopnotsupp() => return Err(e),
         _ => {}
     }
     let _ = pdev;

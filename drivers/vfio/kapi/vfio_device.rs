@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h), `struct vfio_device`
 
-use crate::uuid::Uuid;
+use crate::{
+    uuid::Uuid,
+    versions, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -56,8 +59,8 @@ impl VfioDevice {
     /// Whether the device is to be used past its group though there is no IOMMU behind it.
     #[inline]
     pub fn has_no_iommu(&self) -> bool {
-        // SAFETY: Set before the device is registered. The byte has other bits, that change later.
-        unsafe { vb::vfio_device::noiommu_raw(self.as_raw()) != 0 }
+        // SAFETY: Set before the device is registered.
+        unsafe { versions::has_no_iommu(self.as_raw()) }
     }
 
     /// Whether the device is open by its own node, which only changes with the lock of its set held.

@@ -6,23 +6,26 @@
 //!
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h), `struct virqfd`
 
-use crate::eventfd::EventFd;
+use crate::{
+    eventfd::EventFd,
+    versions::{
+        new_spinlock_irq,
+        SpinLockIrq, //
+    },
+};
 use core::{
     ffi::c_void,
     ptr::NonNull, //
 };
 use kernel::{
-    bindings, container_of,
+    bindings,
+    container_of,
     error::from_err_ptr,
     ffi,
     fs::LocalFile,
-    new_spinlock_irq,
     prelude::*,
     str::CStr,
-    sync::{
-        Arc,
-        SpinLockIrq, //
-    },
+    sync::Arc, //
 };
 use vfio_bindings as vb;
 

@@ -28,10 +28,7 @@ use vfio_kapi::pci::{
         Behaviour,
         DeviceOps, //
     },
-    driver::{
-        DeviceId,
-        Registration, //
-    }, //
+    driver::Registration, //
 };
 use vfio_logic::pci_driver::{
     entries,
@@ -48,7 +45,7 @@ module! {
     license: "GPL v2",
 }
 
-kernel::module_device_table!("pci", DeviceId, VFIO_PCI_TABLE, @none, [DeviceId::VFIO_OVERRIDE]);
+vfio_kapi::override_only_table!(VFIO_PCI_TABLE);
 
 /// What this driver decides.
 struct VfioPci;

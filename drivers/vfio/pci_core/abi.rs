@@ -788,6 +788,6 @@ pub(crate) unsafe extern "C" fn vfio_pci_dma_buf_iommufd_map(
     #[cfg(not(CONFIG_VFIO_PCI_DMABUF))]
     {
         let _ = (attachment, phys);
-        EOPNOTSUPP.to_errno()
+        vfio_kapi::versions::eopnotsupp().to_errno()
     }
 }

@@ -28,6 +28,7 @@ use vfio_kapi::{
         vfio_region_dma_range,
         DmaBufHead, //
     },
+    versions::eopnotsupp,
     vfio_device::StaysRegistered, //
 };
 use vfio_logic::{
@@ -63,7 +64,7 @@ pub(crate) fn none() -> Result<Arc<DmaBufs>> {
 /// that are none, empty, not of whole pages or outside the BAR; `ENODEV` if there is no such BAR;
 /// `EOVERFLOW` for ranges that cannot be anywhere; `ENOMEM`; those of the feature ioctl and of a new file.
 pub(crate) fn feature(dev: &Device, flags: u32, arg: UserArg, len: usize) -> Result<i32> {
-    let driver = DmaRanges::of(dev).ok_or(EOPNOTSUPP)?;
+    let driver = DmaRanges::of(dev).ok_or_else(eopnotsupp)?;
     if request(flags, len, GET, size_of::<DmaBufHead>())? == Request::Probe {
         return Ok(0);
     }

@@ -42,7 +42,8 @@ use vfio_kapi::{
     uuid::{
         self,
         Uuid, //
-    }, //
+    },
+    versions::enosys, //
 };
 use vfio_logic::vf_token::{
     check,
@@ -224,7 +225,7 @@ pub(crate) fn configure(dev: &Device, pdev: &PciDevice<Core<'_>>, count: c_int) 
         return Ok(0);
     }
 
-    let token = of(dev).token.as_ref().ok_or(ENOSYS)?;
+    let token = of(dev).token.as_ref().ok_or_else(enosys)?;
     {
         let mut pfs = PFS.get().lock();
         if pfs.iter().any(|pf| is(pf, pdev)) {

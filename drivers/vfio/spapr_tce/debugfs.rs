@@ -13,32 +13,35 @@ use crate::{
     },
 };
 use kernel::{
-    new_mutex,
     prelude::*,
     seq_file::SeqFile,
-    seq_print,
-    sync::{
-        Arc,
-        Mutex, //
-    },
+    seq_print, //
 };
 use vfio_kapi::{
     debugfs::{
         DebugFile,
         Folder, //
     },
-    module_static::ModuleStatic,
+    registry::{
+        Entry,
+        Registered,
+        Registry, //
+    },
     tce_group::TableGroup,
     tce_table::TceTable, //
 };
 use vfio_logic::tce::page_sizes;
 
-/// All containers. Who reads the file keeps none of them beyond the lock, so that they end when
-/// `vfio.ko` says so.
-static CONTAINERS: ModuleStatic<Mutex<KVec<Arc<Container>>>> = ModuleStatic::new();
+static CONTAINERS: Registry<Container> = Registry::new();
+
+impl Registered for Container {
+    fn registry() -> &'static Registry<Self> {
+        &CONTAINERS
+    }
+}
 
 pub(crate) fn init() -> Result {
-    CONTAINERS.init(new_mutex!(KVec::new(), "vfio_spapr_tce_containers"))
+    CONTAINERS.init()
 }
 
 /// Makes the file; none without memory.
@@ -48,40 +51,14 @@ pub(crate) fn add() -> Option<Folder<()>> {
     Some(folder)
 }
 
-/// A container while it is in the list.
-pub(crate) struct Listed(Arc<Container>);
-
-impl Listed {
-    /// Adds a container to the list.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(container: Arc<Container>) -> Result<Self> {
-        CONTAINERS
-            .get()
-            .lock()
-            .push(container.clone(), GFP_KERNEL)?;
-        Ok(Self(container))
-    }
-}
+/// What `vfio.ko` has of a container, which is in the list as long.
+pub(crate) struct Listed(pub(crate) Entry<Container>);
 
 impl core::ops::Deref for Listed {
     type Target = Container;
 
     fn deref(&self) -> &Container {
         &self.0
-    }
-}
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        let mut containers = CONTAINERS.get().lock();
-        containers.retain(|other| !Arc::ptr_eq(other, &self.0));
-        if containers.is_empty() {
-            // Nothing may be left in the static when the module goes.
-            *containers = KVec::new();
-        }
     }
 }
 
@@ -92,13 +69,11 @@ impl DebugFile for Containers {
     type OwnerModule = crate::LocalModule;
 
     fn show(_data: &(), out: &SeqFile) -> Result {
-        for container in CONTAINERS.get().lock().iter() {
-            // Held for long only by who maps or unmaps much, or resets an endpoint.
-            match container.try_lock() {
-                Some(state) => show_container(container.v2, &state, out),
-                None => seq_print!(out, "container: busy\n"),
-            }
-        }
+        // Held for long only by who maps or unmaps much, or resets an endpoint.
+        CONTAINERS.for_each(|container| match container.try_lock() {
+            Some(state) => show_container(container.v2, &state, out),
+            None => seq_print!(out, "container: busy\n"),
+        });
         Ok(())
     }
 }

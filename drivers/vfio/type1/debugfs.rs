@@ -9,29 +9,32 @@ use crate::{
     container::Container, //
 };
 use kernel::{
-    new_mutex,
     prelude::*,
     seq_file::SeqFile,
-    seq_print,
-    sync::{
-        Arc,
-        Mutex, //
-    },
+    seq_print, //
 };
 use vfio_kapi::{
     debugfs::{
         DebugFile,
         Folder, //
     },
-    module_static::ModuleStatic, //
+    registry::{
+        Entry,
+        Registered,
+        Registry, //
+    },
 };
 
-/// All containers. Who reads the file keeps none of them beyond the lock, so that they end when
-/// `vfio.ko` says so.
-static CONTAINERS: ModuleStatic<Mutex<KVec<Arc<Container>>>> = ModuleStatic::new();
+static CONTAINERS: Registry<Container> = Registry::new();
+
+impl Registered for Container {
+    fn registry() -> &'static Registry<Self> {
+        &CONTAINERS
+    }
+}
 
 pub(crate) fn init() -> Result {
-    CONTAINERS.init(new_mutex!(KVec::new(), "vfio_type1_containers"))
+    CONTAINERS.init()
 }
 
 /// Makes the file; none without memory.
@@ -41,40 +44,14 @@ pub(crate) fn add() -> Option<Folder<()>> {
     Some(folder)
 }
 
-/// A container while it is in the list.
-pub(crate) struct Listed(Arc<Container>);
-
-impl Listed {
-    /// Adds a container to the list.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(container: Arc<Container>) -> Result<Self> {
-        CONTAINERS
-            .get()
-            .lock()
-            .push(container.clone(), GFP_KERNEL)?;
-        Ok(Self(container))
-    }
-}
+/// What `vfio.ko` has of a container, which is in the list as long.
+pub(crate) struct Listed(pub(crate) Entry<Container>);
 
 impl core::ops::Deref for Listed {
     type Target = Container;
 
     fn deref(&self) -> &Container {
         &self.0
-    }
-}
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        let mut containers = CONTAINERS.get().lock();
-        containers.retain(|other| !Arc::ptr_eq(other, &self.0));
-        if containers.is_empty() {
-            // Nothing may be left in the static when the module goes.
-            *containers = KVec::new();
-        }
     }
 }
 
@@ -85,9 +62,7 @@ impl DebugFile for Mappings {
     type OwnerModule = crate::LocalModule;
 
     fn show(_data: &(), out: &SeqFile) -> Result {
-        for container in CONTAINERS.get().lock().iter() {
-            show_container(container, out);
-        }
+        CONTAINERS.for_each(|container| show_container(container, out));
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ use vfio_kapi::{
         PageSlots, //
     },
     iommu_group::IommuGroup,
+    registry::Entry,
     uaccess::UserArg,
     uapi, //
 };
@@ -58,7 +59,7 @@ impl IommuDriver for Listed {
         };
         let container = Arc::pin_init(Container::new(v2), GFP_KERNEL_ACCOUNT)?;
         // The inner one is the initializer: a value that is there.
-        Ok(Listed::new(container))
+        Ok(Entry::new(container).map(Listed))
     }
 
     fn release(&self) {

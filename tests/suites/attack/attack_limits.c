@@ -8,6 +8,7 @@
  * The devices, in groups of their own, are bound to vfio-pci. BDF has MSI-X and memory of its own in BAR 0.
  */
 #include "attack.h"
+#include "../cgroup.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -371,13 +372,7 @@ int main(int argc, char **argv)
 
 	prepare(argc, argv);
 	if (!strcmp(argv[1], "charged") && argc > 4) {
-		char path[PATH_MAX];
-		FILE *f;
-
-		snprintf(path, sizeof(path), "%s/cgroup.procs", argv[4]);
-		f = fopen(path, "w");
-		if (!f || fprintf(f, "%d", getpid()) < 0 || fclose(f))
-			fail("%s", path);
+		join(argv[4]);
 		if (setresgid(USER, USER, USER))
 			fail("setresgid");
 		u = open_all(bdf, VFIO_TYPE1v2_IOMMU);

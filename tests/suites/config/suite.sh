@@ -49,15 +49,9 @@ one_set() {
 }
 
 same() {
-	sed -E -f /vm/suite/differences.sed "$OUT/c.$1" >/tmp/expected
-	sed -E -f /vm/suite/differences.sed "$OUT/ours.$1" >/tmp/got
 	# What the program did not get to the end of compares nothing.
-	tail -1 /tmp/expected
-	[ "$(tail -1 /tmp/expected)" = done ] || return 1
-	cmp -s /tmp/expected /tmp/got && return
-	echo "lines with - are what the C modules answer, lines with + what the selected ones answer"
-	diff -U 1 /tmp/expected /tmp/got | sed 1,2d | head -40
-	return 1
+	tail -1 "$OUT/c.$1"
+	[ "$(tail -1 "$OUT/c.$1")" = done ] && alike "$OUT/c.$1" "$OUT/ours.$1"
 }
 
 DEVICES="edu igb nvme e1000e"

@@ -48,15 +48,7 @@ logged() {
 
 # hold NAME SECONDS: a process that has the device, and everything else, open; its number is $holder.
 hold() {
-	: >/tmp/held
-	diag_user hold "$(bdf "$1")" "$2" holder >/tmp/held &
-	holder=$!
-	tries=0
-	until grep -q held /tmp/held; do
-		tries=$((tries + 1))
-		[ $tries -lt 400 ] && kill -0 $holder 2>/dev/null || return 1
-		sleep 0.05
-	done
+	holding diag_user hold "$(bdf "$1")" "$2" holder
 }
 
 release() {

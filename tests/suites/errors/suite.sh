@@ -101,18 +101,8 @@ nothing_pinned() {
 	awk '/foll_pin_acquired/ { a = $2 } /foll_pin_released/ { r = $2 } END { exit a != r }' /proc/vmstat
 }
 
-names() {
-	cat /vm/modules | awk '{ printf " %s=%s", $1, $2 }'
-}
-
 same() {
-	sed -E -f /vm/suite/differences.sed $OUT/c.$1 >/tmp/expected
-	sed -E -f /vm/suite/differences.sed $OUT/ours.$1 >/tmp/got
-	cmp -s /tmp/expected /tmp/got && return
-	echo "lines with - are what the C modules answer, lines with + what$(names) answer"
-	diff -U 2 /tmp/expected /tmp/got | sed 1,2d | head -"${ERRORS_LINES:-60}"
-	echo "$(diff -U 0 /tmp/expected /tmp/got | sed 1,2d | grep -c '^[-+]') lines differ"
-	return 1
+	alike "$OUT/c.$1" "$OUT/ours.$1"
 }
 
 ktap_begin

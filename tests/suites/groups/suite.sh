@@ -142,10 +142,7 @@ virtual_functions() {
 }
 
 same() {
-	cmp -s $OUT/c.$1 $OUT/ours.$1 && return
-	echo "lines with - are what the C modules answer, lines with + what ours answer"
-	diff -U 2 $OUT/c.$1 $OUT/ours.$1 | sed 1,2d | head -60
-	return 1
+	alike "$OUT/c.$1" "$OUT/ours.$1"
 }
 
 # The edu saw what its container had mapped, nine times.

@@ -33,15 +33,7 @@ refused() {
 }
 
 hold() {
-	: >/tmp/held
-	vfio_hold "$(bdf "$1")" "$2" "$3" >/tmp/held &
-	holder=$!
-	tries=0
-	until grep -q held /tmp/held; do
-		tries=$((tries + 1))
-		[ $tries -lt 400 ] && kill -0 $holder 2>/dev/null || return 1
-		sleep 0.05
-	done
+	holding vfio_hold "$(bdf "$1")" "$2" "$3"
 }
 
 nth() {

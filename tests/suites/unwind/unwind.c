@@ -9,7 +9,7 @@
  */
 #include "../state.h"
 #include "../transcript.h"
-#include "cgroup.h"
+#include "../cgroup.h"
 
 #include <signal.h>
 #include <sys/personality.h>

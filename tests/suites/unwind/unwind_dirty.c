@@ -8,7 +8,7 @@
  */
 #include "../state.h"
 #include "../emulated/emulated.h"
-#include "cgroup.h"
+#include "../cgroup.h"
 
 #include <sys/wait.h>
 

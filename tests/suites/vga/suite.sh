@@ -16,12 +16,8 @@ one_set() {
 }
 
 same() {
-	wc -l <"$OUT/ours.$1"
 	tail -1 "$OUT/ours.$1"
-	[ "$(tail -1 "$OUT/c.$1")" = done ] && cmp -s "$OUT/c.$1" "$OUT/ours.$1" && return
-	echo "lines with - are what the C modules answer, lines with + what the selected ones answer"
-	diff -U 2 "$OUT/c.$1" "$OUT/ours.$1" | sed 1,2d | head -40
-	return 1
+	[ "$(tail -1 "$OUT/c.$1")" = done ] && alike "$OUT/c.$1" "$OUT/ours.$1"
 }
 
 # Both would answer the same if the region were not there at all.

@@ -116,6 +116,19 @@ kst() {
 	VFIO_SELFTESTS_BDF=$(bdf "$device") "$program" "$@"
 }
 
+# holding COMMAND...: starts what holds something, and waits until it says "held"; its number is $holder then.
+holding() {
+	: >/tmp/held
+	"$@" >/tmp/held &
+	holder=$!
+	tries=0
+	until grep -q held /tmp/held; do
+		tries=$((tries + 1))
+		[ $tries -lt 400 ] && kill -0 $holder 2>/dev/null || return 1
+		sleep 0.05
+	done
+}
+
 # monitor COMMAND...: has QEMU run a command of its monitor, prints what it says (tests/vm/vmlib/monitor.py).
 monitor() {
 	exec 3<>/dev/ttyS3
@@ -124,6 +137,20 @@ monitor() {
 		echo "$line"
 	done
 	exec 3>&-
+}
+
+# alike FILE FILE: whether the C modules (first) and the selected ones answered the same, but for what the suite's
+# differences.sed, if it has one, makes alike on both sides. Shows where they differ (ALIKE_LINES of it).
+alike() {
+	differences=/vm/suite/differences.sed
+	[ -e $differences ] || differences=/dev/null
+	sed -E -f $differences "$1" >/tmp/expected && sed -E -f $differences "$2" >/tmp/got || return 1
+	wc -l </tmp/got
+	cmp -s /tmp/expected /tmp/got && return
+	echo "lines with - are what the C modules answer, lines with + what these do:$(awk '{ printf " %s=%s", $1, $2 }' /vm/modules)"
+	diff -U 2 /tmp/expected /tmp/got | sed 1,2d | head -"${ALIKE_LINES:-60}"
+	echo "$(diff -U 0 /tmp/expected /tmp/got | sed 1,2d | grep -c '^[-+]') lines differ"
+	return 1
 }
 
 # t NAME COMMAND...: one KTAP result. What COMMAND prints becomes diagnostics, its KTAP becomes subtests;

@@ -51,7 +51,7 @@ class Machine:
     lines: tuple[str, ...] = PC_LINES
     defaults: tuple[str, ...] = ("-nodefaults",)  # what keeps QEMU from adding devices of its own
     memory: str = "4G"
-    # or "iommufd": the stock kernel with iommufd, or "debug"; modules of ours are built for each
+    # or "older": that of another version, "iommufd": the stock kernel with iommufd, or "debug"; modules of ours are built for each
     kernel: str = "stock"
     optional: bool = False  # left out of `make test` unless it is named; `make test-long` has it
     environment: tuple[tuple[str, str], ...] = ()  # what the suites and tests/vm/guest/init are told
@@ -337,6 +337,21 @@ MACHINES = {
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "boards-long", "power-long", "emulated-long", "type1-long")
             + ("fuzz", "fuzz-long", "type1-steps-long", "soak"),
             modules=HOST_DRIVERS + ("mdev",),
+        ),
+        Machine(
+            name="q35-older",
+            about="q35-vtd with a stock kernel of an older version",
+            arch="amd64",
+            qemu="qemu-system-x86_64",
+            args=VTD,
+            cmdline=VTD_CMDLINE,
+            devices=PC_DEVICES,
+            suites=("smoke", "kselftest"),
+            long_suites=("core", "lifecycle", "pci", "kselftest-long"),
+            # Another kernel to fetch, and another build tree to make.
+            optional=True,
+            modules=HOST_DRIVERS,
+            kernel="older",
         ),
         Machine(
             name="q35-iommufd",

@@ -7,7 +7,10 @@
 //! `struct vfio_pci_eventfd`
 
 use super::PciCoreDevice;
-use crate::eventfd::EventFd;
+use crate::{
+    eventfd::EventFd,
+    versions::synchronize_rcu, //
+};
 use core::{
     ptr::{
         null_mut,
@@ -84,7 +87,7 @@ impl<S> PciCoreDevice<S> {
         if old.is_null() {
             return Ok(());
         }
-        rcu::synchronize_rcu();
+        synchronize_rcu();
         // SAFETY: The pointer owned it, and a grace period has passed.
         let old = unsafe { KBox::from_raw(old) };
         if let Some(ctx) = NonNull::new(old.ctx) {

@@ -12,12 +12,10 @@ use crate::state::{
 };
 use kernel::{
     irq::IrqReturn,
-    new_spinlock_irq,
     prelude::*,
     sync::{
         aref::ARef,
-        Arc,
-        SpinLockIrq, //
+        Arc, //
     }, //
 };
 use vfio_kapi::{
@@ -32,6 +30,10 @@ use vfio_kapi::{
         Sharing, //
     },
     pci::intx,
+    versions::{
+        new_spinlock_irq,
+        SpinLockIrq, //
+    },
     virqfd::{
         Target,
         Virqfd, //
