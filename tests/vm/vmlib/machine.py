@@ -312,6 +312,9 @@ GROUP_DEVICES = (
         ("-device", "xio3130-downstream,bus=up,id=down1,chassis=21,addr=0x1", "-device", "e1000e,bus=down1"),
         "e1000e",
     ),
+    # Behind a bridge as the twins, but the host has a driver for both.
+    Device("nic-a", "0000:0a:01.0", "8086:100e", behind_port(5, "pcie-pci-bridge", "pci1") + ("-device", "e1000,bus=pci1,addr=0x1"), "e1000"),
+    Device("nic-b", "0000:0a:02.0", "8086:100e", ("-device", "e1000,bus=pci1,addr=0x2"), "e1000"),
 )
 
 MACHINES = {
