@@ -272,8 +272,6 @@ def arm_machine(name: str, about: str, args: tuple[str, ...] = (), **suites: tup
         arch="arm64",
         qemu="qemu-system-aarch64",
         args=("-cpu", "max,pauth=off", "-M", "virt,gic-version=3,iommu=smmuv3", "-smp", "2", *args),
-        # Its toolchain root, kernel and test programs are as much to set up as those of all others together.
-        optional=True,
         cmdline=f"console=ttyAMA0 8250.nr_uarts=4 {HUGE_PAGES}",
         devices=twin_functions(PC_DEVICES),
         modules=HOST_DRIVERS,
@@ -356,8 +354,8 @@ MACHINES = {
             args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2", "-device", "amd-iommu,intremap=on,xtsup=on,dma-remap=on"),
             cmdline=f"console=ttyS0 amd_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
             devices=PC_DEVICES,
-            suites=("smoke", "type1"),
-            long_suites=("edu", "core", "pci", "errors", "groups", "kselftest", "races"),
+            suites=("smoke", "edu", "type1"),
+            long_suites=("core", "pci", "errors", "groups", "kselftest", "races", "type1-long"),
             modules=HOST_DRIVERS,
             environment=UNSAFE_INTERRUPTS,
         ),
@@ -468,7 +466,7 @@ MACHINES = {
         arm_machine(
             "virt-smmuv3",
             "arm64, SMMUv3, interrupts through the ITS",
-            suites=("smoke", "edu", "type1"),
+            suites=("edu", "type1", "kselftest-short"),
             long_suites=("core", "pci", "errors", "groups", "kselftest", "races", "type1-long"),
         ),
         # The page tables that the SMMU of the other one has not: Linux takes the second stage if there is no first.
