@@ -20,6 +20,18 @@ doorbell() {
 	done
 }
 
+# The stages that the SMMU translates by are those of the machine: bits 9 and 10 of what its driver found.
+stages() {
+	case $MACHINE in
+	*-stage2) wanted=2 ;;
+	*-nested) wanted=3 ;;
+	*) wanted=1 ;;
+	esac
+	features=$(dmesg | sed -n 's/.*arm-smmu-v3 .*(features \(0x[0-9a-f]*\)).*/\1/p')
+	echo "features $features, stages $wanted"
+	[ -n "$features" ] && [ $((features >> 9 & 3)) = $wanted ]
+}
+
 ktap_begin
 if command -v vfio-edu >/dev/null; then
 	for dev in edu edu-port; do
@@ -31,6 +43,9 @@ fi
 t igb hardware igb
 t nvme hardware nvme
 case $MACHINE in
-virt-*) t doorbell doorbell ;;
+virt-*)
+	t doorbell doorbell
+	t stages stages
+	;;
 esac
 ktap_end
