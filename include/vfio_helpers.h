@@ -27,6 +27,12 @@ unsigned long vfio_helper_array_index_nospec(unsigned long index,
 					     unsigned long size);
 void vfio_helper_cond_resched(void);
 struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *name);
+int vfio_helper_copy16_from_user(void *to, const void __user *from);
+int vfio_helper_copy16_to_user(void __user *to, const void *from);
+int vfio_helper_copy20_from_user(void *to, const void __user *from);
+int vfio_helper_copy24_to_user(void __user *to, const void *from);
+int vfio_helper_copy32_from_user(void *to, const void __user *from);
+int vfio_helper_copy32_to_user(void __user *to, const void *from);
 void vfio_helper_debug(const char *message);
 struct dentry *vfio_helper_debugfs_create_dir(const char *name, struct dentry *parent);
 void vfio_helper_debugfs_create_file(const char *name, umode_t mode,

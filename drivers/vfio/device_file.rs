@@ -30,6 +30,7 @@ use vfio_kapi::{
     uapi,
     uapi::vfio_region_info, //
 };
+use vfio_logic::region;
 
 use crate::{
     device_cdev,
@@ -38,6 +39,7 @@ use crate::{
     noiommu, //
 };
 
+const GET_INFO: u32 = uapi::ioctl(7);
 const GET_REGION_INFO: u32 = uapi::ioctl(8);
 const FEATURE: u32 = uapi::ioctl(17);
 
@@ -110,22 +112,24 @@ impl FileOps for DeviceFile {
         if cmd == device_cdev::BIND_IOMMUFD {
             return device_cdev::bind(open.get_ref(), UserArg::new(arg));
         }
-        let device = opened(open)?;
-        let _power = device.power().map_err(|err| {
-            vfio_kapi::ratelimited!(dev_info!(
-                device.parent(),
-                "vfio: runtime resume failed {}\n",
-                err.to_errno()
-            ));
-            EIO
-        })?;
-        if let Some(done) = device_cdev::ioctl(device, cmd, UserArg::new(arg)) {
-            return done;
-        }
+        let (device, arg) = (opened(open)?, UserArg::new(arg));
         match cmd {
-            FEATURE => feature::ioctl(device, UserArg::new(arg)),
-            GET_REGION_INFO => get_region_info(device, UserArg::new(arg)),
-            _ => device.ioctl(cmd, arg),
+            // What a device is like, its driver knows without asking it.
+            GET_INFO => {
+                let _power = awake(device, device.power_unless_active())?;
+                device.ioctl(cmd, arg.addr())
+            }
+            GET_REGION_INFO => get_region_info(device, arg),
+            _ => {
+                let _power = awake(device, device.power())?;
+                if let Some(done) = device_cdev::ioctl(device, cmd, arg) {
+                    return done;
+                }
+                match cmd {
+                    FEATURE => feature::ioctl(device, arg),
+                    _ => device.ioctl(cmd, arg.addr()),
+                }
+            }
         }
     }
 
@@ -138,6 +142,19 @@ impl FileOps for DeviceFile {
     }
 }
 
+/// The result of waking a device up, if it succeeded.
+#[inline]
+fn awake<T>(device: &Device, power: Result<T>) -> Result<T> {
+    power.map_err(|err| {
+        vfio_kapi::ratelimited!(dev_info!(
+            device.parent(),
+            "vfio: runtime resume failed {}\n",
+            err.to_errno()
+        ));
+        EIO
+    })
+}
+
 fn get_region_info(device: &Device, arg: UserArg) -> Result<isize> {
     if !device.has_region_info() {
         return Err(EINVAL);
@@ -145,6 +162,13 @@ fn get_region_info(device: &Device, arg: UserArg) -> Result<isize> {
     let size = size_of::<vfio_region_info>();
     let mut info: vfio_region_info = pin_init::zeroed();
     arg.fill_argsz(&mut info, size)?;
+    let power = if info.index < region::ROM {
+        device.power_unless_active()
+    } else {
+        // BARs are known; whether there is a ROM is seen by looking into it.
+        device.power()
+    };
+    let _power = awake(device, power)?;
     let mut caps = OwnedInfoCaps::new();
     device.region_info(&mut info, caps.get_mut())?;
 

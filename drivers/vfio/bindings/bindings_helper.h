@@ -15,6 +15,7 @@
 #include <linux/irqbypass.h>
 #include <linux/miscdevice.h>
 #include <linux/msi.h>
+#include <linux/pagemap.h>
 #include <linux/pci.h>
 #include <linux/pseudo_fs.h>
 #include <linux/vfio.h>

@@ -10,6 +10,8 @@
 #include <linux/pm_runtime.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
+#include <linux/unaligned.h>
+#include <linux/unroll.h>
 #include <linux/vgaarb.h>
 
 #include <vfio_helpers.h>
@@ -39,6 +41,82 @@ void vfio_helper_cond_resched(void)
 struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *name)
 {
 	return create_singlethread_workqueue(name);
+}
+
+/*
+ * Structures of the uAPI, whose sizes the compiler knows: a few moves, where copy_from_user() and
+ * copy_to_user() begin with what pays for larger ones only.
+ */
+static __always_inline int copy_words_from_user(void *to, const void __user *from, size_t size)
+{
+	might_fault();
+	scoped_user_read_access_size(from, size, efault) {
+		size_t at;
+		u64 word;
+		u32 half;
+
+		unrolled_count(4)
+		for (at = 0; at + sizeof(word) <= size; at += sizeof(word)) {
+			unsafe_get_user(word, (const u64 __user *)(from + at), efault);
+			put_unaligned(word, (u64 *)(to + at));
+		}
+		if (at < size) {
+			unsafe_get_user(half, (const u32 __user *)(from + at), efault);
+			put_unaligned(half, (u32 *)(to + at));
+		}
+	}
+	return 0;
+efault:
+	return -EFAULT;
+}
+
+static __always_inline int copy_words_to_user(void __user *to, const void *from, size_t size)
+{
+	might_fault();
+	scoped_user_write_access_size(to, size, efault) {
+		size_t at;
+
+		unrolled_count(4)
+		for (at = 0; at + sizeof(u64) <= size; at += sizeof(u64))
+			unsafe_put_user(get_unaligned((const u64 *)(from + at)),
+					(u64 __user *)(to + at), efault);
+		if (at < size)
+			unsafe_put_user(get_unaligned((const u32 *)(from + at)),
+					(u32 __user *)(to + at), efault);
+	}
+	return 0;
+efault:
+	return -EFAULT;
+}
+
+int vfio_helper_copy16_from_user(void *to, const void __user *from)
+{
+	return copy_words_from_user(to, from, 16);
+}
+
+int vfio_helper_copy16_to_user(void __user *to, const void *from)
+{
+	return copy_words_to_user(to, from, 16);
+}
+
+int vfio_helper_copy20_from_user(void *to, const void __user *from)
+{
+	return copy_words_from_user(to, from, 20);
+}
+
+int vfio_helper_copy24_to_user(void __user *to, const void *from)
+{
+	return copy_words_to_user(to, from, 24);
+}
+
+int vfio_helper_copy32_from_user(void *to, const void __user *from)
+{
+	return copy_words_from_user(to, from, 32);
+}
+
+int vfio_helper_copy32_to_user(void __user *to, const void *from)
+{
+	return copy_words_to_user(to, from, 32);
 }
 
 void vfio_helper_debug(const char *message)

@@ -111,6 +111,40 @@ impl Mmio<'_> {
         }
         Ok(())
     }
+
+    /// Fills `bytes` from `offset` on, in accesses of `width`; a rest that is shorter is left alone.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::read`]; what comes before has been read.
+    pub fn read_all(self, offset: u64, width: Width, bytes: &mut [u8]) -> Result {
+        let mut at = offset;
+        for to in bytes.chunks_exact_mut(width.bytes()) {
+            let value = self.read(at, width)?.to_le_bytes();
+            to.copy_from_slice(value.get(..to.len()).ok_or(EINVAL)?);
+            at = at.checked_add(width.bytes() as u64).ok_or(EINVAL)?;
+        }
+        Ok(())
+    }
+
+    /// Writes `bytes` from `offset` on, in accesses of `width`; a rest that is shorter is left alone.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::write`]; what comes before has been written.
+    pub fn write_all(self, offset: u64, width: Width, bytes: &[u8]) -> Result {
+        let mut at = offset;
+        for from in bytes.chunks_exact(width.bytes()) {
+            let mut value = [0; 8];
+            value
+                .get_mut(..from.len())
+                .ok_or(EINVAL)?
+                .copy_from_slice(from);
+            self.write(at, width, u64::from_le_bytes(value))?;
+            at = at.checked_add(width.bytes() as u64).ok_or(EINVAL)?;
+        }
+        Ok(())
+    }
 }
 
 // SAFETY: A cookie is good on every CPU; the hardware orders accesses.

@@ -90,19 +90,37 @@ impl UserArg {
     /// `EFAULT` if the memory cannot be read; there may be anything in `bytes` then.
     #[inline]
     pub fn read_bytes(self, bytes: &mut [u8]) -> Result {
+        let (to, from) = (bytes.as_mut_ptr().cast(), self.0.as_const_ptr());
         // SAFETY: `bytes` is valid for writes of its length. As that is known to be in one object, there
         // is nothing to check at runtime, as `copy_from_user` does.
-        let left = unsafe {
-            bindings::_copy_from_user(
-                bytes.as_mut_ptr().cast(),
-                self.0.as_const_ptr(),
-                bytes.len(),
-            )
+        let failed = unsafe {
+            match bytes.len() {
+                16 => vb::vfio_helper_copy16_from_user(to, from) != 0,
+                20 => vb::vfio_helper_copy20_from_user(to, from) != 0,
+                32 => vb::vfio_helper_copy32_from_user(to, from) != 0,
+                len => bindings::_copy_from_user(to, from, len) != 0,
+            }
         };
-        if left != 0 {
+        if failed {
             return Err(EFAULT);
         }
         Ok(())
+    }
+
+    /// Fills the start of `bytes`, as far as the memory can be read. Returns how many bytes that are; behind them
+    /// there may be anything.
+    pub fn read_available(self, bytes: &mut [u8]) -> usize {
+        let (to, from) = (bytes.as_mut_ptr().cast(), self.0.as_const_ptr());
+        // SAFETY: As in `read_bytes`.
+        let left = unsafe { bindings::_copy_from_user(to, from, bytes.len()) };
+        bytes.len().saturating_sub(left)
+    }
+
+    /// Whether `len` bytes can be written: all page faults are taken now. They nearly always still can be when
+    /// that is done.
+    pub fn is_writable(self, len: usize) -> bool {
+        // SAFETY: May be called with any address; it does not change the memory.
+        unsafe { vb::fault_in_safe_writeable(self.0.as_mut_ptr().cast(), len) == 0 }
     }
 
     /// Reads a little-endian number of `width` bytes.
@@ -258,11 +276,17 @@ impl UserArg {
     /// `EFAULT` if the memory cannot be written.
     #[inline]
     pub fn write_bytes(self, bytes: &[u8]) -> Result {
+        let (to, from) = (self.0.as_mut_ptr(), bytes.as_ptr().cast());
         // SAFETY: `bytes` is valid for reads of its length; for the rest as in `read_bytes`.
-        let left = unsafe {
-            bindings::_copy_to_user(self.0.as_mut_ptr(), bytes.as_ptr().cast(), bytes.len())
+        let failed = unsafe {
+            match bytes.len() {
+                16 => vb::vfio_helper_copy16_to_user(to, from) != 0,
+                24 => vb::vfio_helper_copy24_to_user(to, from) != 0,
+                32 => vb::vfio_helper_copy32_to_user(to, from) != 0,
+                len => bindings::_copy_to_user(to, from, len) != 0,
+            }
         };
-        if left != 0 {
+        if failed {
             return Err(EFAULT);
         }
         Ok(())

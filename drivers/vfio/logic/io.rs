@@ -92,12 +92,11 @@ pub const fn is_aligned(pos: u64, width: Width) -> bool {
     pos % width.bytes() as u64 == 0
 }
 
-/// The width of `count` bytes at `pos`, if [`step`] makes one access of them.
+/// Whether `width` bytes at `pos` of a region of `size` bytes are one register: what [`step`] makes one access of,
+/// where there is no hole.
 #[inline(always)]
-pub fn single(pos: u64, count: usize, hole: &Range<u64>, max: Width) -> Option<Width> {
-    let width = Width::at_most(count as u64);
-    let whole = width.bytes() == count && width <= max && is_aligned(pos, width);
-    (whole && !is_outside(pos, width, u64::MAX, hole)).then_some(width)
+pub fn is_register(pos: u64, width: Width, size: u64) -> bool {
+    is_aligned(pos, width) && !is_outside(pos, width, size, &(0..0))
 }
 
 /// Whether an access of `width` at `pos` touches `hole`, or does not fit into `size` bytes.

@@ -391,7 +391,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_read(
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_vfio_raw(vdev), &mut *ppos) };
     let buf = UserArg::new(buf as usize);
-    size_or_errno(region::rw(dev, buf, count, pos, false))
+    region::rw::<false>(dev, buf, count, pos)
 }
 
 /// Writes to the device file.
@@ -407,13 +407,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_write(
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_vfio_raw(vdev), &mut *ppos) };
     let buf = UserArg::new(buf as usize);
-    size_or_errno(region::rw(dev, buf, count, pos, true))
-}
-
-/// A number of bytes or a negative errno.
-fn size_or_errno(result: Result<usize>) -> isize {
-    // CAST: The kernel limits a read or write to `MAX_RW_COUNT`; an errno is small.
-    result.map_or_else(|e| e.to_errno() as isize, |n| n as isize)
+    region::rw::<true>(dev, buf, count, pos)
 }
 
 /// Maps part of the device file.
@@ -573,7 +567,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_do_io_rw(
     iswrite: bool,
     max_width: vb::vfio_pci_io_width,
 ) -> isize {
-    size_or_errno((|| {
+    region::size_or_errno((|| {
         let off = u64::try_from(off)?;
         let end = off.checked_add(count as u64).ok_or(EINVAL)?;
         // SAFETY: By the contract of this file; the caller has mapped what is accessed.
@@ -680,9 +674,14 @@ pub(crate) unsafe extern "C" fn vfio_pci_config_rw_single(
 ) -> isize {
     // SAFETY: By the contract of this file; `ppos` is the caller's.
     let (dev, pos) = unsafe { (Device::from_raw(core), *ppos) };
-    size_or_errno((|| {
+    region::size_or_errno((|| {
         let pos = usize::try_from(pos).map_err(|_| EFAULT)?;
-        let done = config::rw_single(dev, UserArg::new(buf as usize), count, pos, iswrite)?;
+        let rw_single = if iswrite {
+            config::rw_single::<true>
+        } else {
+            config::rw_single::<false>
+        };
+        let done = rw_single(dev, UserArg::new(buf as usize), count, pos)?;
         Ok(done as usize)
     })())
 }

@@ -121,16 +121,21 @@ pub(crate) fn free(dev: &Device) {
 /// access to hardware. What came before in the same call has been done.
 ///
 /// C function: `vfio_pci_config_rw()`.
-// Inline: what it answers would go through memory. So for `region::rw()` and `rdwr::bar()`.
+// Inline: what it answers would go through memory.
 #[inline(always)]
-pub(crate) fn rw(dev: &Device, buf: UserArg, count: usize, pos: u64, write: bool) -> Result<usize> {
+pub(crate) fn rw<const WRITE: bool>(
+    dev: &Device,
+    buf: UserArg,
+    count: usize,
+    pos: u64,
+) -> Result<usize> {
     const OFFSET_MASK: u64 = vfio_logic::region::offset(1) - 1;
 
     let pos = usize::try_from(pos & OFFSET_MASK)?;
     let mut done = 0;
     while done < count {
         let at = pos.checked_add(done).ok_or(EFAULT)?;
-        done += rw_single(dev, buf.offset(done), count - done, at, write)? as usize;
+        done += rw_single::<WRITE>(dev, buf.offset(done), count - done, at)? as usize;
     }
     Ok(done)
 }
@@ -143,34 +148,28 @@ pub(crate) fn rw(dev: &Device, buf: UserArg, count: usize, pos: u64, write: bool
 /// As for [`rw`].
 ///
 /// C function: `vfio_pci_config_rw_single()`.
-pub(crate) fn rw_single(
+// Not inline: there are two callers, and the compiler would make more functions of it, not fewer.
+#[inline(never)]
+pub(crate) fn rw_single<const WRITE: bool>(
     dev: &Device,
     buf: UserArg,
     count: usize,
     pos: usize,
-    write: bool,
 ) -> Result<u32> {
     let emulation = emulation(dev);
     let access = Access::first(&emulation.shadow, pos, count)?;
-    if write {
-        write_piece(dev, buf, &access)?;
+    if WRITE {
+        if !access.drops_writes() {
+            let value = u32::try_from(buf.read_le(access.width.into())?)?;
+            let _guard = config(dev).write_lock.lock();
+            emulation.write(&access, value)?;
+        }
     } else {
         let value = emulation.read(&access)?;
         buf.write_le(access.width.into(), value.into())?;
     }
     // CAST: No more than four.
     Ok(access.width.bytes() as u32)
-}
-
-// Out of the way of reads, which need far fewer registers.
-#[inline(never)]
-fn write_piece(dev: &Device, buf: UserArg, access: &Access) -> Result {
-    if access.drops_writes() {
-        return Ok(());
-    }
-    let value = u32::try_from(buf.read_le(access.width.into())?)?;
-    let _guard = config(dev).write_lock.lock();
-    emulation(dev).write(access, value)
 }
 
 /// Whether accesses to the memory of the device are answered.

@@ -295,6 +295,7 @@ pub(crate) fn resume(dev: &Device) {
 
 /// Whether the device's memory may be mapped: it answers, and is not about to be suspended. One that
 /// has `memory_lock` gets an answer that lasts.
+#[inline(always)]
 pub(crate) fn is_accessible(dev: &Device) -> bool {
     !dev.pm_runtime_engaged() && config::memory_enabled(dev)
 }

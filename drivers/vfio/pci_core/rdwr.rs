@@ -2,13 +2,14 @@
 
 //! Reads from and writes to BARs, the ROM and legacy VGA ranges.
 //!
-//! `memory_lock` is held over each single access only, and never while user memory is touched: that
+//! `memory_lock` is held over a few accesses only, and never while user memory is touched: that
 //! may be a mapping of the very same BAR, whose page fault takes the lock.
 
 #[cfg(CONFIG_VFIO_PCI_VGA)]
 use crate::state::Flag;
 use crate::{
     config,
+    power,
     state::Device, //
 };
 use core::ops::Range;
@@ -28,13 +29,16 @@ use vfio_kapi::{
 };
 use vfio_logic::{
     io::{
-        single,
+        is_register,
         step,
         Step,
         Width, //
     },
     region, //
 };
+
+/// How many bytes are accessed without leaving the device, at most: who waits for `memory_lock` waits for that.
+const CHUNK: usize = 256;
 
 /// Device memory or ports, and how to access them.
 pub(crate) struct Io<'a> {
@@ -51,7 +55,7 @@ pub(crate) struct Io<'a> {
 }
 
 impl Io<'_> {
-    /// Makes one access, if memory accesses are answered.
+    /// Makes accesses, if those to memory are answered.
     ///
     /// # Errors
     ///
@@ -79,14 +83,11 @@ impl Io<'_> {
         let mut done = 0;
         while done < count {
             let (hole, max) = (&self.hole, self.max_width);
-            let mut at = pos.checked_add(done as u64).ok_or(EINVAL)?;
+            let at = pos.checked_add(done as u64).ok_or(EINVAL)?;
             match step(at, count - done, hole, max) {
                 Step::Access { width, times } => {
-                    for _ in 0..times {
-                        self.rw_one(buf.offset(done), at, width, write)?;
-                        done += width.bytes();
-                        at = at.checked_add(width.bytes() as u64).ok_or(EINVAL)?;
-                    }
+                    let len = width.bytes() * times;
+                    done += self.rw_some(buf.offset(done), at, width, len.min(CHUNK), write)?;
                 }
                 Step::Hole(len) => {
                     if !write {
@@ -99,16 +100,39 @@ impl Io<'_> {
         Ok(done)
     }
 
-    /// Reads or writes at `at`, in one access, which must not touch the hole.
-    #[inline(always)]
-    fn rw_one(&self, user: UserArg, at: u64, width: Width, write: bool) -> Result {
+    /// Makes accesses of `width` one behind the other, at most `len` bytes of them, which must not touch the hole;
+    /// returns how many bytes they were. `len` must be a multiple of `width`, and no more than [`CHUNK`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::rw`].
+    fn rw_some(
+        &self,
+        user: UserArg,
+        at: u64,
+        width: Width,
+        len: usize,
+        write: bool,
+    ) -> Result<usize> {
+        let mut bytes = [0; CHUNK];
+        let bytes = bytes.get_mut(..len).ok_or(EINVAL)?;
         if write {
-            let value = user.read_le(width)?;
-            self.access(|io| io.write(at, width, value))
-        } else {
-            let value = self.access(|io| io.read(at, width))?;
-            user.write_le(width, value)
+            // The device gets what comes before the memory that cannot be read.
+            let available = user.read_available(bytes);
+            let whole = available - available % width.bytes();
+            self.access(|io| io.write_all(at, width, bytes.get(..whole).unwrap_or_default()))?;
+            return if whole == len { Ok(len) } else { Err(EFAULT) };
         }
+        // To read may have an effect on the device, so nothing is read that cannot be told.
+        let len = if user.is_writable(len) {
+            len
+        } else {
+            width.bytes()
+        };
+        let bytes = bytes.get_mut(..len).ok_or(EINVAL)?;
+        self.access(|io| io.read_all(at, width, bytes))?;
+        user.write_bytes(bytes)?;
+        Ok(len)
     }
 }
 
@@ -124,12 +148,67 @@ fn fill(user: UserArg, len: usize) -> Result {
     Ok(())
 }
 
+/// Reads or writes one register of the memory behind a BAR: what nearly all accesses to devices are. `pos` is the
+/// position in the file. `None`, and nothing has happened, if this is none, or the device is not to be accessed
+/// as it is now; for [`bar`] to do it or to say why not.
+///
+/// The device stays awake without being told to: who lends its usage count to the kernel
+/// ([`power::entry`]) holds `memory_lock` for writing.
+#[inline(always)]
+pub(crate) fn register<const WRITE: bool>(
+    dev: &Device,
+    buf: UserArg,
+    count: usize,
+    pos: i64,
+) -> Option<Result> {
+    let (bar, pos) = region::split(u64::try_from(pos).ok()?);
+    // A width that the compiler knows makes each of these a few instructions.
+    match count {
+        4 => register_of::<WRITE>(dev, buf, bar, pos, Width::Four),
+        8 => register_of::<WRITE>(dev, buf, bar, pos, Width::Eight),
+        2 => register_of::<WRITE>(dev, buf, bar, pos, Width::Two),
+        1 => register_of::<WRITE>(dev, buf, bar, pos, Width::One),
+        _ => None,
+    }
+}
+
+/// [`register`], of a width.
+#[inline(always)]
+fn register_of<const WRITE: bool>(
+    dev: &Device,
+    buf: UserArg,
+    bar: u32,
+    pos: u64,
+    width: Width,
+) -> Option<Result> {
+    if !pci::is_memory(dev.pdev(), bar) || dev.msix_table(bar).is_some() {
+        return None;
+    }
+    let mmio = dev.bar(bar).ok()?;
+    if !is_register(pos, width, mmio.len()) {
+        return None;
+    }
+    if WRITE {
+        let value = match buf.read_le(width) {
+            Ok(value) => value,
+            Err(err) => return Some(Err(err)),
+        };
+        let _guard = dev.memory_lock().read();
+        power::is_accessible(dev).then(|| mmio.write(pos, width, value))
+    } else {
+        let value = {
+            let _guard = dev.memory_lock().read();
+            power::is_accessible(dev).then(|| mmio.read(pos, width))?
+        };
+        Some(value.and_then(|value| buf.write_le(width, value)))
+    }
+}
+
 /// Reads from or writes to the region of a BAR.
 ///
 /// # Errors
 ///
 /// `EINVAL` if `pos` is not in the BAR; those of the BAR, and of [`Io::rw`].
-#[inline(always)]
 pub(crate) fn bar(
     dev: &Device,
     bar: u32,
@@ -151,11 +230,7 @@ pub(crate) fn bar(
         hole: dev.msix_table(bar).map_or(0..0, |table| table.range()),
         max_width: Width::Eight,
     };
-    // Nearly always it is one register.
-    match single(pos, count, &io.hole, io.max_width) {
-        Some(width) => io.rw_one(buf, pos, width, write).map(|()| count),
-        None => io.rw(buf, pos, count, write),
-    }
+    io.rw(buf, pos, count, write)
 }
 
 /// The size of the ROM region: that of the BAR, or of the firmware's copy as a BAR would have it.

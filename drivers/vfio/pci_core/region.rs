@@ -116,43 +116,93 @@ fn rom_info(dev: &Device) -> (u64, u32) {
     }
 }
 
-/// Reads from or writes to the device file.
+/// Reads from or writes to the device file. Returns the number of bytes, or a negative errno.
 ///
 /// # Errors
 ///
 /// `EINVAL` if there is no such region, or it cannot be written; `EIO` if the device cannot be
 /// resumed; that of the region.
+// Each of the three is a function of its own: so the compiler jumps there, and what one needs of registers and stack
+// costs the others nothing.
 #[inline(always)]
-pub(crate) fn rw(
+pub(crate) fn rw<const WRITE: bool>(
     dev: &Device,
     buf: UserArg,
     count: usize,
     pos: &mut i64,
-    write: bool,
-) -> Result<usize> {
-    let start = u64::try_from(*pos)?;
-    let (index, offset) = region::split(start);
-    if count == 0 {
-        return Ok(0);
+) -> isize {
+    // A negative position is behind all regions as well, where it is refused.
+    // CAST: So it becomes.
+    match region::split(*pos as u64).0 {
+        region::BAR0..=region::BAR5 => bar_rw::<WRITE>(dev, buf, count, pos),
+        region::CONFIG => config_rw::<WRITE>(dev, buf, count, pos),
+        _ => other_rw::<WRITE>(dev, buf, count, pos),
     }
-    let added = match index {
-        ..region::NUM_REGIONS => None,
-        index => Some(added(dev, index)?),
-    };
-    let _awake = power::awake(dev)?;
+}
 
-    let done = match (index, added) {
-        // Moves the position on itself.
-        (_, Some(region)) => return dev.region_rw(region, buf, count, pos, write),
-        (region::CONFIG, _) => config::rw(dev, buf, count, start, write),
-        (region::ROM, _) if write => Err(EINVAL),
-        (region::ROM, _) => rdwr::rom(dev, buf, offset, count),
-        #[cfg(CONFIG_VFIO_PCI_VGA)]
-        (region::VGA, _) => rdwr::vga(dev, buf, offset, count, write),
-        #[cfg(not(CONFIG_VFIO_PCI_VGA))]
-        (region::VGA, _) => Err(EINVAL),
-        (bar, _) => rdwr::bar(dev, bar, buf, offset, count, write),
-    }?;
+/// A number of bytes or a negative errno.
+pub(crate) fn size_or_errno(result: Result<usize>) -> isize {
+    // CAST: The kernel limits a read or write to `MAX_RW_COUNT`; an errno is small.
+    result.map_or_else(|e| e.to_errno() as isize, |n| n as isize)
+}
+
+/// One register of a BAR, and whatever else.
+#[inline(never)]
+fn bar_rw<const WRITE: bool>(dev: &Device, buf: UserArg, count: usize, pos: &mut i64) -> isize {
+    match rdwr::register::<WRITE>(dev, buf, count, *pos) {
+        Some(done) => size_or_errno(done.and_then(|()| moved(pos, count))),
+        None => other_rw::<WRITE>(dev, buf, count, pos),
+    }
+}
+
+/// Configuration space.
+#[inline(never)]
+fn config_rw<const WRITE: bool>(dev: &Device, buf: UserArg, count: usize, pos: &mut i64) -> isize {
+    let rw = |pos: &mut i64| {
+        let start = u64::try_from(*pos)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        let _awake = power::awake(dev)?;
+        let done = config::rw::<WRITE>(dev, buf, count, start)?;
+        moved(pos, done)
+    };
+    size_or_errno(rw(pos))
+}
+
+/// Everything but configuration space.
+#[inline(never)]
+fn other_rw<const WRITE: bool>(dev: &Device, buf: UserArg, count: usize, pos: &mut i64) -> isize {
+    let rw = |pos: &mut i64| {
+        let start = u64::try_from(*pos)?;
+        let (index, offset) = region::split(start);
+        if count == 0 {
+            return Ok(0);
+        }
+        if index >= region::NUM_REGIONS {
+            let region = added(dev, index)?;
+            let _awake = power::awake(dev)?;
+            // Moves the position on itself.
+            return dev.region_rw(region, buf, count, pos, WRITE);
+        }
+        let _awake = power::awake(dev)?;
+        let done = match index {
+            region::ROM if WRITE => Err(EINVAL),
+            region::ROM => rdwr::rom(dev, buf, offset, count),
+            #[cfg(CONFIG_VFIO_PCI_VGA)]
+            region::VGA => rdwr::vga(dev, buf, offset, count, WRITE),
+            #[cfg(not(CONFIG_VFIO_PCI_VGA))]
+            region::VGA => Err(EINVAL),
+            bar => rdwr::bar(dev, bar, buf, offset, count, WRITE),
+        }?;
+        moved(pos, done)
+    };
+    size_or_errno(rw(pos))
+}
+
+/// Moves the position behind what was read or written.
+#[inline(always)]
+fn moved(pos: &mut i64, done: usize) -> Result<usize> {
     *pos = pos.checked_add(i64::try_from(done)?).ok_or(EINVAL)?;
     Ok(done)
 }

@@ -8,7 +8,7 @@ use vfio_logic::{
     errno::EINVAL,
     io::{
         is_outside,
-        single,
+        is_register,
         step,
         Step,
         Width, //
@@ -102,12 +102,12 @@ proptest! {
     }
 
     #[test]
-    fn a_single_access_is_one_step(off in 0u64..400, count in 1usize..20, hole in hole(), max in width()) {
-        let one = match step(off, count, &hole, max) {
-            Step::Access { width, .. } if width.bytes() == count => Some(width),
-            _ => None,
+    fn a_register_is_one_step(off in 0u64..400, width in width(), size in 0u64..420) {
+        let one = match clip(off, width.bytes(), size) {
+            Ok(count) if count == width.bytes() => step(off, count, &(0..0), Width::Eight) == Step::Access { width, times: 1 },
+            _ => false,
         };
-        prop_assert_eq!(single(off, count, &hole, max), one);
+        prop_assert_eq!(is_register(off, width, size), one);
     }
 
     #[test]

@@ -45,6 +45,7 @@ one_set() {
 			transcript "$1" $run irqs-random-$dev irqs-random $dev
 			transcript "$1" $run reset-$dev reset $dev
 		done
+		transcript "$1" $run runs runs ivshmem
 	done
 	for dev in ivshmem igb; do
 		program "$1" 1 type1-memory-$dev type1_memory "$(group $dev)" "$(bdf $dev)" "$(group e1000e)"

@@ -884,6 +884,77 @@ static void regions(int fd)
 	}
 }
 
+static uint32_t hash(const volatile uint8_t *bytes, size_t count)
+{
+	uint32_t value = 2166136261;
+
+	while (count--)
+		value = (value ^ *bytes++) * 16777619;
+	return value;
+}
+
+/* Many registers at once, in a BAR that is plain memory; and user memory that ends before they do. */
+static void section_runs(void)
+{
+	static const size_t counts[] = { 3, 5, 6, 7, 9, 12, 16, 17, 24, 100, 255, 256, 257, 264, 600, 4096, 70000 };
+	static const size_t rooms[] = { 0, 1, 2, 3, 4, 7, 8, 9, 12, 16, 63, 64, 65, 248, 255, 256, 257, 264, 300, 511 };
+	struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
+	const size_t whole = 128 * 1024;
+	off_t base = 2ULL << 40;
+	int fd = u.device;
+	char *page = memory(2 * PAGE), *end = page + PAGE, *out = memory(whole);
+	uint8_t *bar;
+
+	set_command(fd, PCI_COMMAND_MEMORY, 0);
+	bar = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_SHARED, fd, base);
+	if (bar == MAP_FAILED)
+		fail("BAR 2");
+	munmap(end, PAGE);
+	for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++)
+		for (off_t at = 0; at < 9; at++) {
+			for (size_t j = 0; j < whole; j++)
+				bar[j] = j * 31 + j / 256;
+			memset(out, 0xee, whole);
+			ASK(pread(fd, out, counts[i], base + at), "pread %zu at %llx", counts[i], (long long)at);
+			printf("got %08x\n", hash((uint8_t *)out, counts[i] + 8));
+			for (size_t j = 0; j < whole; j++)
+				out[j] = j * 17;
+			ASK(pwrite(fd, out, counts[i], base + at), "pwrite %zu at %llx", counts[i], (long long)at);
+			printf("has %08x\n", hash(bar, counts[i] + 32));
+		}
+	for (unsigned int i = 0; i < ARRAY_SIZE(rooms); i++)
+		for (off_t at = 0; at < 9; at += 4) {
+			size_t room = rooms[i];
+
+			for (size_t j = 0; j < 1024; j++)
+				bar[j] = j * 31 + j / 256;
+			memset(page, 0xee, PAGE);
+			ASK(pread(fd, end - room, 512, base + at), "pread at %llx, room for %zu", (long long)at, room);
+			printf("got %08x\n", hash((uint8_t *)page, PAGE));
+			for (size_t j = 0; j < PAGE; j++)
+				page[j] = j * 13;
+			ASK(pwrite(fd, end - room, 512, base + at), "pwrite at %llx, %zu are there", (long long)at, room);
+			printf("has %08x\n", hash(bar, 1024));
+		}
+	memset(page, 0xee, PAGE);
+	mprotect(page, PAGE, PROT_READ);
+	ASK(pread(fd, page, 512, base), "pread to what can be read only");
+	mprotect(page, PAGE, PROT_READ | PROT_WRITE);
+	set_command(fd, 0, PCI_COMMAND_MEMORY);
+	ASK(pread(fd, page, 512, base), "pread with memory off");
+	ASK(pwrite(fd, page, 512, base), "pwrite with memory off");
+	set_command(fd, PCI_COMMAND_MEMORY, 0);
+	printf("got %08x, has %08x\n", hash((uint8_t *)page, PAGE), hash(bar, 1024));
+	ASK(pread(fd, bar + 4096, 512, base), "pread to the BAR itself");
+	ASK(pwrite(fd, bar + 4096, 512, base + 8192), "pwrite from the BAR itself");
+	printf("has %08x\n", hash(bar, 16384));
+	lseek(fd, base + 4, SEEK_SET);
+	ASK(read(fd, out, 600), "read");
+	ASK(lseek(fd, 0, SEEK_CUR) - base, "position");
+	munmap(bar, whole);
+	close_all(&u);
+}
+
 static void power_states(int fd)
 {
 	uint8_t at = 0, id = 0;
@@ -1376,6 +1447,7 @@ static const struct {
 	{ "entries", section_entries },
 	{ "maps-random", section_maps_random },
 	{ "device", section_device },
+	{ "runs", section_runs },
 	{ "reset", section_reset },
 	{ "config", section_config },
 	{ "config-random", section_config_random },
