@@ -48,6 +48,7 @@ TESTS=$CACHE/tests-$KERNEL_PACKAGE-$(cd "$PROJECT" && key scripts/build-tests te
 
 # What another architecture has otherwise: its file below scripts/arch sets these, and any of the above, anew.
 SETUP_ROOT=setup-root            # the script that makes $ROOT
+BASE_ROOT=$ROOT                  # what it copies and adds to, if that is not the root itself
 SETUP_KERNEL="setup-kernel prepare" # the one that makes $KTREE
 FETCH_ARCH=$ARCH                 # whose packages of the stock kernel are fetched for that,
 FETCHED=$STOCK/.complete-$ARCH   # and what tells that they are there

@@ -10,13 +10,11 @@ RUST_TRIPLE=aarch64-unknown-linux-gnu
 KERNEL_TESTS=(kernel)
 OUR_TESTS=(ours)
 
+# Beside what scripts/packages has
 ROOT_PACKAGES=(
-	# The kernel's build
-	bc bindgen bison cpio flex gcc gcc-aarch64-linux-gnu kmod libc6-dev libdw-dev libelf-dev libssl-dev make pahole perl
-	python3 rust-src rustc xz-utils zlib1g-dev
-	# User space: samples and the kernel's selftests
-	ca-certificates cargo libc6-dev:arm64 libstd-rust-dev:arm64 rsync uuid-dev:arm64
+	# The kernel's build, samples, the kernel's selftests
+	gcc-aarch64-linux-gnu libc6-dev:arm64 libstd-rust-dev:arm64 uuid-dev:arm64
 	# The test machines
-	busybox-static:arm64 qemu-system-arm ipxe-qemu
+	busybox-static:arm64 qemu-system-arm
 )
-ROOT=$CACHE/root-arm64-$(cd "$PROJECT/scripts" && key <(echo "$SUITE" "${ROOT_PACKAGES[@]}") setup-arch-root)
+ROOT=$CACHE/root-arm64-$(cd "$PROJECT/scripts" && key <(echo "${BASE_ROOT##*/}" "${ROOT_PACKAGES[@]}") setup-arch-root)

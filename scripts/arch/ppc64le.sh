@@ -18,17 +18,17 @@ OURS="vfio vfio_iommu_spapr_tce vfio-pci-core vfio-pci"
 FILTER+=';/^warning: (unknown and )?unstable feature specified for `-Ctarget-feature`: `(mma|vsx|hard-float|altivec)`$/,/^$/d'
 FILTER+=';/^warning: 4 warnings emitted$/,/^$/d'
 
+# Beside what scripts/packages has, or newer
 ROOT_PACKAGES=(
 	# The kernel's build
-	bc bindgen bison clang cpio flex gcc gcc-powerpc64le-linux-gnu kmod libc6-dev libdw-dev libelf-dev libssl-dev lld llvm
-	make pahole perl python3 rust-clippy rust-src rustc rustfmt xz-utils zlib1g-dev
+	gcc-powerpc64le-linux-gnu rust-clippy rust-src rustc rustfmt
 	# User space: test programs
-	ca-certificates libc6-dev:ppc64el rsync
+	libc6-dev:ppc64el
 	# The test machines
-	busybox-static:ppc64el ipxe-qemu qemu-system-ppc
+	busybox-static:ppc64el qemu-system-ppc
 )
 ROOT_BACKPORTS="src:qemu src:ipxe src:rustc"
-ROOT=$CACHE/root-ppc64le-$(cd "$PROJECT/scripts" && key <(echo "$SUITE" "${ROOT_PACKAGES[@]}" "$ROOT_BACKPORTS") setup-arch-root)
+ROOT=$CACHE/root-ppc64le-$(cd "$PROJECT/scripts" && key <(echo "${BASE_ROOT##*/}" "${ROOT_PACKAGES[@]}" "$ROOT_BACKPORTS") setup-arch-root)
 
 POWER_CONFIG=$PROJECT/tests/vm/kernels/power.config
 POWER_WARN=$PROJECT/scripts/arch/ppc64le-warn.h

@@ -14,11 +14,16 @@ drive() {
 	fi
 }
 
-# combinations NAME A B DRIVER_OF_B: all pairs of drivers.
+# drivers NAME: the drivers that the device can have: none, ours, one that leaves DMA alone, the host's.
+drivers() {
+	echo none vfio-pci pci-stub "$(host_driver "$1" | grep -v '^-$')"
+}
+
+# combinations NAME A B: all pairs of drivers.
 combinations() {
-	for first in none vfio-pci pci-stub; do
-		for second in none vfio-pci pci-stub $4; do
-			drive "$2" $first && drive "$3" "$second" || return 1
+	for first in $(drivers "$2"); do
+		for second in $(drivers "$3"); do
+			drive "$2" "$first" && drive "$3" "$second" || return 1
 			echo "# $first and $second"
 			timeout -s KILL 60 vfio_groups ask "$(bdf edu)" "$(bdf "$2")" "$(bdf "$3")"
 		done
@@ -27,7 +32,7 @@ combinations() {
 	unbind "$3"
 }
 
-# in_use A B DRIVER_OF_B: while the group is held, its other device gets no host driver; afterwards it does, and then the
+# in_use A B: while the group is held, its other device gets no host driver; afterwards it does, and then the
 # group is not viable.
 in_use() {
 	bind "$1" && unbind "$2" || return 1
@@ -39,7 +44,7 @@ in_use() {
 		kill -0 $holder || return 1
 		sleep 0.1
 	done
-	for driver in "$3" pci-stub vfio-pci; do
+	for driver in "$(host_driver "$2")" pci-stub vfio-pci; do
 		bind "$2" "$driver" >/dev/null 2>&1
 		echo "while it is held, bound to $driver: $(driver_of "$2")"
 		unbind "$2"
@@ -49,7 +54,7 @@ in_use() {
 	echo "the holder ended with $?"
 	cat /tmp/held
 	rm /tmp/end
-	bind "$2" "$3"
+	bind "$2" "$(host_driver "$2")"
 	echo "afterwards: $(driver_of "$2")"
 	vfio_groups ask "$(bdf edu)" "$(bdf "$1")" "$(bdf "$2")"
 	unbind "$2"
@@ -79,12 +84,12 @@ closes() {
 	unbind "$2"
 }
 
-# Devices of this machine that share a group, and the host driver of the second.
-PAIRS="twin-a:twin-b:e1000 pair-a:pair-b:e1000"
+# Devices of this machine that share a group; the second has a host driver.
+PAIRS="twin-a:twin-b pair-a:pair-b nic-a:nic-b"
 
 pairs() {
 	for pair in $PAIRS; do
-		! bdf "${pair%%:*}" >/dev/null || echo "$pair"
+		! bdf "${pair%:*}" >/dev/null || echo "$pair"
 	done
 }
 
@@ -92,10 +97,9 @@ pairs() {
 one_set() {
 	bind edu && bind igb || return 1
 	for pair in $(pairs); do
-		rest=${pair#*:}
-		a=${pair%%:*} b=${rest%:*} driver=${rest#*:}
-		combinations "$1" "$a" "$b" "$driver" >"$OUT/$1.drivers-$a" 2>&1
-		in_use "$a" "$b" "$driver" >"$OUT/$1.in-use-$a" 2>&1
+		a=${pair%:*} b=${pair#*:}
+		combinations "$1" "$a" "$b" >"$OUT/$1.drivers-$a" 2>&1
+		in_use "$a" "$b" >"$OUT/$1.in-use-$a" 2>&1
 		closes "$a" "$b" >"$OUT/$1.closes-$a" 2>&1
 	done
 	! bdf switch-a >/dev/null || bridge >"$OUT/$1.bridge"
@@ -112,9 +116,8 @@ one_set() {
 # topology: what Linux makes of the machine, so that the rest is known to test what it says.
 topology() {
 	for pair in $(pairs); do
-		rest=${pair#*:}
-		[ "$(group "${pair%%:*}")" = "$(group "${rest%:*}")" ] || return 1
-		echo "${pair%%:*} and ${rest%:*} share group $(group "${pair%%:*}")"
+		[ "$(group "${pair%:*}")" = "$(group "${pair#*:}")" ] || return 1
+		echo "${pair%:*} and ${pair#*:} share group $(group "${pair%:*}")"
 	done
 	# Root ports have ACS: the device behind one has a group of its own. Ports of a switch have not: each is in the group
 	# of the device behind it, driven by the host; one group for each, all the same.
@@ -145,6 +148,47 @@ same() {
 	alike "$OUT/c.$1" "$OUT/ours.$1"
 }
 
+# The rule, whatever C answers: a group can be used if each of its devices has no driver, or one that leaves DMA to others.
+viability() {
+	checked=0
+	for pair in $(pairs); do
+		for first in $(drivers "${pair%:*}"); do
+			for second in $(drivers "${pair#*:}"); do
+				case $first/$second in
+				*vfio-pci*) ;;
+				*) continue ;; # There is no node of the group.
+				esac
+				wanted=1
+				for driver in $first $second; do
+					case $driver in
+					none | vfio-pci | pci-stub) ;;
+					*) wanted=0 ;;
+					esac
+				done
+				awk -v text="# $first and $second" '$0 == text { here = 1; next } /^#/ { here = 0 } here' "$OUT/ours.drivers-${pair%:*}" >/tmp/answers
+				flags=$(sed -n 's/^status fresh.*flags \([0-9a-f]*\).*/\1/p' /tmp/answers)
+				[ $((0x${flags:-ff} & 1)) = $wanted ] && [ "${flags:-none}" != none ] || {
+					echo "$pair with $first and $second: flags ${flags:-none}, viable should be $wanted"
+					cat /tmp/answers
+					return 1
+				}
+				checked=$((checked + 1))
+			done
+		done
+	done
+	echo "$checked combinations"
+	[ $checked -ge 6 ]
+}
+
+# hot_resets: those of a whole group work, if all of its devices are ours.
+hot_resets() {
+	for pair in $(pairs); do
+		awk '/^#/ { here = $0 == "# vfio-pci and vfio-pci" } here' "$OUT/ours.drivers-${pair%:*}" | grep 'hot reset with its group =' >/tmp/answers
+		cat /tmp/answers
+		[ "$(grep -c '= 0 0$' /tmp/answers)" = 2 ] || return 1
+	done
+}
+
 # The edu saw what its container had mapped, nine times.
 moved() {
 	[ "$(grep -c 'the device reads 100[012]$' $OUT/ours.moves)" = 9 ] || {
@@ -156,7 +200,7 @@ moved() {
 ktap_begin
 modprobe pci-stub
 for pair in $(pairs); do
-	modprobe "${pair##*:}"
+	modprobe "$(host_driver "${pair#*:}")"
 done
 t topology topology
 t c-load vfio_load vfio=c vfio_iommu_type1=c vfio-pci-core=c vfio-pci=c
@@ -166,6 +210,8 @@ t load vfio_load
 t run one_set ours
 t virtual-functions virtual_functions
 t unload vfio_unload
+t viability viability
+t hot-resets hot_resets
 t moved moved
 # With all of its bus in the hands of vfio-pci, a device is reset before its next user gets it.
 t reset-between-users sh -c "sed -n '/with its neighbour/,\$p' $OUT/ours.closes-twin-a | grep -q '^closed, opened: 0$'"

@@ -39,7 +39,7 @@ if [ "$(selected vfio)" = rust ] || [ -e $PARAMETER ]; then
 	t on on
 	t kinds noiommu_rules kinds "$(bdf edu)" "$(bdf nvme-bypass)"
 	t with-iommu vfio-edu "$(bdf edu)"
-	t without-iommu noiommu_hardware nvme "$(bdf nvme-bypass)"
+	t without-iommu vfio_hardware nvme "$(bdf nvme-bypass)"
 	t unbind unbind edu
 	t unbind-bypass unbind nvme-bypass
 fi

@@ -95,7 +95,7 @@ rules() {
 
 hardware() {
 	what=$1
-	with noiommu_hardware "$1"
+	with vfio_hardware "$1"
 }
 
 sample() {

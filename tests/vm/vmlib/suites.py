@@ -58,8 +58,16 @@ SUITES = {
     s.name: s
     for s in (
         Suite("smoke", "each device is bound, opened by a selftest, unbound; modules removed", 300),
-        Suite("edu", "samples/edu, the user-space driver of `make run`", 300, faults=EDU),
+        Suite("edu", "samples/edu, the user-space driver of `make run`; igb by MSI-X, a disk by NVMe", 300, faults=EDU),
         Suite("kselftest", "the kernel's selftests, group and container mode", 1200, faults=IGB),
+        Suite(
+            "kselftest-short",
+            "the same in one mode, all of them on igb",
+            600,
+            script="kselftest",
+            environment=(("KSELFTEST_SHORT", "1"),),
+            faults=IGB,
+        ),
         Suite(
             "kselftest-long",
             "the kernel's selftests, every mode on every device",
@@ -479,8 +487,8 @@ def selected(options: argparse.Namespace) -> list[tuple[Machine, Suite]]:
         wanted = [s for s in every if s in options.suite] if options.suite else machine.suites
         if options.long and not options.suite:
             # What a long suite covers, its short form need not repeat.
-            scripts = {SUITES[s].script for s in machine.long_suites}
-            wanted = [s for s in machine.suites if s not in scripts] + list(machine.long_suites)
+            covered = {SUITES[s].script or s for s in machine.long_suites}
+            wanted = [s for s in machine.suites if s.removesuffix("-short") not in covered] + list(machine.long_suites)
         jobs += [(machine, SUITES[s]) for s in wanted]
     return jobs
 

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Devices that have no IOMMU, driven for real: DMA by physical address, interrupts by MSI-X.
+ * Devices driven for real: DMA, interrupts by MSI-X. Where there is no IOMMU, DMA is by physical address.
  *
- * usage: noiommu_hardware igb|nvme BDF
+ * usage: vfio_hardware igb|nvme BDF
  */
-#include "noiommu.h"
+#include "../noiommu/noiommu.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>
 
 static struct vfio_user user;
 static volatile void *bar;
+static bool iommu;
 
 static uint32_t get32(unsigned long reg)
 {
@@ -35,7 +36,8 @@ static void start(const char *bdf)
 	struct vfio_region_info region = { .argsz = sizeof(region), .index = VFIO_PCI_BAR0_REGION_INDEX };
 	uint16_t command;
 
-	user = open_all_noiommu(bdf);
+	iommu = !strstr(group_path(bdf), "noiommu");
+	user = iommu ? open_all(bdf, VFIO_TYPE1v2_IOMMU) : open_all_noiommu(bdf);
 	if (ioctl(user.device, VFIO_DEVICE_GET_REGION_INFO, &config) ||
 	    ioctl(user.device, VFIO_DEVICE_GET_REGION_INFO, &region))
 		fail("GET_REGION_INFO");
@@ -111,7 +113,7 @@ static void igb(void)
 	set_vectors(0, NULL);
 }
 
-/* --- nvme: identification and a block, read by physical address --------------------------------- */
+/* --- nvme: identification, blocks read and written ---------------------------------------------- */
 
 struct command {
 	uint8_t opcode, flags;
@@ -128,8 +130,22 @@ struct completion {
 
 struct page {
 	volatile void *memory;
-	uint64_t address;
+	uint64_t address; /* the device's */
 };
+
+/* Mapped below 4 GiB, to an address that says nothing of where the page is, and beside no other. */
+static struct page map_page(struct page page)
+{
+	static uint64_t next = 0x10000000;
+	struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map), .flags = 3, .vaddr = (uintptr_t)page.memory,
+		.iova = next, .size = PAGE };
+
+	if (ioctl(user.container, VFIO_IOMMU_MAP_DMA, &map))
+		fail("MAP_DMA");
+	page.address = next;
+	next += 3 * PAGE;
+	return page;
+}
 
 static struct page new_page(void)
 {
@@ -140,6 +156,8 @@ static struct page new_page(void)
 	page.memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE, -1, 0);
 	if (page.memory == MAP_FAILED)
 		fail("a page");
+	if (iommu)
+		return map_page(page);
 	fd = open("/proc/self/pagemap", O_RDONLY);
 	if (fd < 0 || pread(fd, &entry, 8, (uintptr_t)page.memory / PAGE * 8) != 8 || !(entry >> 63) || !(entry << 9))
 		fail("pagemap");
@@ -174,6 +192,7 @@ static void run(struct queues *q, struct command command, const char *name)
 	__sync_synchronize();
 	set32(DOORBELL(2 * q->number), q->tail);
 	expect_value(interrupts(q->eventfd, true), 1, "interrupts");
+	__sync_synchronize();
 	done = (void *)q->completions.memory + q->head * sizeof(*done);
 	expect_value(done->id, command.id, "command done");
 	expect_value(done->status >> 1, 0, name);
@@ -232,6 +251,15 @@ static void nvme(void)
 		wrong += memcmp((void *)data.memory + i * 20, line, 20) != 0;
 	}
 	expect_value(wrong, 0, "lines that are not as on the disk");
+	/* Blocks that are written, and forgotten before they are read. */
+	for (i = 0; i < (int)PAGE; i++)
+		((volatile uint8_t *)data.memory)[i] = i * 7 + i / 251;
+	run(&io, (struct command){ .opcode = 1, .nsid = 1, .prp1 = data.address, .cdw10 = 64, .cdw12 = PAGE / 512 - 1 }, "write 8 blocks");
+	memset((void *)data.memory, 0, PAGE);
+	run(&io, (struct command){ .opcode = 2, .nsid = 1, .prp1 = data.address, .cdw10 = 64, .cdw12 = PAGE / 512 - 1 }, "read them");
+	for (i = wrong = 0; i < (int)PAGE; i++)
+		wrong += ((volatile uint8_t *)data.memory)[i] != (uint8_t)(i * 7 + i / 251);
+	expect_value(wrong, 0, "bytes that are not as written");
 
 	set32(CC, 0);
 	wait_ready(0);
@@ -241,7 +269,7 @@ static void nvme(void)
 int main(int argc, char **argv)
 {
 	if (argc != 3)
-		fail("noiommu_hardware: see its source for the usage");
+		fail("vfio_hardware: see its source for the usage");
 	start(argv[2]);
 	if (!strcmp(argv[1], "igb"))
 		igb();
