@@ -63,7 +63,7 @@ SUITES = {
         Suite(
             "kselftest-short",
             "the same in one mode, all of them on igb",
-            600,
+            1200,
             script="kselftest",
             environment=(("KSELFTEST_SHORT", "1"),),
             faults=IGB,
