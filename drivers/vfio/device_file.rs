@@ -115,7 +115,7 @@ impl FileOps for DeviceFile {
         }
         let (device, arg) = (opened(open)?, UserArg::new(arg));
         match cmd {
-            // What a device is like, its driver knows without asking it.
+            // What a device is like, its driver knows without asking it, or keeps it awake to ask.
             GET_INFO => {
                 let _power = awake(device, device.power_unless_active())?;
                 device.ioctl(cmd, arg.addr())
@@ -160,16 +160,16 @@ fn get_region_info(device: &Device, arg: UserArg) -> Result<isize> {
     if !device.has_region_info() {
         return Err(EINVAL);
     }
+    let power = awake(device, device.power_unless_active())?;
     let size = size_of::<vfio_region_info>();
     let mut info: vfio_region_info = pin_init::zeroed();
     arg.fill_argsz(&mut info, size)?;
-    let power = if info.index < region::ROM {
-        device.power_unless_active()
-    } else {
+    let _for_rom = if info.index >= region::ROM && power.is_none() {
         // BARs are known; whether there is a ROM is seen by looking into it.
-        device.power()
+        awake(device, device.power())?
+    } else {
+        None
     };
-    let _power = awake(device, power)?;
     let mut caps = OwnedInfoCaps::new();
     device.region_info(&mut info, caps.get_mut())?;
 

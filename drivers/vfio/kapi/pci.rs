@@ -282,10 +282,16 @@ pub fn power_state(pdev: &pci::Device) -> bindings::pci_power_t {
     unsafe { (&raw const (*raw(pdev)).current_state).read_volatile() }
 }
 
+/// Whether it is a PCI Express function.
+#[inline]
+pub fn is_express(pdev: &pci::Device) -> bool {
+    pcie::flags(pdev) != 0
+}
+
 /// Device Capabilities 2 of a PCI Express function; 0 if it has none.
 #[inline]
 pub fn device_capabilities2(pdev: &pci::Device) -> u32 {
-    if pcie::flags(pdev) == 0 {
+    if !is_express(pdev) {
         return 0;
     }
     let mut value = 0;

@@ -70,9 +70,7 @@ fn resume_and_get(dev: &Device) -> Result {
 }
 
 /// Whether the device is awake, right now. It may be suspended the next moment unless the caller knows of a
-/// usage count.
-///
-/// C function: `pm_runtime_active()`.
+/// usage count. One that there is no power management for counts as not awake, unlike for `pm_runtime_active()`.
 #[inline]
 pub fn is_active(dev: &Device) -> bool {
     #[cfg(CONFIG_PM)]

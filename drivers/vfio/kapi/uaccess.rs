@@ -116,8 +116,8 @@ impl UserArg {
         bytes.len().saturating_sub(left)
     }
 
-    /// Whether `len` bytes can be written: all page faults are taken now. They nearly always still can be when
-    /// that is done.
+    /// Whether `len` bytes can be written: all page faults are taken now, and they nearly always still can be when
+    /// that is done. Takes `mmap_lock`, so no lock may be held that is taken in a page fault. Does not let a stack grow.
     pub fn is_writable(self, len: usize) -> bool {
         // SAFETY: May be called with any address; it does not change the memory.
         unsafe { vb::fault_in_safe_writeable(self.0.as_mut_ptr().cast(), len) == 0 }

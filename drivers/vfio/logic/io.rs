@@ -92,11 +92,10 @@ pub const fn is_aligned(pos: u64, width: Width) -> bool {
     pos % width.bytes() as u64 == 0
 }
 
-/// Whether `width` bytes at `pos` of a region of `size` bytes are one register: what [`step`] makes one access of,
-/// where there is no hole.
+/// Whether `width` bytes at `pos` of a region of `size` bytes are one register: what [`step`] makes one access of.
 #[inline(always)]
-pub fn is_register(pos: u64, width: Width, size: u64) -> bool {
-    is_aligned(pos, width) && !is_outside(pos, width, size, &(0..0))
+pub fn is_register(pos: u64, width: Width, size: u64, hole: &Range<u64>) -> bool {
+    is_aligned(pos, width) && !is_outside(pos, width, size, hole)
 }
 
 /// Whether an access of `width` at `pos` touches `hole`, or does not fit into `size` bytes.

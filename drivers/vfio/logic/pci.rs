@@ -49,6 +49,7 @@ impl MsixTable {
     }
 
     /// The bytes of the BAR that the table is in.
+    #[inline]
     pub const fn range(&self) -> Range<u64> {
         let start = self.offset as u64;
         start..start + self.vectors as u64 * 16

@@ -676,12 +676,12 @@ pub(crate) unsafe extern "C" fn vfio_pci_config_rw_single(
     let (dev, pos) = unsafe { (Device::from_raw(core), *ppos) };
     region::size_or_errno((|| {
         let pos = usize::try_from(pos).map_err(|_| EFAULT)?;
-        let rw_single = if iswrite {
-            config::rw_single::<true>
+        let buf = UserArg::new(buf as usize);
+        let done = if iswrite {
+            config::rw_single::<true>(dev, buf, count, pos)
         } else {
-            config::rw_single::<false>
-        };
-        let done = rw_single(dev, UserArg::new(buf as usize), count, pos)?;
+            config::rw_single::<false>(dev, buf, count, pos)
+        }?;
         Ok(done as usize)
     })())
 }

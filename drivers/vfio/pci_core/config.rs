@@ -148,7 +148,7 @@ pub(crate) fn rw<const WRITE: bool>(
 /// As for [`rw`].
 ///
 /// C function: `vfio_pci_config_rw_single()`.
-// Not inline: there are two callers, and the compiler would make more functions of it, not fewer.
+// Not inline in its two callers: then what it calls would not be inline in it.
 #[inline(never)]
 pub(crate) fn rw_single<const WRITE: bool>(
     dev: &Device,

@@ -86,8 +86,15 @@ impl Io<'_> {
             let at = pos.checked_add(done as u64).ok_or(EINVAL)?;
             match step(at, count - done, hole, max) {
                 Step::Access { width, times } => {
-                    let len = width.bytes() * times;
-                    done += self.rw_some(buf.offset(done), at, width, len.min(CHUNK), write)?;
+                    // The first one alone: it says what is wrong with user memory, and lets a stack grow.
+                    self.rw_one(buf.offset(done), at, width, write)?;
+                    done += width.bytes();
+                    let rest = (times - 1) * width.bytes();
+                    if rest != 0 && self.memory {
+                        let at = at.checked_add(width.bytes() as u64).ok_or(EINVAL)?;
+                        let rest = rest.min(CHUNK);
+                        done += self.rw_some(buf.offset(done), at, width, rest, write)?;
+                    }
                 }
                 Step::Hole(len) => {
                     if !write {
@@ -100,8 +107,22 @@ impl Io<'_> {
         Ok(done)
     }
 
+    /// Reads or writes at `at`, in one access, which must not touch the hole.
+    fn rw_one(&self, user: UserArg, at: u64, width: Width, write: bool) -> Result {
+        if write {
+            let value = user.read_le(width)?;
+            self.access(|io| io.write(at, width, value))
+        } else {
+            let value = self.access(|io| io.read(at, width))?;
+            user.write_le(width, value)
+        }
+    }
+
     /// Makes accesses of `width` one behind the other, at most `len` bytes of them, which must not touch the hole;
-    /// returns how many bytes they were. `len` must be a multiple of `width`, and no more than [`CHUNK`].
+    /// returns how many bytes they were: none where user memory cannot be accessed. `len` must be a multiple of
+    /// `width`, and no more than [`CHUNK`].
+    ///
+    /// Takes `mmap_lock`, so the caller must not hold `memory_lock`.
     ///
     /// # Errors
     ///
@@ -117,19 +138,16 @@ impl Io<'_> {
         let mut bytes = [0; CHUNK];
         let bytes = bytes.get_mut(..len).ok_or(EINVAL)?;
         if write {
-            // The device gets what comes before the memory that cannot be read.
             let available = user.read_available(bytes);
             let whole = available - available % width.bytes();
-            self.access(|io| io.write_all(at, width, bytes.get(..whole).unwrap_or_default()))?;
-            return if whole == len { Ok(len) } else { Err(EFAULT) };
+            let bytes = bytes.get(..whole).unwrap_or_default();
+            self.access(|io| io.write_all(at, width, bytes))?;
+            return Ok(whole);
         }
-        // To read may have an effect on the device, so nothing is read that cannot be told.
-        let len = if user.is_writable(len) {
-            len
-        } else {
-            width.bytes()
-        };
-        let bytes = bytes.get_mut(..len).ok_or(EINVAL)?;
+        // To read may have an effect on the device, so nothing is read that will hardly be told.
+        if !user.is_writable(len) {
+            return Ok(0);
+        }
         self.access(|io| io.read_all(at, width, bytes))?;
         user.write_bytes(bytes)?;
         Ok(len)
@@ -146,6 +164,12 @@ fn fill(user: UserArg, len: usize) -> Result {
         user.write_slice(part)?;
     }
     Ok(())
+}
+
+/// The MSI-X table, if it is in the BAR: who could write there would tell the device where to send interrupts.
+#[inline(always)]
+fn msix_hole(dev: &Device, bar: u32) -> Range<u64> {
+    dev.msix_table(bar).map_or(0..0, |table| table.range())
 }
 
 /// Reads or writes one register of the memory behind a BAR: what nearly all accesses to devices are. `pos` is the
@@ -181,18 +205,15 @@ fn register_of<const WRITE: bool>(
     pos: u64,
     width: Width,
 ) -> Option<Result> {
-    if !pci::is_memory(dev.pdev(), bar) || dev.msix_table(bar).is_some() {
+    if !pci::is_memory(dev.pdev(), bar) {
         return None;
     }
     let mmio = dev.bar(bar).ok()?;
-    if !is_register(pos, width, mmio.len()) {
+    if !is_register(pos, width, mmio.len(), &msix_hole(dev, bar)) {
         return None;
     }
     if WRITE {
-        let value = match buf.read_le(width) {
-            Ok(value) => value,
-            Err(err) => return Some(Err(err)),
-        };
+        let value = buf.read_le(width).ok()?;
         let _guard = dev.memory_lock().read();
         power::is_accessible(dev).then(|| mmio.write(pos, width, value))
     } else {
@@ -226,8 +247,7 @@ pub(crate) fn bar(
         dev,
         mmio: dev.bar(bar)?,
         memory: pci::is_memory(pdev, bar),
-        // Who could write to the table would tell the device where to send interrupts.
-        hole: dev.msix_table(bar).map_or(0..0, |table| table.range()),
+        hole: msix_hole(dev, bar),
         max_width: Width::Eight,
     };
     io.rw(buf, pos, count, write)

@@ -116,12 +116,8 @@ fn rom_info(dev: &Device) -> (u64, u32) {
     }
 }
 
-/// Reads from or writes to the device file. Returns the number of bytes, or a negative errno.
-///
-/// # Errors
-///
-/// `EINVAL` if there is no such region, or it cannot be written; `EIO` if the device cannot be
-/// resumed; that of the region.
+/// Reads from or writes to the device file. Returns the number of bytes, or a negative errno: that of `EINVAL` if
+/// there is no such region, or it cannot be written; of `EIO` if the device cannot be resumed; that of the region.
 // Each of the three is a function of its own: so the compiler jumps there, and what one needs of registers and stack
 // costs the others nothing.
 #[inline(always)]

@@ -902,7 +902,7 @@ static void section_runs(void)
 	const size_t whole = 128 * 1024;
 	off_t base = 2ULL << 40;
 	int fd = u.device;
-	char *page = memory(2 * PAGE), *end = page + PAGE, *out = memory(whole);
+	char *page = memory(2 * PAGE), *end = page + PAGE, *out = memory(whole), *stack;
 	uint8_t *bar;
 
 	set_command(fd, PCI_COMMAND_MEMORY, 0);
@@ -930,7 +930,9 @@ static void section_runs(void)
 				bar[j] = j * 31 + j / 256;
 			memset(page, 0xee, PAGE);
 			ASK(pread(fd, end - room, 512, base + at), "pread at %llx, room for %zu", (long long)at, room);
-			printf("got %08x\n", hash((uint8_t *)page, PAGE));
+			/* Of a register that does not fit, C writes a part. */
+			if ((room - at) % 8 == 0)
+				printf("got %08x\n", hash((uint8_t *)page, PAGE));
 			for (size_t j = 0; j < PAGE; j++)
 				page[j] = j * 13;
 			ASK(pwrite(fd, end - room, 512, base + at), "pwrite at %llx, %zu are there", (long long)at, room);
@@ -943,11 +945,22 @@ static void section_runs(void)
 	set_command(fd, 0, PCI_COMMAND_MEMORY);
 	ASK(pread(fd, page, 512, base), "pread with memory off");
 	ASK(pwrite(fd, page, 512, base), "pwrite with memory off");
+	ASK(pread(fd, end, 512, base), "pread into nowhere with memory off");
+	ASK(pwrite(fd, end, 512, base), "pwrite from nowhere with memory off");
+	ASK(pwrite(fd, end - 64, 512, base), "pwrite of a little with memory off");
 	set_command(fd, PCI_COMMAND_MEMORY, 0);
 	printf("got %08x, has %08x\n", hash((uint8_t *)page, PAGE), hash(bar, 1024));
 	ASK(pread(fd, bar + 4096, 512, base), "pread to the BAR itself");
 	ASK(pwrite(fd, bar + 4096, 512, base + 8192), "pwrite from the BAR itself");
 	printf("has %08x\n", hash(bar, 16384));
+	/* A stack grows for it. */
+	stack = mmap(NULL, 1024 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (stack == MAP_FAILED || mmap(stack + 1023 * PAGE, PAGE, PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0) == MAP_FAILED)
+		fail("a stack");
+	munmap(stack, 1023 * PAGE);
+	ASK(pread(fd, stack + 1023 * PAGE - 600, 600, base), "pread below the stack");
+	printf("got %08x\n", hash((uint8_t *)stack + 1023 * PAGE - 600, 600));
 	lseek(fd, base + 4, SEEK_SET);
 	ASK(read(fd, out, 600), "read");
 	ASK(lseek(fd, 0, SEEK_CUR) - base, "position");
