@@ -26,7 +26,9 @@ static char *mem;
 static const char *pci;
 static long done[16];
 /* Made and not yet removed: who removes a mediated device while it is being made makes it one that stays. */
-static volatile bool there[MDEVS];
+static bool there[MDEVS];
+/* The kernel (mdev) never removes a device again that was to be removed before it was made to the end. */
+static pthread_mutex_t changing[MDEVS];
 
 static uint64_t random_of(uint64_t *state, uint64_t limit)
 {
@@ -154,15 +156,19 @@ static void *mediated(void *arg)
 		snprintf(name, sizeof(name), "83b8f4f2-509f-382f-3c1e-e6bfe0fb%04x", number);
 		switch (ANY(4)) {
 		case 0 ... 1:
+			pthread_mutex_lock(&changing[number]);
 			if (!create_mdev(types[ANY(ARRAY_SIZE(types))], name))
 				there[number] = true;
+			pthread_mutex_unlock(&changing[number]);
 			/* fall through */
 		case 2:
 			open_and_use(name, ANY(UINT64_MAX));
 			break;
 		default:
+			pthread_mutex_lock(&changing[number]);
 			if (there[number] && !remove_mdev(name))
 				there[number] = false;
+			pthread_mutex_unlock(&changing[number]);
 		}
 		done[(long)arg]++;
 	}
@@ -269,6 +275,8 @@ int main(int argc, char **argv)
 	}
 	parallel = argc > 3;
 	pci = argv[2];
+	for (int i = 0; i < MDEVS; i++)
+		pthread_mutex_init(&changing[i], NULL);
 	before = pinned();
 	mem = memory(2 * SPACE * PAGE);
 	container = open_container();
