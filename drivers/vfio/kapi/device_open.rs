@@ -645,7 +645,10 @@ impl<G: DeviceGroup> Opened<G> {
     pub fn region_info(&self, info: &mut vb::vfio_region_info, caps: &mut InfoCaps) -> Result {
         let get = self.ops().get_region_info_caps.ok_or(EINVAL)?;
         // SAFETY: The device is open, and the driver fills both in.
-        to_result(unsafe { get(self.as_raw(), info, core::ptr::from_mut(caps).cast()) })
+        match unsafe { get(self.as_raw(), info, core::ptr::from_mut(caps).cast()) } {
+            0 => Ok(()),
+            err => to_result(err),
+        }
     }
 
     /// Whether the driver describes regions.
