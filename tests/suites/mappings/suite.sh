@@ -23,18 +23,15 @@ one_set() {
 	t "$1-testdev-revoke" one "$1" testdev 2 revoke
 }
 
+# But for the number of faults, of which a process has some that are none of the mapping's.
 same() {
-	wc -l <"$OUT/ours.$1"
-	cmp -s "$OUT/c.$1" "$OUT/ours.$1" && return
-	echo "lines with - are what the C modules answer, lines with + what the selected ones answer"
-	diff -U 2 "$OUT/c.$1" "$OUT/ours.$1" | sed 1,2d | head -40
-	return 1
+	alike "$OUT/c.$1" "$OUT/ours.$1"
 }
 
-# huge DEVICE PAGES: whether reading the whole BAR took some faults, but only so many.
+# huge DEVICE PAGES: whether reading the whole BAR took some faults, but only so many, and a few for the process itself.
 huge() {
 	sed -n 's/^memory on: .*faults //p' "$OUT/ours.$1-revoke" | tee /tmp/faults
-	awk -v most="$2" '$1 < 1 || $1 > most { bad = 1 } END { exit bad || NR != 1 }' /tmp/faults
+	awk -v most="$2" '$1 < 1 || $1 > most + 4 { bad = 1 } END { exit bad || NR != 1 }' /tmp/faults
 }
 
 # What was taken away was gone, and what came back was all of it.
