@@ -7,7 +7,7 @@
 //! C header: [`include/linux/iova_bitmap.h`](srctree/include/linux/iova_bitmap.h)
 
 use crate::{
-    device_open::DmaLog,
+    device_migration::DmaLog,
     uaccess::UserArg, //
 };
 use kernel::prelude::*;

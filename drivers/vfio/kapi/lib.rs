@@ -15,6 +15,7 @@ pub mod debugfs;
 pub mod device_file;
 pub mod device_lifecycle;
 pub mod device_memory;
+pub mod device_migration;
 pub mod device_open;
 pub mod device_set;
 #[cfg(CONFIG_VFIO_PCI_DMABUF)]
