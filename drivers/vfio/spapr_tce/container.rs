@@ -7,6 +7,7 @@
 //! One mutex for all. Under it nothing waits for user space: arguments are read and pages pinned without it,
 //! and what was found out before is found out again. It is outside of the `mmap_lock` of any process.
 
+use crate::memory;
 use kernel::{
     mm::Mm,
     new_mutex,
@@ -145,7 +146,7 @@ impl Container {
         // Groups have a reference to the tables.
         state.groups.clear();
         state.windows = [const { None }; MAX_WINDOWS];
-        state.memory.clear();
+        memory::end_all(core::mem::take(&mut state.memory));
         state.locked = None;
         state.enabled = false;
     }

@@ -4,10 +4,13 @@
 
 use crate::container::Container;
 use kernel::{
+    new_mutex,
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::Mutex, //
 };
 use vfio_kapi::{
+    module_static::ModuleStatic,
     refusal::Explain,
     refuse,
     registered_memory::Registration,
@@ -15,6 +18,36 @@ use vfio_kapi::{
     uapi::vfio_iommu_spapr_register_memory, //
 };
 use vfio_logic::tce::RegisterRequest;
+
+/// Registrations whose container is no more, but which another container of the process has mapped: memory
+/// is looked up in all that the process has registered. They end with the last container that has.
+static LEFT: ModuleStatic<Mutex<KVec<Registration>>> = ModuleStatic::new();
+
+pub(crate) fn init() -> Result {
+    LEFT.init(new_mutex!(KVec::new(), "vfio_spapr_tce_left"))
+}
+
+/// Gives the list back when the module goes; it is empty by then, as no container is left.
+pub(crate) struct Left;
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        *LEFT.get().lock() = KVec::new();
+    }
+}
+
+/// Ends what a container that is no more, and has nothing mapped any more, has registered; and what others
+/// could not end before.
+pub(crate) fn end_all(memory: KVec<Registration>) {
+    let mut left = LEFT.get().lock();
+    let before = core::mem::take(&mut *left);
+    for registration in [before, memory].into_iter().flatten() {
+        if let Err((registration, _)) = registration.end() {
+            // Without memory for the list it stays until the process ends.
+            let _ = left.push(registration, GFP_KERNEL);
+        }
+    }
+}
 
 fn read(arg: UserArg, what: &str) -> Result<RegisterRequest> {
     let param: vfio_iommu_spapr_register_memory =
@@ -49,6 +82,9 @@ impl Container {
         let mut state = self.lock_for_user()?;
         // Somebody may have been faster with just this, which is also what may have stood in the way.
         if state.memory.iter().any(registered) {
+            // Before the lock is given up: as long as there are two registrations the first can be ended
+            // whatever is mapped, and the last one, ours, could not.
+            drop(new);
             return Err(EBUSY);
         }
         state.memory.push(new?, GFP_KERNEL_ACCOUNT)?;

@@ -38,15 +38,19 @@ module! {
 struct SpaprTceModule {
     _debugfs: Option<Folder<()>>,
     _registration: Registration<debugfs::Listed>,
+    // After the registration, by which containers are made.
+    _left: memory::Left,
 }
 
 impl kernel::Module for SpaprTceModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         debugfs::init()?;
+        memory::init()?;
         let registration = Registration::new()?;
         Ok(Self {
             _debugfs: debugfs::add(),
             _registration: registration,
+            _left: memory::Left,
         })
     }
 }

@@ -104,7 +104,9 @@ static void own_v2(void)
 
 static void own_groups(const char *other)
 {
+	const long before = locked_kib();
 	int group = open_group(other);
+	int first = u.container, second;
 
 	WORKS(ioctl(group, VFIO_GROUP_SET_CONTAINER, &u.container), "SET_CONTAINER");
 	WORKS(reg(buffer, 16 * P), "REGISTER");
@@ -112,6 +114,20 @@ static void own_groups(const char *other)
 	close(group);
 	edu_open();
 	expect(dma_works(0, buffer, P, buffer + P), "what is mapped for a group stays when another leaves");
+
+	second = open_container();
+	group = open_group(other);
+	WORKS(ioctl(group, VFIO_GROUP_SET_CONTAINER, &second), "SET_CONTAINER to another one");
+	WORKS(ioctl(second, VFIO_SET_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU), "SET_IOMMU");
+	u.container = second;
+	WORKS(reg(buffer + 16 * P, 4 * P), "REGISTER there");
+	u.container = first;
+	WORKS(map(RW, buffer + 16 * P, 4 * P, P), "MAP here");
+	close(group);
+	close(second);
+	expect(dma_works(4 * P, buffer + 16 * P, P, buffer + P), "it stays mapped when the other container is closed");
+	close_all(&u);
+	expect(locked_kib() == before, "and registered only until it is not mapped any more");
 }
 
 /* Below a hypervisor: what fails is not accounted, and the window can be had afterwards. */
@@ -511,7 +527,8 @@ int main(int argc, char **argv)
 	} else {
 		return 2;
 	}
-	close_all(&u);
+	if (strcmp(what, "groups"))
+		close_all(&u);
 	printf("done\n");
 	return failures ? 1 : 0;
 }
