@@ -54,8 +54,10 @@ recovery() {
 # parts: those of this machine.
 parts() {
 	lpar && echo v1 limit eeh irq bars lpar groups || echo v1 limit v2 eeh irq bars dma64 groups twins frozen recovery forced
-	# QEMU's powernv has them with hashed page tables only.
-	lpar || [ ! -d /sys/kernel/mm/hugepages ] || echo huge
+	# QEMU's powernv has them with hashed page tables, or if its device tree is told so.
+	[ ! -d /sys/kernel/mm/hugepages ] || echo huge
+	! grep -qs '[1-9]' /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages || echo giant
+	[ ! -e /dev/kvm ] || echo kvm
 }
 
 # all WHICH [PART]...: everything that is compared, on the modules that are loaded.
@@ -72,6 +74,7 @@ all() {
 		groups) part $which groups edu edu64 ;;
 		twins) part $which twins twin-a twin-b ;;
 		frozen) ask $which frozen spapr_frozen "$(bdf edu)" ;;
+		kvm) ask $which kvm spapr_kvm "$(bdf edu)" ;;
 		# Only once for each endpoint.
 		forced) ask $which forced spapr_frozen "$(bdf $([ $which = c ] && echo edu || echo edu64))" forced ;;
 		recovery) recovery $which >"$OUT/$which.recovery" 2>&1 ;;
@@ -187,6 +190,9 @@ another_seed() {
 	result=$?
 	vfio_unload && return $result
 }
+
+# A guest of KVM's has the page tables that the host has; for one with hashed ones another would have to make them.
+! grep -qs '^MMU.*Radix' /proc/cpuinfo || modprobe kvm-hv 2>/dev/null
 
 ktap_begin
 t groups groups_are_endpoints
