@@ -340,10 +340,10 @@ static void group_line(const char *bdf, char *line, size_t size)
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/eeh_pe_config_addr", bdf);
 	file = fopen(path, "r");
 	if (file && fscanf(file, "%x", &pe) == 1)
-		snprintf(endpoint, sizeof(endpoint), "PE %#x", pe);
+		snprintf(endpoint, sizeof(endpoint), "PE 0x%x", pe);
 	if (file)
 		fclose(file);
-	len = snprintf(line, size, "\tgroup %s: %s, %#x bytes at %#x without asking, %u windows, %u levels, pages of",
+	len = snprintf(line, size, "\tgroup %s: %s, 0x%x bytes at 0x%x without asking, %u windows, %u levels, pages of",
 		       strrchr(link, '/') + 1, endpoint, info.dma32_window_size, info.dma32_window_start,
 		       info.ddw.max_dynamic_windows_supported, info.ddw.levels);
 	for (unsigned int shift = 0; shift < 40; shift++)

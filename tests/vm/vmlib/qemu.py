@@ -109,11 +109,13 @@ def command_line(
     return command + extra_args
 
 
-def device_tree(command: list[str], added: tuple[str, str, bytes], file: Path) -> list[str]:
-    """Arguments for the device tree that QEMU would make for this command, with a property that it leaves out."""
+def with_device_tree(command: list[str], added: tuple[str, str, bytes], file: Path) -> list[str]:
+    """The command with the device tree that QEMU would make for it, and in that a property that it leaves out."""
     subprocess.run([*command, "-machine", f"dumpdtb={file}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
     file.write_bytes(devicetree.with_property(file.read_bytes(), *added))
-    return ["-dtb", str(file)]
+    # The kernel's command line is in it, and may not be told twice.
+    append = command.index("-append")
+    return [*command[:append], *command[append + 2 :], "-dtb", str(file)]
 
 
 # Where a machine with one line for all has its kernel log (tests/vm/guest/init).
@@ -191,7 +193,7 @@ def boot_once(
     monitor = Monitor(work)
     command = command_line(machine, work, disk, monitor, cmdline, list(args))
     if machine.processor:
-        command += device_tree(command, machine.processor, work / "device-tree")
+        command = with_device_tree(command, machine.processor, work / "device-tree")
     (work / "qemu.sh").write_text(" ".join(f"'{a}'" for a in command) + "\n")
     with open(work / "qemu.log", "wb") as log:
         qemu = subprocess.Popen(
