@@ -20,7 +20,8 @@ use vfio_kapi::{
 use vfio_logic::tce::RegisterRequest;
 
 /// Registrations whose container is no more, but which another container of the process has mapped: memory
-/// is looked up in all that the process has registered. They end with the last container that has.
+/// is looked up in all that the process has registered. They end when the next container does, or memory is
+/// registered, and they are not mapped any more.
 static LEFT: ModuleStatic<Mutex<KVec<Registration>>> = ModuleStatic::new();
 
 pub(crate) fn init() -> Result {
@@ -36,14 +37,16 @@ impl Drop for Left {
     }
 }
 
-/// Ends what a container that is no more, and has nothing mapped any more, has registered; and what others
-/// could not end before.
-pub(crate) fn end_all(memory: KVec<Registration>) {
+/// Ends these registrations, and what could not be ended before.
+///
+/// One that the kernel is not asked to end keeps its memory pinned for good: nothing does that when the
+/// process ends.
+pub(crate) fn end_all(memory: impl IntoIterator<Item = Registration>) {
     let mut left = LEFT.get().lock();
     let before = core::mem::take(&mut *left);
-    for registration in [before, memory].into_iter().flatten() {
+    for registration in before.into_iter().chain(memory) {
         if let Err((registration, _)) = registration.end() {
-            // Without memory for the list it stays until the process ends.
+            // Not accounted: no limit may keep it from being remembered.
             let _ = left.push(registration, GFP_KERNEL);
         }
     }
@@ -78,6 +81,8 @@ impl Container {
         if self.lock_for_user()?.memory.iter().any(registered) {
             return Err(EBUSY);
         }
+        // What is left of another container may stand in the way.
+        end_all([]);
         let new = Registration::new(&request);
         let mut state = self.lock_for_user()?;
         // Somebody may have been faster with just this, which is also what may have stood in the way.
@@ -87,7 +92,14 @@ impl Container {
             drop(new);
             return Err(EBUSY);
         }
-        state.memory.push(new?, GFP_KERNEL_ACCOUNT)?;
+        let new = new?;
+        if let Err(e) = state.memory.reserve(1, GFP_KERNEL_ACCOUNT) {
+            // Another container may have mapped it by now.
+            end_all([new]);
+            return Err(e.into());
+        }
+        // There is room.
+        let _ = state.memory.push_within_capacity(new);
         state.enabled = true;
         Ok(())
     }

@@ -102,21 +102,11 @@ static void own_v2(void)
 	expect(locked_kib() == empty, "nothing is locked any more");
 }
 
-static void own_groups(const char *other)
+/* Memory that another container has registered, and which is mapped here when that is closed. */
+static void left_by_another(const char *other)
 {
-	const long before = locked_kib();
-	int group = open_group(other);
-	int first = u.container, second;
+	int first = u.container, second = open_container(), group = open_group(other);
 
-	WORKS(ioctl(group, VFIO_GROUP_SET_CONTAINER, &u.container), "SET_CONTAINER");
-	WORKS(reg(buffer, 16 * P), "REGISTER");
-	WORKS(map(RW, buffer, 0, 4 * P), "MAP");
-	close(group);
-	edu_open();
-	expect(dma_works(0, buffer, P, buffer + P), "what is mapped for a group stays when another leaves");
-
-	second = open_container();
-	group = open_group(other);
 	WORKS(ioctl(group, VFIO_GROUP_SET_CONTAINER, &second), "SET_CONTAINER to another one");
 	WORKS(ioctl(second, VFIO_SET_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU), "SET_IOMMU");
 	u.container = second;
@@ -126,8 +116,28 @@ static void own_groups(const char *other)
 	close(group);
 	close(second);
 	expect(dma_works(4 * P, buffer + 16 * P, P, buffer + P), "it stays mapped when the other container is closed");
+}
+
+static void own_groups(const char *other)
+{
+	const long before = locked_kib();
+	int group = open_group(other);
+
+	WORKS(ioctl(group, VFIO_GROUP_SET_CONTAINER, &u.container), "SET_CONTAINER");
+	WORKS(reg(buffer, 16 * P), "REGISTER");
+	WORKS(map(RW, buffer, 0, 4 * P), "MAP");
+	close(group);
+	edu_open();
+	expect(dma_works(0, buffer, P, buffer + P), "what is mapped for a group stays when another leaves");
+
+	left_by_another(other);
+	REFUSED(reg(buffer + 16 * P, 2 * P), EINVAL, "it is in the way of another region");
+	WORKS(unmap(4 * P, P), "UNMAP here");
+	WORKS(reg(buffer + 16 * P, 2 * P), "it is not any more");
+	WORKS(unreg(buffer + 16 * P, 2 * P), "UNREGISTER");
+	left_by_another(other);
 	close_all(&u);
-	expect(locked_kib() == before, "and registered only until it is not mapped any more");
+	expect(locked_kib() == before, "nothing is locked any more");
 }
 
 /* Below a hypervisor: what fails is not accounted, and the window can be had afterwards. */
