@@ -44,7 +44,7 @@ impl Drop for Left {
 pub(crate) fn end_all(memory: impl IntoIterator<Item = Registration>) {
     let mut left = LEFT.get().lock();
     let before = core::mem::take(&mut *left);
-    for registration in before.into_iter().chain(memory) {
+    for registration in Iterator::chain(before.into_iter(), memory) {
         if let Err((registration, _)) = registration.end() {
             // Not accounted: no limit may keep it from being remembered.
             let _ = left.push(registration, GFP_KERNEL);
