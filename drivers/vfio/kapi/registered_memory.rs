@@ -73,6 +73,11 @@ impl Registration {
         })
     }
 
+    /// Whether it is memory of the process with `mm`.
+    pub fn is_of(&self, mm: &Mm) -> bool {
+        self.mm.as_raw() == mm.as_raw()
+    }
+
     /// The memory that is registered.
     pub fn request(&self) -> &RegisterRequest {
         &self.request
