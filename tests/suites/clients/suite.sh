@@ -73,11 +73,13 @@ nvme_killed() {
 crate_killed() {
 	bind nvme || return 1
 	for _ in 1 2 3; do
-		vfio-clients nvme-driver-endless "$(bdf nvme)" >$OUT/endless 2>&1 &
+		# Nothing of the one before.
+		: >$OUT/endless
+		vfio-clients nvme-driver-endless "$(bdf nvme)" >>$OUT/endless 2>&1 &
 		i=0
 		until grep -q 'queue 0' $OUT/endless; do
 			i=$((i + 1))
-			kill -0 $! && [ $i -lt 600 ] || {
+			kill -0 $! && [ $i -lt 1200 ] || {
 				cat $OUT/endless
 				return 1
 			}
