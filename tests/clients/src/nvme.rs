@@ -375,8 +375,8 @@ impl Disk {
             })
             .collect();
         // SAFETY: the structures are there, as many as it is told.
-        let ready = unsafe { libc::poll(waits.as_mut_ptr(), waits.len() as _, 20_000) };
-        ensure!(ready > 0, "no interrupt in 20 seconds");
+        let ready = unsafe { libc::poll(waits.as_mut_ptr(), waits.len() as _, 60_000) };
+        ensure!(ready > 0, "no interrupt in a minute");
         let mut state = None;
         for source in 0..waits.len() {
             if self.vectors[source].read().is_err() {
