@@ -464,7 +464,7 @@ impl Disk {
         for queue in 0..self.queues.len() {
             let seed = queue as u64 * 2 + u64::from(kind == Kind::Intx);
             for (size, number) in [(512, 8), (PAGE, 16), (5 * 512, 8), (128 << 10, 6)] {
-                let data: Vec<_> = (0..number).map(|i| noise(seed << 32 | i, size)).collect();
+                let data: Vec<_> = (0..number).map(|i| noise((seed << 32) | i, size)).collect();
                 let places: Vec<_> = (0..number).map(|i| 4 * MIB + i * size as u64).collect();
                 let all: Vec<_> = places
                     .iter()
