@@ -278,7 +278,7 @@ SUITES = {
         ),
         Suite(
             "clients",
-            "rust-vmm's vfio-ioctls, the crate pci-driver, QEMU's NVMe driver in user space: the same as on the C modules",
+            "rust-vmm's vfio-ioctls, the crates pci-driver and nvme-driver, QEMU's NVMe driver in user space: the same as on the C modules",
             600,
             clients=("qemu",),
             cmdline=SLUB,
