@@ -121,6 +121,35 @@ static inline void may_sleep(const struct target *t, bool yes)
 	close(fd);
 }
 
+/* A device that was removed comes back; its driver is to be ours. */
+static inline void plug_in(const struct target *t)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.15s", t->bdf);
+	if (!access(path, F_OK))
+		return;
+	fd = open("/sys/bus/pci/rescan", O_WRONLY | O_CLOEXEC);
+	(void)!write(fd, "1", 1);
+	close(fd);
+	fd = open_sysfs(t, "driver_override", O_WRONLY);
+	(void)!write(fd, "vfio-pci", 8);
+	close(fd);
+}
+
+/* The kernel may have given a device that came back other addresses; these no user changes. */
+static inline void find_bars(struct target *t)
+{
+	uint8_t now[4096] = {};
+
+	may_sleep(t, false);
+	read_config(t, now);
+	may_sleep(t, true);
+	memcpy(t->baseline + PCI_BASE_ADDRESS_0, now + PCI_BASE_ADDRESS_0, 24);
+	memcpy(t->baseline + PCI_ROM_ADDRESS, now + PCI_ROM_ADDRESS, 4);
+}
+
 /* Where configuration space is not as it was found: notes it, and makes it so. */
 static inline void restore_config(struct target *t, bool tell)
 {
