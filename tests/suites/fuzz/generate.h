@@ -540,8 +540,7 @@ static void generate(struct script *script, uint64_t seed, unsigned worker, unsi
 	out->count = 0;
 	dirty_episode = chance(5);
 	may_unbind = chance(8);
-	/* One worker only: the kernel removes one device at a time, and others would wait for it. */
-	may_remove = chance(8) && !targets[0].slow;
+	may_remove = chance(8) && targets[0].removable;
 	node_episode = !access("/dev/iommu", F_OK) && !chance(3);
 	if (!chance(8))
 		burst_open();

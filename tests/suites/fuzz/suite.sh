@@ -3,7 +3,7 @@
 # is shortened and printed as a script, which `make fuzz-replay` runs again.
 
 SEED=${FUZZ_SEED:-1}
-STEPS=${FUZZ_STEPS:-30000}
+STEPS=${FUZZ_STEPS:-100000}
 
 # worker SHARE DEVICES...: the share is a percentage of the steps. What has no reset, or a quick one, gets more.
 worker() {

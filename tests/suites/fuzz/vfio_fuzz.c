@@ -101,9 +101,6 @@ static void put_back(bool tell)
 
 		if (!is_bound(t)) {
 			plug_in(t);
-			fd = open("/sys/bus/pci/drivers_probe", O_WRONLY);
-			(void)!write(fd, t->bdf, strlen(t->bdf));
-			close(fd);
 			snprintf(t->group, sizeof(t->group), "%.31s", group_path(t->bdf));
 			find_bars(t);
 		}
@@ -183,8 +180,15 @@ static unsigned become_worker(const char *worker)
 		snprintf(path, sizeof(path), "%s/config-%s", folder, part);
 		fd = open(path, O_RDWR | O_CREAT, 0600);
 		if (read(fd, t->baseline, sizeof(t->baseline)) <= 0) {
-			struct vfio_user u = open_all(t->bdf, VFIO_TYPE1v2_IOMMU);
+			struct vfio_user u;
 
+			/* It comes back at an address that it keeps when it comes back again. */
+			if (t->removable) {
+				unplug(t);
+				plug_in(t);
+				snprintf(t->group, sizeof(t->group), "%.31s", group_path(t->bdf));
+			}
+			u = open_all(t->bdf, VFIO_TYPE1v2_IOMMU);
 			close_all(&u);
 			may_sleep(t, false);
 			(void)!write(fd, t->baseline, read_config(t, t->baseline));
