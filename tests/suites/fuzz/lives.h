@@ -50,6 +50,8 @@ static pid_t fork_quietly(void)
 
 	tick(0);
 	pid = fork();
+	if (pid < 0)
+		fail("fork");
 	if (!pid)
 		has_ticker = false;
 	tick(ticking);

@@ -210,7 +210,7 @@ static void x_fops(const uint64_t *a)
 	struct iovec parts[2] = { { buf, 4 }, { buf + 4, 4 } };
 	struct pollfd set = { .fd = slot(a[0]), .events = POLLIN | POLLOUT | POLLPRI };
 	struct stat st;
-	int fd = slot(a[0]);
+	int fd = slot(a[0]), ret;
 	void *p;
 
 	/* Reading an eventfd is `events`. */
@@ -220,7 +220,12 @@ static void x_fops(const uint64_t *a)
 	case 0: return note_call(read(fd, buf, 4));
 	case 1: return note_call(pwrite(fd, buf, 0, 0));
 	case 2: return note_call(lseek(fd, a[2], a[3] % 5));
-	case 3: note(" %d %x", poll(&set, 1, 0), set.revents); return;
+	case 3:
+		/* The one call here that a signal ends. */
+		while ((ret = poll(&set, 1, 0)) < 0 && errno == EINTR)
+			;
+		note(" %d %x", ret, set.revents);
+		return;
 	case 4: return note_call(fcntl(fd, F_GETFL) & ~O_LARGEFILE);
 	case 5: return note_call(fcntl(fd, F_GETFD));
 	case 6: return note_call(preadv(fd, parts, 2, a[2]));
