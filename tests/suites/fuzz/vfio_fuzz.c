@@ -496,9 +496,20 @@ static bool never_the_same(const struct script *const *scripts, unsigned count, 
 		}
 		apart |= !common;
 	}
-	for (unsigned set = 0; set < 2; set++)
+	for (unsigned set = 0; set < 2; set++) {
+		unsigned ways = 0;
+
+		for (unsigned j = 0; j < rounds; j++) {
+			bool first = true;
+
+			for (unsigned k = 0; k < j; k++)
+				first &= strcmp(texts[set][j][count - 1], texts[set][k][count - 1]) != 0;
+			ways += first;
+		}
+		printf("  %s: %u ways to answer in %u runs\n", set ? "ours" : "c", ways, rounds);
 		for (unsigned j = 0; j < rounds * count; j++)
 			free(texts[set][j / count][j % count]);
+	}
 	return apart;
 }
 
