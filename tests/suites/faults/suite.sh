@@ -52,14 +52,14 @@ same_answers() {
 	awk -F': *' '
 		FNR == NR { if ($0 !~ /^#/) { known[$1] = 1; list[$1] = " " $2 " " } next }
 		$1 ~ /\/sys\// { next }
-		!($1 in known) { print $1 ": what C answers is not in the file: " $2; bad = 1; next }
+		!($1 in known) { unknown++; next }
 		{
 			compared++
 			n = split($2, errors, " ")
 			for (i = 1; i <= n; i++)
 				if (!index(list[$1], " " errors[i] " ")) { print $1 ": answers " errors[i] ", C:" list[$1]; bad = 1 }
 		}
-		END { print "# compared: " compared; exit bad || !compared }' /vm/suite/answers $ANSWERS
+		END { print "# compared: " compared + 0 ", not known of C: " unknown + 0; exit bad || !compared }' /vm/suite/answers $ANSWERS
 }
 
 # functions: of igb, whose VFs are left to nobody.
