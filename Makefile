@@ -46,7 +46,7 @@ help:
 	@echo 'make uninstall           what was installed goes, and the C modules are back  [MODULES=] [KVER=] [DESTDIR=]'
 	@echo 'make tables              run the C functions for tests/host/tables again'
 	@echo 'make sample              build/$(ARCH)/vfio-edu, the user-space driver'
-	@echo 'make doc                 build/html: these pages and rustdoc of all crates;  make html: only the pages'
+	@echo 'make doc                 build/html: these pages and rustdoc of all crates  [ARCH=ppc64le];  make html: only the pages'
 	@echo 'make deb                 build/vfio-rs-dkms_<version>_all.deb: a Debian package that DKMS builds for each kernel'
 	@echo 'make test-deb            what that does in a machine with a whole Debian: installed, used, removed'
 	@echo 'make rust-analyzer       rust-project.json, for editors'

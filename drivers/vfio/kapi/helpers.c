@@ -45,8 +45,15 @@ struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *n
 
 /*
  * Structures of the uAPI, whose sizes the compiler knows: a few moves, where copy_from_user() and
- * copy_to_user() begin with what pays for larger ones only.
+ * copy_to_user() begin with what pays for larger ones only. clang cannot unroll what may jump out
+ * of the assembler's code, and would warn.
  */
+#ifdef CONFIG_CC_IS_GCC
+#define unrolled_by(count) unrolled_count(count)
+#else
+#define unrolled_by(count)
+#endif
+
 static __always_inline int copy_words_from_user(void *to, const void __user *from, size_t size)
 {
 	might_fault();
@@ -55,7 +62,7 @@ static __always_inline int copy_words_from_user(void *to, const void __user *fro
 		u64 word;
 		u32 half;
 
-		unrolled_count(4)
+		unrolled_by(4)
 		for (at = 0; at + sizeof(word) <= size; at += sizeof(word)) {
 			unsafe_get_user(word, (const u64 __user *)(from + at), efault);
 			put_unaligned(word, (u64 *)(to + at));
@@ -76,7 +83,7 @@ static __always_inline int copy_words_to_user(void __user *to, const void *from,
 	scoped_user_write_access_size(to, size, efault) {
 		size_t at;
 
-		unrolled_count(4)
+		unrolled_by(4)
 		for (at = 0; at + sizeof(u64) <= size; at += sizeof(u64))
 			unsafe_put_user(get_unaligned((const u64 *)(from + at)),
 					(u64 __user *)(to + at), efault);

@@ -21,7 +21,8 @@ use kernel::{
 use vfio_bindings as vb;
 use vfio_logic::tce::RegisterRequest;
 
-/// A registration of a region, until dropped.
+/// A registration of a region, until dropped. Who cannot know that nothing of it is mapped ends it by
+/// [`Self::end`].
 ///
 /// # Invariants
 ///
@@ -72,6 +73,11 @@ impl Registration {
         })
     }
 
+    /// Whether it is memory of the process with `mm`.
+    pub fn is_of(&self, mm: &Mm) -> bool {
+        self.mm.as_raw() == mm.as_raw()
+    }
+
     /// The memory that is registered.
     pub fn request(&self) -> &RegisterRequest {
         &self.request
@@ -98,7 +104,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         // SAFETY: Valid by the invariant. If somebody else, who has not registered it, has mapped a part of it,
-        // it stays pinned until the process ends.
+        // it stays pinned for good: see `end`.
         unsafe { vb::mm_iommu_put(self.mm.as_raw(), self.region.as_ptr()) };
     }
 }

@@ -146,7 +146,10 @@ impl Container {
         // Groups have a reference to the tables.
         state.groups.clear();
         state.windows = [const { None }; MAX_WINDOWS];
-        memory::end_all(core::mem::take(&mut state.memory));
+        let memory = core::mem::take(&mut state.memory);
+        if let Some(mm) = state.user().cloned() {
+            memory::end_all(&mm, memory);
+        }
         state.locked = None;
         state.enabled = false;
     }

@@ -4,6 +4,7 @@
 
 use crate::container::Container;
 use kernel::{
+    mm::Mm,
     new_mutex,
     page::PAGE_SIZE,
     prelude::*,
@@ -20,31 +21,75 @@ use vfio_kapi::{
 use vfio_logic::tce::RegisterRequest;
 
 /// Registrations whose container is no more, but which another container of the process has mapped: memory
-/// is looked up in all that the process has registered. They end with the last container that has.
-static LEFT: ModuleStatic<Mutex<KVec<Registration>>> = ModuleStatic::new();
+/// is looked up in all that the process has registered.
+static LEFT: ModuleStatic<Mutex<Left>> = ModuleStatic::new();
+
+struct Left {
+    list: KVec<LeftRegistration>,
+    /// How often [`end_all`] was called.
+    calls: u64,
+}
+
+struct LeftRegistration {
+    registration: Registration,
+    /// [`Left::calls`] before it last could not be ended.
+    tried: u64,
+}
 
 pub(crate) fn init() -> Result {
-    LEFT.init(new_mutex!(KVec::new(), "vfio_spapr_tce_left"))
+    let left = Left {
+        list: KVec::new(),
+        calls: 0,
+    };
+    LEFT.init(new_mutex!(left, "vfio_spapr_tce_left"))
 }
 
 /// Gives the list back when the module goes; it is empty by then, as no container is left.
-pub(crate) struct Left;
+pub(crate) struct LeftGuard;
 
-impl Drop for Left {
+impl Drop for LeftGuard {
     fn drop(&mut self) {
-        *LEFT.get().lock() = KVec::new();
+        LEFT.get().lock().list = KVec::new();
     }
 }
 
-/// Ends what a container that is no more, and has nothing mapped any more, has registered; and what others
-/// could not end before.
-pub(crate) fn end_all(memory: KVec<Registration>) {
-    let mut left = LEFT.get().lock();
-    let before = core::mem::take(&mut *left);
-    for registration in [before, memory].into_iter().flatten() {
-        if let Err((registration, _)) = registration.end() {
-            // Without memory for the list it stays until the process ends.
-            let _ = left.push(registration, GFP_KERNEL);
+/// Ends these registrations, and what the process with `mm` has left that could not be ended before.
+///
+/// One that the kernel is not asked to end keeps its memory pinned for good: nothing does that when the
+/// process ends. Who unmaps the last of it calls this afterwards.
+///
+/// May wait for a process to let go of its `mmap_lock`; for others' than that of `mm` nobody waits.
+pub(crate) fn end_all(mm: &Mm, memory: impl IntoIterator<Item = Registration>) {
+    let left = LEFT.get();
+    let mut calls = {
+        let mut left = left.lock();
+        left.calls += 1;
+        left.calls
+    };
+    let mut more = memory.into_iter().fuse();
+    let mut next = more.next();
+    loop {
+        if let Some(registration) = next {
+            if let Err((registration, _)) = registration.end() {
+                let entry = LeftRegistration {
+                    registration,
+                    tried: calls,
+                };
+                // Not accounted: no limit may keep it from being remembered.
+                let _ = left.lock().list.push(entry, GFP_KERNEL);
+            }
+        }
+        next = more.next();
+        if next.is_none() {
+            let mut left = left.lock();
+            calls = left.calls;
+            // Others may have unmapped it while we tried in vain, and found it not in the list.
+            let again =
+                |entry: &LeftRegistration| entry.tried < calls && entry.registration.is_of(mm);
+            let Some(index) = left.list.iter().position(again) else {
+                return;
+            };
+            next = left.list.remove(index).ok().map(|entry| entry.registration);
         }
     }
 }
@@ -71,13 +116,15 @@ impl Container {
     /// and writable; `EINVAL` for what are no whole pages, and if a part is registered in another region;
     /// `EBUSY` if just this is registered here; `ENOMEM` without memory or beyond the limit of locked memory.
     pub(crate) fn register_memory(&self, arg: UserArg) -> Result {
-        self.check(|state| state.take_user().map(|_| ()))?;
+        let mm = self.lock_for_user()?.take_user()?;
         let request = read(arg, "REGISTER_MEMORY")?;
         // Memory is pinned without the lock.
         let registered = |r: &Registration| r.request() == &request;
         if self.lock_for_user()?.memory.iter().any(registered) {
             return Err(EBUSY);
         }
+        // What is left of another container may stand in the way.
+        end_all(&mm, []);
         let new = Registration::new(&request);
         let mut state = self.lock_for_user()?;
         // Somebody may have been faster with just this, which is also what may have stood in the way.
@@ -87,7 +134,14 @@ impl Container {
             drop(new);
             return Err(EBUSY);
         }
-        state.memory.push(new?, GFP_KERNEL_ACCOUNT)?;
+        let new = new?;
+        if let Err(e) = state.memory.reserve(1, GFP_KERNEL_ACCOUNT) {
+            // Another container may have mapped it by now.
+            end_all(&mm, [new]);
+            return Err(e.into());
+        }
+        // There is room.
+        let _ = state.memory.push_within_capacity(new);
         state.enabled = true;
         Ok(())
     }

@@ -39,7 +39,7 @@ struct SpaprTceModule {
     _debugfs: Option<Folder<()>>,
     _registration: Registration<debugfs::Listed>,
     // After the registration, by which containers are made.
-    _left: memory::Left,
+    _left: memory::LeftGuard,
 }
 
 impl kernel::Module for SpaprTceModule {
@@ -50,7 +50,7 @@ impl kernel::Module for SpaprTceModule {
         Ok(Self {
             _debugfs: debugfs::add(),
             _registration: registration,
-            _left: memory::Left,
+            _left: memory::LeftGuard,
         })
     }
 }

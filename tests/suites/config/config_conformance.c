@@ -16,7 +16,8 @@
  *   -a        read everything back after each write
  *   -m        with memory accesses disabled
  *   -d        in D3hot
- *   -w        what arrives at the device is told as well, as the host reads it
+ *   -w        what arrives at the device is told as well, as the host reads it; but nothing is written that ends just
+ *             before the flags of MSI, as C writes those as well then (Documentation/differences.rst)
  *   -s SEED, -n COUNT    of the random writes
  *
  * At the end what was written to plain bytes, which nothing resets, is written
@@ -25,6 +26,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +48,8 @@ static int everything;
 /* The same as the host sees it. */
 static int hardware = -1;
 static uint8_t hardware_now[MAX_SIZE];
+/* The bytes just before the flags of MSI. */
+static bool before_flags[256 + PCI_MSI_FLAGS];
 
 static void die(const char *what)
 {
@@ -167,6 +171,8 @@ static void write_one(size_t pos, const uint8_t *value, size_t len)
 	ssize_t ret;
 	size_t i;
 
+	if (hardware >= 0 && pos + len <= sizeof(before_flags) && before_flags[pos + len - 1])
+		return;
 	ret = pwrite(device, value, len, base + pos);
 	error = errno;
 	memcpy(after, now, size);
@@ -245,13 +251,13 @@ static void restore(const uint8_t *initially)
 			(void)!pwrite(device, initially + pos, 1, base + pos);
 }
 
-/* The position of a capability, 0 if there is none. */
-static size_t capability(uint8_t id)
+/* The position of a capability, or of the next one of this kind, 0 if there is none. */
+static size_t capability(uint8_t id, size_t after)
 {
-	size_t pos = now[PCI_CAPABILITY_LIST];
+	size_t pos = now[after ? after + PCI_CAP_LIST_NEXT : PCI_CAPABILITY_LIST];
 	int i;
 
-	for (i = 0; i < 48 && pos >= 0x40; i++, pos = now[pos + 1])
+	for (i = 0; i < 48 && pos >= 0x40; i++, pos = now[pos + PCI_CAP_LIST_NEXT])
 		if (now[pos] == id)
 			return pos;
 	return 0;
@@ -360,13 +366,16 @@ int main(int argc, char **argv)
 	}
 	read_all(now);
 	memcpy(initially, now, size);
+	for (pos = capability(PCI_CAP_ID_MSI, 0); pos && !before_flags[pos + PCI_MSI_FLAGS - 1];
+	     pos = capability(PCI_CAP_ID_MSI, pos))
+		before_flags[pos + PCI_MSI_FLAGS - 1] = true;
 	print_all("initially");
 	if (memory_off)
 		prepare("memory off", PCI_COMMAND, PCI_COMMAND_MEMORY, 0);
-	if (asleep && !capability(PCI_CAP_ID_PM))
+	if (asleep && !capability(PCI_CAP_ID_PM, 0))
 		printf("there is no power management\n");
 	else if (asleep)
-		prepare("D3hot", capability(PCI_CAP_ID_PM) + PCI_PM_CTRL, 0, 3);
+		prepare("D3hot", capability(PCI_CAP_ID_PM, 0) + PCI_PM_CTRL, 0, 3);
 	if (memory_off || asleep)
 		print_all("then");
 	for (len = 1; len <= 8; len++)

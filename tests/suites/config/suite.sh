@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # Writes to the configuration space of devices on the C modules and on the selected ones, and compares what is read back
-# (config_conformance.c; differences that are wanted: differences.sed, and Documentation/differences.rst).
+# (config_conformance.c).
 # CONFIG_LONG=1: every byte of it, extended configuration space too, on more devices.
 
 OUT=/tmp/config

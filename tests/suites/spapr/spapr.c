@@ -3,7 +3,7 @@
  * DMA windows of POWER: what each call answers, and what edu reads and writes through them. All of it has to be the same
  * as on the C modules.
  *
- *   spapr BDF v1|limit|v2|dma64|huge|eeh|irq|brief
+ *   spapr BDF v1|limit|v2|dma64|huge|giant|eeh|irq|brief
  *   spapr BDF lpar           windows below a hypervisor
  *   spapr BDF groups BDF     one container with two groups
  *   spapr BDF twins BDF      two devices of one group
@@ -255,6 +255,33 @@ static void ask_eeh(void)
 	ASK(eeh(12, 0, VFIO_EEH_PE_GET_STATE, 0, 0), "GET_STATE");
 }
 
+/* `count` pages of hugetlbfs, of this size. */
+static uint8_t *huge_pages(uint64_t kib, unsigned int count)
+{
+	char path[96];
+	FILE *file;
+	uint8_t *at;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%llukB/nr_hugepages", (unsigned long long)kib);
+	file = fopen(path, "w");
+	if (!file || fprintf(file, "%u\n", count) < 0 || fclose(file))
+		fail("%s", path);
+	at = mmap(NULL, count * (kib << 10), PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | __builtin_ctzll(kib << 10) << MAP_HUGE_SHIFT, -1, 0);
+	if (at == MAP_FAILED)
+		fail("huge pages");
+	return at;
+}
+
+/* A window of this size in pages of 2^shift: the first one, or, below a hypervisor, the second. */
+static void only_window(uint32_t shift, uint64_t size)
+{
+	if (read_info().ddw.levels > 1)
+		ASK(remove_window(0), "REMOVE");
+	ASK(create(shift, size, 1), "CREATE");
+	printf("start %#llx\n", (unsigned long long)start);
+}
+
 /* Pages of 2 MiB: only for memory that is in such pages, or larger ones. */
 static void ask_huge(void)
 {
@@ -268,32 +295,58 @@ static void ask_huge(void)
 		sscanf(line, "Hugepagesize: %lu", &kib);
 	if (file)
 		fclose(file);
-	snprintf(line, sizeof(line), "/sys/kernel/mm/hugepages/hugepages-%lukB/nr_hugepages", kib);
-	file = fopen(line, "w");
-	if (!file || fprintf(file, "2\n") < 0 || fclose(file))
-		fail("%s", line);
-	huge = mmap(NULL, kib << 10, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
-	if (huge == MAP_FAILED)
-		fail("huge pages");
+	huge = huge_pages(kib, 2);
 	small += -(uintptr_t)small & (two - 1);
 	ASK(reg(huge, kib << 10), "REGISTER");
 	ASK(reg(small, two), "REGISTER small pages");
-	ASK(remove_window(0), "REMOVE");
-	ASK(create(21, 1 << 30, 1), "CREATE");
-	printf("start %#llx\n", (unsigned long long)start);
-	TWICE(map(RW, small, 0, two), "MAP small pages");
-	TWICE(map(RW, huge, 0, P), "MAP size");
-	TWICE(map(RW, huge + P, 0, two), "MAP vaddr");
-	ASK(map(RW, huge, 0, two), "MAP");
+	only_window(21, 1 << 30);
+	TWICE(map(RW, small, start, two), "MAP small pages");
+	TWICE(map(RW, huge, start, P), "MAP size");
+	TWICE(map(RW, huge + P, start, two), "MAP vaddr");
+	ASK(map(RW, huge, start, two), "MAP");
 	edu_open();
-	dma(0, huge, P, huge + P);
-	dma(P, huge + P, two - P, huge + two - P);
-	ASK(unmap(0, two), "UNMAP");
-	dma(0, huge, P, huge + P);
-	ASK(remove_window(0), "REMOVE");
-	ASK(create(12, 1 << 28, 1), "CREATE");
+	dma(start, huge, start + P, huge + P);
+	dma(start + P, huge + P, start + two - P, huge + two - P);
+	ASK(unmap(start, two), "UNMAP");
+	dma(start, huge, start + P, huge + P);
+	ASK(remove_window(start), "REMOVE");
+	if (read_info().ddw.levels > 1)
+		ASK(create(12, 1 << 28, 1), "CREATE");
 	ASK(map(RW, huge + 0x3000, 0, two - 0x3000), "MAP in small pages");
 	dma(0, huge + 0x3000, P, huge + 0x3000 + P);
+}
+
+/* The largest pages of the group, for memory in a page of 1 GiB. */
+static void ask_giant(void)
+{
+	const uint64_t giant = 1 << 30, two = 1 << 21;
+	const uint32_t shift = 63 - __builtin_clzll(read_info().ddw.pgsizes);
+	uint8_t *memory = huge_pages(giant >> 10, 1), *huge = huge_pages(two >> 10, 1);
+	const uint64_t page = 1ULL << shift;
+	/* As far as edu reaches. */
+	const uint64_t far = (1 << 28) - P;
+
+	printf("pages of 2^%u bytes\n", shift);
+	ASK(reg(memory, giant), "REGISTER");
+	ASK(reg(huge, two), "REGISTER less");
+	printf("locked: %ld KiB\n", locked_kib());
+	only_window(shift, 1ULL << 36);
+	TWICE(map(RW, huge, start, page), "MAP of less");
+	TWICE(map(RW, memory, start, two), "MAP size");
+	TWICE(map(RW, memory + two, start, page), "MAP vaddr");
+	TWICE(map(RW, memory, start, giant + page), "MAP more than is registered");
+	ASK(map(RW, memory, start, giant), "MAP");
+	edu_open();
+	dma(start, memory, start + P, memory + P);
+	dma(start + P, memory + P, start + far, memory + far);
+	ASK(map(VFIO_DMA_MAP_FLAG_READ, memory, start, page), "MAP to read");
+	dma(start, memory, start + P, memory + P);
+	ASK(unmap(start, giant), "UNMAP");
+	dma(start, memory, start + P, memory + P);
+	ASK(remove_window(start), "REMOVE");
+	ASK(unreg(memory, giant), "UNREGISTER");
+	ASK(unreg(huge, two), "UNREGISTER less");
+	printf("locked: %ld KiB\n", locked_kib());
 }
 
 /* --- interrupts --- */
@@ -504,6 +557,8 @@ int main(int argc, char **argv)
 		ask_dma64();
 	else if (!strcmp(what, "huge"))
 		ask_huge();
+	else if (!strcmp(what, "giant"))
+		ask_giant();
 	else if (!strcmp(what, "eeh"))
 		ask_eeh();
 	else if (!strcmp(what, "irq"))

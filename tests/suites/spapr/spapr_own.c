@@ -102,21 +102,11 @@ static void own_v2(void)
 	expect(locked_kib() == empty, "nothing is locked any more");
 }
 
-static void own_groups(const char *other)
+/* Memory that another container has registered, and which is mapped here when that is closed. */
+static void left_by_another(const char *other)
 {
-	const long before = locked_kib();
-	int group = open_group(other);
-	int first = u.container, second;
+	int first = u.container, second = open_container(), group = open_group(other);
 
-	WORKS(ioctl(group, VFIO_GROUP_SET_CONTAINER, &u.container), "SET_CONTAINER");
-	WORKS(reg(buffer, 16 * P), "REGISTER");
-	WORKS(map(RW, buffer, 0, 4 * P), "MAP");
-	close(group);
-	edu_open();
-	expect(dma_works(0, buffer, P, buffer + P), "what is mapped for a group stays when another leaves");
-
-	second = open_container();
-	group = open_group(other);
 	WORKS(ioctl(group, VFIO_GROUP_SET_CONTAINER, &second), "SET_CONTAINER to another one");
 	WORKS(ioctl(second, VFIO_SET_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU), "SET_IOMMU");
 	u.container = second;
@@ -126,8 +116,28 @@ static void own_groups(const char *other)
 	close(group);
 	close(second);
 	expect(dma_works(4 * P, buffer + 16 * P, P, buffer + P), "it stays mapped when the other container is closed");
+}
+
+static void own_groups(const char *other)
+{
+	const long before = locked_kib();
+	int group = open_group(other);
+
+	WORKS(ioctl(group, VFIO_GROUP_SET_CONTAINER, &u.container), "SET_CONTAINER");
+	WORKS(reg(buffer, 16 * P), "REGISTER");
+	WORKS(map(RW, buffer, 0, 4 * P), "MAP");
+	close(group);
+	edu_open();
+	expect(dma_works(0, buffer, P, buffer + P), "what is mapped for a group stays when another leaves");
+
+	left_by_another(other);
+	REFUSED(reg(buffer + 16 * P, 2 * P), EINVAL, "it is in the way of another region");
+	WORKS(unmap(4 * P, P), "UNMAP here");
+	WORKS(reg(buffer + 16 * P, 2 * P), "it is not any more");
+	WORKS(unreg(buffer + 16 * P, 2 * P), "UNREGISTER");
+	left_by_another(other);
 	close_all(&u);
-	expect(locked_kib() == before, "and registered only until it is not mapped any more");
+	expect(locked_kib() == before, "nothing is locked any more");
 }
 
 /* Below a hypervisor: what fails is not accounted, and the window can be had afterwards. */
@@ -324,21 +334,53 @@ static void step_dma(unsigned int step)
 	}
 }
 
+/* What is told of a group: its endpoint, the windows that it can have. */
+static void group_line(const char *bdf, char *line, size_t size)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB" };
+	const struct vfio_iommu_spapr_tce_info info = read_info();
+	char path[PATH_MAX], link[PATH_MAX] = {}, endpoint[32] = "no PE";
+	unsigned int pe;
+	size_t len;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", bdf);
+	if (readlink(path, link, sizeof(link) - 1) < 0)
+		fail("%s", path);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/eeh_pe_config_addr", bdf);
+	file = fopen(path, "r");
+	if (file && fscanf(file, "%x", &pe) == 1)
+		snprintf(endpoint, sizeof(endpoint), "PE 0x%x", pe);
+	if (file)
+		fclose(file);
+	len = snprintf(line, size, "\tgroup %s: %s, 0x%x bytes at 0x%x without asking, %u windows, %u levels, pages of",
+		       strrchr(link, '/') + 1, endpoint, info.dma32_window_size, info.dma32_window_start,
+		       info.ddw.max_dynamic_windows_supported, info.ddw.levels);
+	for (unsigned int shift = 0; shift < 40; shift++)
+		if (info.ddw.pgsizes >> shift & 1)
+			len += snprintf(line + len, size - len, " %u %s", 1 << shift % 10, units[shift / 10]);
+	snprintf(line + len, size - len, "\n");
+}
+
 /* What the administrator reads is what was done. */
-static void check_files(void)
+static void check_files(const char *bdf)
 {
 	FILE *file = fopen("/sys/kernel/debug/vfio/spapr_tce/containers", "r");
-	unsigned int slot, levels, used, regions = 0, seen = 0, number = 0;
-	unsigned long first, last;
+	unsigned int slot, levels, used, regions = 0, seen = 0, number = 0, groups = 0;
+	unsigned long first, last, unused;
 	struct stat status = {};
-	char line[512];
+	char line[512], group[512];
 
+	group_line(bdf, group, sizeof(group));
 	expect(file && !fstat(fileno(file), &status) && (status.st_mode & 07777) == 0400, "only for the administrator");
 	while (file && fgets(line, sizeof(line), file)) {
 		regions += !strncmp(line, "\tmemory: ", 9);
-		if (sscanf(line, "\twindow %u: %lx-%lx, %u levels, %u pages in use", &slot, &first, &last, &levels, &used) != 5 ||
-		    slot > 1)
+		groups += !strcmp(line, group);
+		if (sscanf(line, "\twindow %u: %lx-%lx, %u levels, %u pages in use, %lu free", &slot, &first, &last, &levels,
+			   &used, &unused) != 6 || slot > 1)
 			continue;
+		if (used + unused != windows[slot].entries)
+			expect(false, "%lu entries: %s", windows[slot].entries, line);
 		for (int i = 0; i < RUNS * RUN; i++)
 			used -= !!windows[slot].pages[i].at;
 		if (used || first != windows[slot].start ||
@@ -350,11 +392,12 @@ static void check_files(void)
 		number += registered[i];
 	expect(file && seen == (unsigned int)windows[0].there + windows[1].there && regions == number,
 	       "%u windows and %u regions in debugfs", seen, regions);
+	expect(groups == 1, "the group in debugfs: %s", group + 1);
 	if (file)
 		fclose(file);
 }
 
-static void random_steps(unsigned int steps)
+static void random_steps(const char *bdf, unsigned int steps)
 {
 	const bool lpar = read_info().ddw.levels < 2;
 	static const char *const names[] = { "registered", "unregistered", "windows made", "removed", "mapped", "unmapped" };
@@ -415,7 +458,7 @@ static void random_steps(unsigned int steps)
 	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
 		printf("%u %s, ", done[i], names[i]);
 	expect(!failures, "%u times looked at by edu", dmas);
-	check_files();
+	check_files(bdf);
 }
 
 /* --- threads --- */
@@ -523,7 +566,7 @@ int main(int argc, char **argv)
 		own_groups(argv[3]);
 	else if (!strcmp(what, "random") && argc > 3) {
 		seed = argc > 4 ? atoi(argv[4]) : 1;
-		random_steps(atoi(argv[3]));
+		random_steps(argv[1], atoi(argv[3]));
 	} else {
 		return 2;
 	}

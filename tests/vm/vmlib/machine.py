@@ -5,6 +5,7 @@ A machine is data: add one to MACHINES and `make machines` lists it, `make test 
 Suites name devices (`edu`, `igb`, ...), never addresses; the guest gets the table as /vm/devices.
 """
 
+import struct
 from dataclasses import dataclass
 
 from . import acpi
@@ -56,6 +57,7 @@ class Machine:
     optional: bool = False  # left out of `make test` unless it is named; `make test-long` has it
     environment: tuple[tuple[str, str], ...] = ()  # what the suites and tests/vm/guest/init are told
     acpi: bytes = b""  # an ACPI table to add
+    processor: tuple[str, str, bytes] | None = None  # node and property to add to the device tree, and its value
     cannot: tuple[tuple[str, str], ...] = ()  # tests that QEMU's model fails on any modules, and why (`cannot` in guest/lib.sh)
     slowness: float = 1  # a suite may take so many times as long as it says
 
@@ -162,6 +164,11 @@ LPAR_DEVICES = (
 )
 
 
+# The page sizes of radix tables on a POWER9, as powers of two, each with its encoding in the top three bits. A pseries tells them
+# by itself, a powernv of QEMU's does not.
+RADIX_PAGES = struct.pack(">4I", 12, 5 << 29 | 16, 1 << 29 | 21, 2 << 29 | 30)
+
+
 def power_machine(
     name: str,
     about: str,
@@ -182,11 +189,9 @@ def power_machine(
         # A processor that the host gives no time is none that hangs.
         cmdline=f"console=hvc0 rcupdate.rcu_cpu_stall_timeout=120 {cmdline}",
         devices=devices,
-        suites=("spapr",),
-        memory="2G",
         lines=ONE_LINE,
         defaults=defaults,
-        **options,
+        **{"suites": ("spapr",), "memory": "2G", **options},
     )
 
 
@@ -539,6 +544,15 @@ MACHINES = {
         ),
         power_machine("powernv9", "POWER9 on bare metal, PHB4", long_suites=("spapr-long",)),
         power_machine("powernv9-hash", "the same, with a hashed page table", cmdline="disable_radix", optional=True),
+        power_machine(
+            "powernv9-huge",
+            "powernv9 with pages of 2 MiB and 1 GiB",
+            cmdline="hugepagesz=1G hugepages=1",
+            memory="3G",
+            suites=(),
+            long_suites=("spapr",),
+            processor=("PowerPC,POWER9@", "ibm,processor-radix-AP-encodings", RADIX_PAGES),
+        ),
         power_machine(
             "pseries",
             "POWER9 below a hypervisor, with the firmware's calls",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
 
-from . import paths
+from . import devicetree, paths
 from .machine import ONE_LINE, Machine
 from .monitor import Monitor
 
@@ -109,6 +109,15 @@ def command_line(
     return command + extra_args
 
 
+def with_device_tree(command: list[str], added: tuple[str, str, bytes], file: Path) -> list[str]:
+    """The command with the device tree that QEMU would make for it, and in that a property that it leaves out."""
+    subprocess.run([*command, "-machine", f"dumpdtb={file}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    file.write_bytes(devicetree.with_property(file.read_bytes(), *added))
+    # The kernel's command line is in it, and may not be told twice.
+    append = command.index("-append")
+    return [*command[:append], *command[append + 2 :], "-dtb", str(file)]
+
+
 # Where a machine with one line for all has its kernel log (tests/vm/guest/init).
 LOG_BEGIN = "=== kernel log ==="
 LOG_END = "=== end of the kernel log ==="
@@ -183,6 +192,8 @@ def boot_once(
     start = time.monotonic()
     monitor = Monitor(work)
     command = command_line(machine, work, disk, monitor, cmdline, list(args))
+    if machine.processor:
+        command = with_device_tree(command, machine.processor, work / "device-tree")
     (work / "qemu.sh").write_text(" ".join(f"'{a}'" for a in command) + "\n")
     with open(work / "qemu.log", "wb") as log:
         qemu = subprocess.Popen(
