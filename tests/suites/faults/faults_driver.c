@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Loading and unloading the modules, binding and unbinding devices, and what root reads and writes in sysfs, with failures.
- * usage: faults_driver modules DIRECTORY | bind BDF | sriov BDF
+ * usage: faults_driver modules DIRECTORY | bind BDF | unbind BDF | sriov BDF
  */
 #include "faults.h"
 
@@ -223,14 +223,20 @@ static void binding(void)
 {
 	set_override("vfio-pci");
 	OPERATION("bind", .run = bind_it, .undo = unbound, .also = { ENODEV });
-	OPERATION("unbind", .ready = bound, .run = unbind_it);
-	OPERATION("unbind-in-use", .ready = bound_and_used, .run = unbind_it, .undo = user_gone);
 	bind_it();
 	read_all("/sys/kernel/debug/vfio");
 	unbind_it();
 	set_override("\n");
 	OPERATION("new-id", .run = add_id, .undo = id_removed);
 	OPERATION("remove-id", .ready = id_added, .run = remove_id);
+}
+
+static void unbinding(void)
+{
+	set_override("vfio-pci");
+	OPERATION("unbind", .ready = bound, .run = unbind_it);
+	OPERATION("unbind-in-use", .ready = bound_and_used, .run = unbind_it, .undo = user_gone);
+	set_override("\n");
 }
 
 /* --- functions of a device --- */
@@ -328,6 +334,8 @@ int main(int argc, char **argv)
 	bdf = watched_devices[0] = argv[2];
 	if (!strcmp(argv[1], "bind"))
 		binding();
+	else if (!strcmp(argv[1], "unbind"))
+		unbinding();
 	else
 		functions_of();
 	return !!failures;

@@ -126,6 +126,7 @@ for device in edu edu-port igb; do
 	t unbind-$device unbind $device
 done
 t bind faults driver bind edu
+t unbind faults driver unbind edu
 # The host's driver takes the device again: nothing owns its DMA any more.
 modprobe igb
 t host-driver bind igb igb
