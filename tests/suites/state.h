@@ -42,6 +42,26 @@ static inline long number_after(const char *path, const char *key)
 	return value;
 }
 
+/* Pages that are pinned, by all processes. */
+static inline long pins_of_all(void)
+{
+	FILE *f = fopen("/proc/vmstat", "r");
+	unsigned int found = 0;
+	char line[256];
+	long pins = 0;
+
+	while (f && found < 2 && fgets(line, sizeof(line), f)) {
+		long acquired = 0, released = 0;
+
+		found += sscanf(line, "nr_foll_pin_acquired %ld", &acquired) == 1;
+		found += sscanf(line, "nr_foll_pin_released %ld", &released) == 1;
+		pins += acquired - released;
+	}
+	if (f)
+		fclose(f);
+	return found == 2 ? pins : -1;
+}
+
 static inline bool put_text(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC), error;
@@ -88,7 +108,7 @@ static inline struct state look(void)
 	/* The counters of the processors are added up only now. */
 	put_text("/proc/sys/vm/stat_refresh", "1");
 	s.locked = number_after("/proc/self/status", "VmLck:");
-	s.pins = number_after("/proc/vmstat", "nr_foll_pin_acquired ") - number_after("/proc/vmstat", "nr_foll_pin_released ");
+	s.pins = pins_of_all();
 	s.files = number_after("/proc/sys/fs/file-nr", "");
 	s.eventfd = next_eventfd();
 	s.interrupts = interrupts();

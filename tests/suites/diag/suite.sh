@@ -205,9 +205,11 @@ reason() {
 }
 
 reasons() {
-	for dyndbg in +p -p; do
+	control=/sys/kernel/debug/dynamic_debug/control
+	[ -e $control ] || echo "this kernel cannot be asked for them (CONFIG_DYNAMIC_DEBUG), so there are none"
+	for dyndbg in $([ ! -e $control ] || echo +p) -p; do
 		for module in vfio vfio_iommu_type1 vfio_pci_core; do
-			echo "module $module $dyndbg" >/sys/kernel/debug/dynamic_debug/control
+			[ ! -e $control ] || echo "module $module $dyndbg" >$control
 		done
 		reason early EINVAL "no group is in the container (error -22)" || return 1
 		reason leave EINVAL "UNSET_CONTAINER of group $(group edu): it is in no container" || return 1

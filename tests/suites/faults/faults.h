@@ -70,6 +70,11 @@ static inline void collect(struct answers *answers, int error)
 		answers->list[answers->count++] = error;
 }
 
+static inline int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
 static inline bool sensible(const struct operation *op, int error)
 {
 	if (error == ENOMEM || error == EFAULT)
@@ -90,18 +95,26 @@ static inline bool sensible(const struct operation *op, int error)
 	} \
 	ok_; })
 
-/* One run with the n-th failure. Answers whether it was there; `error` is what came of it. */
-static inline bool once(const struct operation *op, unsigned int n, int *error, bool *fine)
-{
+/* What it was like before, and when all was made ready. */
+struct before {
 	struct state start, ready;
+};
+
+/* One run with the n-th failure. Answers whether it was there; `error` is what came of it. The first run, without a failure,
+ * finds what it was like before; each later one has left it so, or the operation ends there.
+ */
+static inline bool once(const struct operation *op, unsigned int n, struct before *before, int *error, bool *fine)
+{
 	void *expected = NULL;
 	bool good = true, used;
 	long result;
 
-	start = look();
+	if (!n)
+		before->start = look();
 	if (op->ready && !op->ready())
 		fail("%s: not ready", op->name);
-	ready = op->ready ? look() : start;
+	if (!n)
+		before->ready = op->ready ? look() : before->start;
 	if (op->answer && n > 1) {
 		expected = malloc(op->size);
 		memcpy(expected, op->answer, op->size);
@@ -119,7 +132,7 @@ static inline bool once(const struct operation *op, unsigned int n, int *error, 
 			op->run();
 			result = 0;
 		} else {
-			REQUIRE(same(&ready, "changed by what failed"), "left something");
+			REQUIRE(same(&before->ready, "changed by what failed"), "left something");
 			result = op->run();
 			REQUIRE(result >= 0, "does not work afterwards: %s", error_name(errno));
 		}
@@ -131,7 +144,7 @@ static inline bool once(const struct operation *op, unsigned int n, int *error, 
 	free(expected);
 	if (op->undo)
 		op->undo(result);
-	REQUIRE(same(&start, "changed in the end"), "left something");
+	REQUIRE(same(&before->start, "changed in the end"), "left something");
 	*fine &= good;
 	return used;
 }
@@ -142,6 +155,7 @@ static inline void operation(const struct operation *op)
 	unsigned int most = getenv("FAULTS_MOST") ? atoi(getenv("FAULTS_MOST")) : 4000, n = 0;
 	unsigned int failed = 0, survived = 0;
 	struct answers answers = {};
+	struct before before;
 	bool good = true, used;
 	static int number;
 	int error;
@@ -150,9 +164,9 @@ static inline void operation(const struct operation *op)
 	fail_nth(0);
 	if (op->answer)
 		memset(op->answer, 0, op->size);
-	once(op, 0, &error, &good);
+	once(op, 0, &before, &error, &good);
 	do {
-		used = once(op, ++n, &error, &good);
+		used = once(op, ++n, &before, &error, &good);
 		if (!used)
 			break;
 		error ? failed++ : survived++;
@@ -160,6 +174,7 @@ static inline void operation(const struct operation *op)
 			collect(&answers, error);
 	} while (good && n < most);
 	REQUIRE(!used, "did not come to an end");
+	qsort(answers.list, answers.count, sizeof(answers.list[0]), by_number);
 	printf("# %s: %u failures:", op->name, n - 1);
 	for (size_t i = 0; i < answers.count; i++)
 		printf(" %s", error_name(answers.list[i]));

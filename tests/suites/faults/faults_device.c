@@ -6,6 +6,8 @@
  */
 #include "faults.h"
 
+#include "../dma-buf/module/vfio_test_importer.h"
+
 #include <linux/pci_regs.h>
 #include <sys/uio.h>
 
@@ -442,6 +444,45 @@ static void unexported(long fd)
 	close(fd);
 }
 
+/* What imports a buffer, on behalf of the device itself. */
+static int importer, exported;
+
+static bool have_buffer(void)
+{
+	importer = open("/dev/vfio-test-importer", O_RDWR | O_CLOEXEC);
+	exported = export();
+	return importer >= 0 && exported >= 0;
+}
+
+static long attach(void)
+{
+	struct importer_attach arg = { .fd = exported, .peer2peer = 1, .revocable = 1, .unmaps = 1 };
+	unsigned int domain, bus, slot, function;
+
+	if (sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
+		fail("the address %s", bdf);
+	arg.domain = domain;
+	arg.bus = bus;
+	arg.devfn = slot << 3 | function;
+	return ioctl(importer, IMPORTER_ATTACH, &arg);
+}
+
+static bool buffer_attached(void)
+{
+	return have_buffer() && !attach();
+}
+
+static long map_buffer(void)
+{
+	return ioctl(importer, IMPORTER_MAP);
+}
+
+static void buffer_gone(long result)
+{
+	close(importer);
+	close(exported);
+}
+
 static long probe(void)
 {
 	for (unsigned int i = 0; i <= 13; i++)
@@ -493,8 +534,11 @@ static void features(void)
 	errno = 0;
 	if (feature(VFIO_DEVICE_FEATURE_DMA_BUF, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET, NULL, 0))
 		printf("# no dma-buf: %s\n", strerror(errno));
-	else
+	else {
 		OPERATION("dma-buf", .run = export, .undo = unexported);
+		OPERATION("dma-buf-attach", .ready = have_buffer, .run = attach, .undo = buffer_gone);
+		OPERATION("dma-buf-map", .ready = buffer_attached, .run = map_buffer, .undo = buffer_gone);
+	}
 	wakeup = eventfd(0, EFD_CLOEXEC);
 	if (feature(VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET, NULL, 0))
 		printf("# no low power: %s\n", strerror(errno));

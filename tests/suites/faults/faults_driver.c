@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Loading and unloading the modules, binding and unbinding devices, and what root reads and writes in sysfs, with failures.
- * usage: faults_driver modules DIRECTORY | bind BDF | sriov BDF
+ * usage: faults_driver modules DIRECTORY | bind BDF | unbind BDF | sriov BDF
  */
 #include "faults.h"
 
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 static const char *bdf;
 
@@ -105,6 +106,48 @@ static void unbound(long result)
 	unbind_it();
 }
 
+static struct vfio_user u;
+static pid_t user;
+
+/* Another process has it open until it is asked for it. */
+static bool bound_and_used(void)
+{
+	int ready[2];
+	char byte;
+
+	if (!bound() || pipe2(ready, O_CLOEXEC))
+		return false;
+	user = fork();
+	if (!user) {
+		struct {
+			struct vfio_irq_set head;
+			int eventfd;
+		} asked = {
+			{ sizeof(asked), VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_PCI_REQ_IRQ_INDEX, 0, 1 },
+			eventfd(0, EFD_CLOEXEC),
+		};
+		uint64_t count;
+
+		u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
+		if (ioctl(u.device, VFIO_DEVICE_SET_IRQS, &asked) || write(ready[1], "", 1) != 1)
+			fail("the user");
+		_exit(read(asked.eventfd, &count, sizeof(count)) != sizeof(count));
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		fail("no user");
+	close(ready[0]);
+	return true;
+}
+
+static void user_gone(long result)
+{
+	int status;
+
+	if (waitpid(user, &status, 0) != user || status)
+		fail("the user ended with %x", status);
+}
+
 static void set_override(const char *text)
 {
 	char path[PATH_MAX];
@@ -180,13 +223,20 @@ static void binding(void)
 {
 	set_override("vfio-pci");
 	OPERATION("bind", .run = bind_it, .undo = unbound, .also = { ENODEV });
-	OPERATION("unbind", .ready = bound, .run = unbind_it);
 	bind_it();
 	read_all("/sys/kernel/debug/vfio");
 	unbind_it();
 	set_override("\n");
 	OPERATION("new-id", .run = add_id, .undo = id_removed);
 	OPERATION("remove-id", .ready = id_added, .run = remove_id);
+}
+
+static void unbinding(void)
+{
+	set_override("vfio-pci");
+	OPERATION("unbind", .ready = bound, .run = unbind_it);
+	OPERATION("unbind-in-use", .ready = bound_and_used, .run = unbind_it, .undo = user_gone);
+	set_override("\n");
 }
 
 /* --- functions of a device --- */
@@ -220,8 +270,6 @@ static bool functions_made(void)
 	return !make_functions();
 }
 
-static struct vfio_user u;
-
 static bool opened(void)
 {
 	u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
@@ -243,11 +291,34 @@ static void closed(long result)
 	close_all(&u);
 }
 
+static bool joined_with_functions(void)
+{
+	if (!functions_made())
+		return false;
+	u = (struct vfio_user){ .container = open_container(), .group = open_group(bdf), .device = -1 };
+	return !ioctl(u.group, VFIO_GROUP_SET_CONTAINER, &u.container) && !ioctl(u.container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
+}
+
+static long open_by_token(void)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s vf_token=12345678-9abc-def0-1234-56789abcdef0", bdf);
+	return u.device = ioctl(u.group, VFIO_GROUP_GET_DEVICE_FD, name);
+}
+
+static void closed_without_functions(long result)
+{
+	close_all(&u);
+	functions_removed(0);
+}
+
 static void functions_of(void)
 {
 	OPERATION("make-functions", .run = make_functions, .undo = functions_removed);
 	OPERATION("remove-functions", .ready = functions_made, .run = remove_functions);
 	OPERATION("set-token", .ready = opened, .run = set_token, .undo = closed);
+	OPERATION("open-by-token", .ready = joined_with_functions, .run = open_by_token, .undo = closed_without_functions);
 }
 
 int main(int argc, char **argv)
@@ -263,6 +334,8 @@ int main(int argc, char **argv)
 	bdf = watched_devices[0] = argv[2];
 	if (!strcmp(argv[1], "bind"))
 		binding();
+	else if (!strcmp(argv[1], "unbind"))
+		unbinding();
 	else
 		functions_of();
 	return !!failures;

@@ -574,7 +574,7 @@ MACHINES = {
             devices=PC_DEVICES,
             suites=("smoke", "kunit", "lifecycle", "pci"),
             long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "samples", "races", "attack")
-            + ("unwind", "type1", "type1-steps", "power", "mix", "emulated", "variants"),
+            + ("unwind", "type1", "type1-steps", "power", "mix", "emulated", "variants", "dma-buf"),
             # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
             optional=True,
             modules=HOST_DRIVERS + ("mdev",),

@@ -329,6 +329,8 @@ SUITES = {
             # Failing vmalloc shows where it was called; kmemleak's own memory fails as well.
             allowed=r"WARNING: at (iommu_(group|device)_release_dma_owner|remove_proc_entry)\+|Call Trace|"
             "kmemleak: Cannot allocate a scan area",
+            # One thing is done after the other, and an emulated processor waits for the turn of each other one.
+            cmdline="nr_cpus=1",
         ),
         Suite("samples", "the modules of samples/, on ours and on the C ones", 300, both=True, faults=EDU, cmdline=SLUB),
         Suite("kunit", "the library crates under KUnit", 120, cmdline="kunit.enable=1 kunit.autorun=1"),
