@@ -417,6 +417,8 @@ static void ask_irq(void)
  */
 static void ask_lpar(void)
 {
+	uint64_t at = 0;
+
 	for (uint32_t argsz = 0; argsz <= 40; argsz += 8)
 		info(argsz);
 	ASK(reg(buffer, 16 * P), "REGISTER");
@@ -433,18 +435,20 @@ static void ask_lpar(void)
 	TWICE(create(13, 1 << 30, 1), "CREATE page");
 	for (int i = 0; i < 3; i++) {
 		ASK(create(16, 1 << 30, 1), "CREATE");
-		printf("start %#llx\n", (unsigned long long)start);
+		/* The next one, which fails, has none. */
+		at = start;
+		printf("start %#llx\n", (unsigned long long)at);
 		TWICE(create(16, 1 << 30, 1), "CREATE one too many");
-		TWICE(map(RW, buffer, start, 0x1000), "MAP size");
-		ASK(map(RW, buffer + 8 * P, start, 8 * P), "MAP");
-		dma(start, buffer + 8 * P, P, buffer + P);
-		dma(P, buffer + P, start + 7 * P, buffer + 15 * P);
-		ASK(unmap(start, P), "UNMAP");
-		dma(start, buffer + 8 * P, P, buffer + P);
-		ASK(remove_window(start), "REMOVE");
-		dma(start + P, buffer + 9 * P, P, buffer + P);
+		TWICE(map(RW, buffer, at, 0x1000), "MAP size");
+		ASK(map(RW, buffer + 8 * P, at, 8 * P), "MAP");
+		dma(at, buffer + 8 * P, P, buffer + P);
+		dma(P, buffer + P, at + 7 * P, buffer + 15 * P);
+		ASK(unmap(at, P), "UNMAP");
+		dma(at, buffer + 8 * P, P, buffer + P);
+		ASK(remove_window(at), "REMOVE");
+		dma(at + P, buffer + 9 * P, P, buffer + P);
 	}
-	TWICE(remove_window(start), "REMOVE again");
+	TWICE(remove_window(at), "REMOVE again");
 	ASK(unmap(0, 1 << 28), "UNMAP");
 	ASK(remove_window(0), "REMOVE");
 	TWICE(map(RW, buffer, 0, P), "MAP there");
