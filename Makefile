@@ -34,6 +34,8 @@ help:
 	@echo 'make soak                everything over and over on six devices at a time, for SECONDS=600'
 	@echo 'make fuzz-replay SCRIPT=<file>   a script that the suite fuzz printed, on C and on ours; shortens it'
 	@echo 'make fuzz-logic          the rules of drivers/vfio/logic under libFuzzer  [SECONDS=60] [TARGET=config]; KEEP=1: into the corpus'
+	@echo 'make mutants             wrong versions of these rules, which the host tests have to notice  [FILE=iova.rs]'
+	@echo 'make miri                the host tests under Miri, if there is one  [TEST=type1]'
 	@echo 'make bench               C and ours measured in the same boot: instructions, memory, threads'
 	@echo '     PROFILE=1             by function as well;  ONLY=operations: one of the boots (tests/bench/run lists them);'
 	@echo '                           KEEP=1: into Documentation/performance'
@@ -103,6 +105,13 @@ fuzz-replay:
 fuzz-logic:
 	@scripts/setup root
 	@scripts/fuzz-logic '$(SECONDS)' '$(TARGET)' $(if $(KEEP),keep)
+
+.PHONY: mutants miri
+mutants:
+	@scripts/setup root
+	@scripts/mutants $(FILE)
+miri:
+	@scripts/miri $(TEST)
 
 # PROFILE=1: by function as well. ONLY=<boot>: one of the boots. KEEP=1: as the numbers of the release.
 .PHONY: bench

@@ -13,6 +13,9 @@ pub struct Buffer {
     size: usize,
 }
 
+// SAFETY: it is memory of the process, and belongs to who has this.
+unsafe impl Send for Buffer {}
+
 impl Buffer {
     /// Allocates `size` bytes, whole pages.
     pub fn new(size: usize) -> Result<Self> {

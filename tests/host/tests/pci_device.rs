@@ -54,9 +54,9 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_token_is_refused(token: Token, at in 0usize..36, c in "[^0-9a-fA-F]") {
+    fn a_damaged_token_is_refused(token: Token, at in 0usize..36, c in "[\x01-/:-@G-`g-\x7f]") {
         let mut damaged = text(&token);
-        prop_assume!(damaged[at..=at] != c && c.len() == 1);
+        prop_assume!(damaged[at..=at] != c);
         damaged.replace_range(at..=at, &c);
         prop_assert_eq!(parse(&format!("0000:06:0d.0 vf_token={damaged}")), Err(EINVAL));
     }

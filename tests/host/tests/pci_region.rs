@@ -103,6 +103,8 @@ proptest! {
 
     #[test]
     fn a_register_is_one_step(off in 0u64..400, width in width(), size in 0u64..420, hole in hole()) {
+        // One that is the wrong way round is none; a step ends at its beginning, as in C.
+        let hole = if hole.is_empty() { 0..0 } else { hole };
         let one = match clip(off, width.bytes(), size) {
             Ok(count) if count == width.bytes() => {
                 step(off, count, &hole, Width::Eight) == Step::Access { width, times: 1 }

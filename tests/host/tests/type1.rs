@@ -111,8 +111,15 @@ proptest! {
             start: part.start.clamp(window.start, window.last),
             last: part.last.clamp(window.start, window.last),
         };
-        let ok = iova::check_aperture(&[window], aperture, |r| r.overlaps(&mapped)).is_ok();
+        let ask = |r: IovaRange| {
+            // It is asked of what is to go, and only of that.
+            assert!(r.start <= r.last && window.contains(&r) && !aperture.overlaps(&r));
+            r.overlaps(&mapped)
+        };
+        let ok = iova::check_aperture(&[window], aperture, ask).is_ok();
         prop_assert_eq!(ok, aperture.overlaps(&window) && aperture.contains(&mapped));
+        let ok = iova::check_aperture(&[window], aperture, |_| false).is_ok();
+        prop_assert_eq!(ok, aperture.overlaps(&window));
     }
 
     #[test]
@@ -145,6 +152,13 @@ proptest! {
     }
 
     #[test]
+    fn each_address_has_to_be_aligned(vaddr in 0..4u64, iova in 0..4u64, size in 1..4u64) {
+        let request = MapRequest::parse(3, vaddr * 0x800, iova * 0x800, size * 0x800).unwrap();
+        let aligned = [vaddr, iova, size].iter().all(|x| x % 2 == 0);
+        prop_assert_eq!(request.check_alignment(0x1000).is_ok(), aligned);
+    }
+
+    #[test]
     fn unmap_request(flags in 0..16u32, iova in edge(), size in edge()) {
         let valid = flags < 8 && !(flags & 1 != 0 && flags & 6 != 0);
         let parsed = UnmapFlags::parse(flags);
@@ -163,8 +177,8 @@ proptest! {
     }
 
     #[test]
-    fn page_sizes(sizes in any::<u64>(), bit in 0..64u32) {
-        let sizes = sizes | 1 << bit;
+    fn page_sizes(sizes in any::<u64>(), bit in 12..64u32, large in any::<bool>()) {
+        let sizes = if large { sizes & !0xfff } else { sizes } | 1 << bit;
         let seen = dma::visible_page_sizes(sizes, 4096);
         prop_assert_eq!(seen & 0xfff, 0);
         let above = sizes & !0xfff;
@@ -251,6 +265,8 @@ proptest! {
     fn bits(len in 0..5usize, start in 0..400u64, count in prop_oneof![0..400u64, any::<u64>()]) {
         let mut words = vec![0u64; len];
         dirty::set_bits(&mut words, start, count);
+        // What is set already stays.
+        dirty::set_bits(&mut words, start, count);
         for bit in 0..len as u64 * 64 {
             let set = words[bit as usize / 64] >> (bit % 64) & 1 != 0;
             prop_assert_eq!(set, bit >= start && bit - start < count);
@@ -293,5 +309,12 @@ proptest! {
         let ok = pages != 0 && bitmap != 0 && bitmap <= 256 << 20 && u128::from(bitmap) >= needed;
         prop_assert_eq!(dirty::check_bitmap(size, 1 << shift, bitmap).is_ok(), ok);
         prop_assert!(dirty::check_bitmap(size, 0, bitmap).is_err());
+        // No larger than need be is enough, and as large as may be is not too much.
+        if (1..=dirty::PAGES_MAX).contains(&pages) {
+            let needed = dirty::bitmap_bytes(pages);
+            prop_assert!(dirty::check_bitmap(size, 1 << shift, needed).is_ok());
+            prop_assert!(dirty::check_bitmap(size, 1 << shift, needed - 1).is_err());
+            prop_assert!(dirty::check_bitmap(size, 1 << shift, 256 << 20).is_ok());
+        }
     }
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Clients that others wrote: rust-vmm's vfio-ioctls and the crate pci-driver (tests/clients), on six devices, with the same
-# output on the C modules and on the selected ones; and QEMU's NVMe driver in user space (qemu-io on nvme://), which writes
-# and reads a namespace, and is killed meanwhile.
+# output on the C modules and on the selected ones; and drivers of NVMe in user space, the crate nvme-driver (by MSI-X and by
+# INTx) and QEMU's (qemu-io on nvme://), which write and read a namespace, and are killed meanwhile.
 
 OUT=/tmp/clients
 DEVICES="edu ivshmem igb e1000e nvme virtio-net"
@@ -69,12 +69,37 @@ nvme_killed() {
 	host_sees 1024 256 146
 }
 
+# crate_killed: the crate nvme-driver amid its reads and writes; the disk works for who comes next.
+crate_killed() {
+	bind nvme || return 1
+	for _ in 1 2 3; do
+		# Nothing of the one before.
+		: >$OUT/endless
+		vfio-clients nvme-driver-endless "$(bdf nvme)" >>$OUT/endless 2>&1 &
+		i=0
+		until grep -q 'queue 0' $OUT/endless; do
+			i=$((i + 1))
+			kill -0 $! && [ $i -lt 1200 ] || {
+				cat $OUT/endless
+				return 1
+			}
+			sleep 0.1
+		done
+		kill -KILL $! && wait $!
+	done
+	timeout -s KILL 120 vfio-clients nvme-driver "$(bdf nvme)" || return 1
+	unbind nvme
+	host_sees 1536 256 116
+}
+
 one_set() {
 	for client in vfio-ioctls pci-driver; do
 		for dev in $DEVICES; do
 			t "$1.$client.$dev" crate "$1" $client $dev
 		done
 	done
+	t "$1.nvme-driver" crate "$1" nvme-driver nvme
+	t "$1.nvme-driver-killed" crate_killed
 	t "$1.nvme" nvme_user
 	t "$1.nvme-killed" nvme_killed
 	t "$1.unload" vfio_unload
@@ -95,5 +120,6 @@ if grep -q rust /vm/modules; then
 			t "same.$client.$dev" same "$client.$dev"
 		done
 	done
+	t same.nvme-driver same nvme-driver.nvme
 fi
 ktap_end

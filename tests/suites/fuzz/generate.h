@@ -530,7 +530,7 @@ static void burst(void)
 /* The script of an episode. */
 static void generate(struct script *script, uint64_t seed, unsigned worker, unsigned episode, unsigned steps)
 {
-	bool may_unbind;
+	bool may_unbind, may_remove;
 
 	random_state = (seed * 64 + worker) * 1000003 + episode;
 	random_state = (random_state + 1) * 0x9e3779b97f4a7c15ULL;
@@ -540,6 +540,7 @@ static void generate(struct script *script, uint64_t seed, unsigned worker, unsi
 	out->count = 0;
 	dirty_episode = chance(5);
 	may_unbind = chance(8);
+	may_remove = chance(8) && targets[0].removable;
 	node_episode = !access("/dev/iommu", F_OK) && !chance(3);
 	if (!chance(8))
 		burst_open();
@@ -566,8 +567,21 @@ static void generate(struct script *script, uint64_t seed, unsigned worker, unsi
 				EMIT(DIE);
 			EMIT(JOIN);
 		}
+		if (chance(12)) {
+			/* The same while signals arrive. */
+			EMIT(TICK, 1000 + below(5000));
+			burst();
+			burst();
+			EMIT(TICK, 0);
+		}
+		if (chance(16))
+			EMIT(LINGER, below(LINGERING));
+		if (chance(12))
+			EMIT(KILL, below(LINGERING), below(3));
 		if (may_unbind && chance(6))
 			EMIT(UNBIND, below(target_count));
+		if (may_remove && chance(6))
+			EMIT(REMOVE, below(target_count));
 	}
 	EMIT(EVENTS);
 	EMIT(UNMAP, CONTAINERS, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, 24, 0);

@@ -5,7 +5,7 @@
 #ifndef FUZZ_OPS_H
 #define FUZZ_OPS_H
 
-#include "nodes.h"
+#include "lives.h"
 
 /* Steps that change the course: the runner sees to them. */
 #define x_fork NULL
@@ -21,7 +21,7 @@
 	op(HOT_INFO, hot_info) op(HOT_RESET, hot_reset) op(IOEVENTFD, ioeventfd) op(FEATURE, feature) op(DMA_BUF, dma_buf) \
 	op(CONFIG_READ, config_read) op(CONFIG_WRITE, config_write) op(REGION_READ, region_read) \
 	op(REGION_WRITE, region_write) op(MMAP, mmap) op(MUNMAP, munmap) op(TOUCH, touch) op(MTRICK, mtrick) \
-	op(UNBIND, unbind) op(OPEN_NODE, open_node) op(OPEN_IOMMUFD, open_iommufd) op(BIND, bind) op(ATTACH, attach) \
+	op(UNBIND, unbind) op(REMOVE, remove) op(TICK, tick) op(LINGER, linger) op(KILL, kill) op(OPEN_NODE, open_node) op(OPEN_IOMMUFD, open_iommufd) op(BIND, bind) op(ATTACH, attach) \
 	op(DETACH, detach) op(IOAS_ALLOC, ioas_alloc) op(IOAS_MAP, ioas_map) op(IOAS_UNMAP, ioas_unmap) \
 	op(DESTROY, destroy) op(HWPT_ALLOC, hwpt_alloc) op(VFIO_IOAS, vfio_ioas) op(IOAS_MAP_FILE, ioas_map_file)
 

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #define RAM_PAGES 64UL
 #define MAPS 6
@@ -17,7 +18,7 @@
 static uint8_t *ram, pattern[0x10000];
 static struct { uint8_t *at; size_t length; unsigned target, region; uint64_t offset; } maps[MAPS];
 static int mailbox[2] = { -1, -1 }; /* descriptors that are on their way */
-static pid_t unbinding;
+static pid_t leaving; /* who takes a device away */
 static bool unsettled; /* edu may have raised its interrupt */
 
 static inline const struct target *device_of(uint64_t number)
@@ -63,6 +64,15 @@ static inline bool may_write(const struct target *t, uint64_t region, uint64_t a
 	return true;
 }
 
+/* Sleeps as long as it says, whatever signals arrive. */
+static inline void rest(unsigned microseconds)
+{
+	struct timespec left = { microseconds / 1000000, microseconds % 1000000 * 1000 };
+
+	while (nanosleep(&left, &left) && errno == EINTR)
+		;
+}
+
 /*
  * Interrupts and work that are on their way arrive: this process, which yields to all others, runs on each processor
  * once, after those that wait there. Only edu raises interrupts; all else is done when the call returns.
@@ -78,7 +88,7 @@ static inline void settle(void)
 		CPU_ZERO(&set);
 		CPU_SET(cpu, &set);
 		sched_setaffinity(0, sizeof(set), &set);
-		usleep(200);
+		rest(200);
 	}
 	CPU_SET(1, &set);
 	sched_setaffinity(0, sizeof(set), &set);
@@ -180,12 +190,6 @@ static void x_drop_parked(const uint64_t *a)
 	}
 }
 
-static void x_die(const uint64_t *a)
-{
-	(void)a;
-	raise(SIGKILL);
-}
-
 /* --- any descriptor ----------------------------------------------------------------------------------------------- */
 
 static void x_ioctl(const uint64_t *a)
@@ -206,7 +210,7 @@ static void x_fops(const uint64_t *a)
 	struct iovec parts[2] = { { buf, 4 }, { buf + 4, 4 } };
 	struct pollfd set = { .fd = slot(a[0]), .events = POLLIN | POLLOUT | POLLPRI };
 	struct stat st;
-	int fd = slot(a[0]);
+	int fd = slot(a[0]), ret;
 	void *p;
 
 	/* Reading an eventfd is `events`. */
@@ -216,7 +220,12 @@ static void x_fops(const uint64_t *a)
 	case 0: return note_call(read(fd, buf, 4));
 	case 1: return note_call(pwrite(fd, buf, 0, 0));
 	case 2: return note_call(lseek(fd, a[2], a[3] % 5));
-	case 3: note(" %d %x", poll(&set, 1, 0), set.revents); return;
+	case 3:
+		/* The one call here that a signal ends. */
+		while ((ret = poll(&set, 1, 0)) < 0 && errno == EINTR)
+			;
+		note(" %d %x", ret, set.revents);
+		return;
 	case 4: return note_call(fcntl(fd, F_GETFL) & ~O_LARGEFILE);
 	case 5: return note_call(fcntl(fd, F_GETFD));
 	case 6: return note_call(preadv(fd, parts, 2, a[2]));
@@ -439,7 +448,7 @@ static void x_events(const uint64_t *a)
 	(void)a;
 	settle();
 	/* While the driver waits for the device it asks the user for it again every ten seconds. */
-	take_events(!unbinding);
+	take_events(!leaving);
 }
 
 static void x_signal(const uint64_t *a)
@@ -543,7 +552,7 @@ static void wait_suspended(const struct target *t)
 		close(fd);
 		if (len > 0 && !strncmp(text, "suspended", 9))
 			return note(" asleep");
-		usleep(1000);
+		rest(1000);
 	}
 }
 
@@ -742,71 +751,6 @@ static void x_mtrick(const uint64_t *a)
 	case 6: return note_call(mincore(maps[i].at, PAGE, core));
 	default: return note_call(mprotect(maps[i].at, maps[i].length, PROT_READ | PROT_WRITE));
 	}
-}
-
-/* --- the device is taken away ------------------------------------------------------------------------------------- */
-
-/* 0 when the process has ended, 1 when it waits, 2 when it does neither for too long. */
-static int ended_or_waits(pid_t pid)
-{
-	char path[64], text[512], *at;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	for (int still = 0, i = 0; i < 20000; i++) {
-		int fd, status;
-		ssize_t len;
-
-		if (waitpid(pid, &status, WNOHANG))
-			return 0;
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		len = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-		if (fd >= 0)
-			close(fd);
-		text[len > 0 ? len : 0] = 0;
-		at = strrchr(text, ')');
-		still = at && at[2] == 'S' ? still + 1 : 0;
-		if (still == 5)
-			return 1;
-		usleep(1000);
-	}
-	return 2;
-}
-
-static void x_unbind(const uint64_t *a)
-{
-	const struct target *t = &targets[a[0] % target_count];
-	int fd;
-
-	if (unbinding)
-		return note(" one at a time");
-	unbinding = fork();
-	if (!unbinding) {
-		close_range(3, ~0U, 0);
-		for (unsigned i = 0; i < MAPS; i++)
-			munmap((uint8_t *)0x300000000000 + i * 0x40000000UL, 0x40000000UL);
-		fd = open("/sys/bus/pci/drivers/vfio-pci/unbind", O_WRONLY);
-		_exit(write(fd, t->bdf, strlen(t->bdf)) < 0);
-	}
-	note(" asked");
-}
-
-/* Each step may be what the unbinding waits for. */
-static void follow_unbinding(void)
-{
-	int state;
-
-	if (!unbinding)
-		return;
-	state = ended_or_waits(unbinding);
-	if (state == 2)
-		note(" unbinding hangs");
-	if (state == 0)
-		note(" unbound");
-	if (state == 1)
-		return;
-	unbinding = 0;
-	/* How often the user was asked for the device. */
-	take_events(false);
 }
 
 #endif

@@ -3,7 +3,7 @@
 # is shortened and printed as a script, which `make fuzz-replay` runs again.
 
 SEED=${FUZZ_SEED:-1}
-STEPS=${FUZZ_STEPS:-30000}
+STEPS=${FUZZ_STEPS:-100000}
 
 # worker SHARE DEVICES...: the share is a percentage of the steps. What has no reset, or a quick one, gets more.
 worker() {
@@ -12,8 +12,8 @@ worker() {
 	echo "$(for dev in "$@"; do bdf "$dev"; done | tr '\n' ',' | sed 's/,$//')/$share"
 }
 
-WORKERS="$(worker 40 edu ivshmem) $(worker 12 igb virtio-blk) $(worker 12 e1000e nvme) $(worker 12 virtio-net xhci)"
-WORKERS="$WORKERS $(worker 12 edu-port) $(worker 12 twin-a twin-b)"
+WORKERS="$(worker 55 edu ivshmem) $(worker 8 igb virtio-blk) $(worker 8 e1000e nvme) $(worker 8 virtio-net xhci)"
+WORKERS="$WORKERS $(worker 11 edu-port) $(worker 10 twin-a twin-b)"
 
 run_on() {
 	sh /vm/suite/swap.sh "$1" || return 1

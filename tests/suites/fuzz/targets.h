@@ -18,6 +18,7 @@ struct target {
 	unsigned data; /* BARs whose contents are the same on every run */
 	unsigned writable; /* BARs that may be written: nothing comes of it but contents */
 	bool slow; /* a reset takes a tenth of a second */
+	bool removable; /* may be removed; the kernel does it one by one, so only the devices of one worker are */
 	uint8_t baseline[4096];
 };
 
@@ -108,6 +109,7 @@ static inline void find_target(struct target *t, const char *bdf)
 		/* The table is not written, what is beside it has no effect. */
 		t->writable = 1 << t->msix_bar;
 	}
+	t->removable = !strncmp(bdf, "0000:00", 7);
 	t->slow = t->id != IVSHMEM && strncmp(bdf, "0000:00", 7);
 }
 
@@ -119,6 +121,47 @@ static inline void may_sleep(const struct target *t, bool yes)
 
 	(void)!write(fd, word, strlen(word));
 	close(fd);
+}
+
+/* The device is unplugged, as far as the kernel knows. */
+static inline void unplug(const struct target *t)
+{
+	int fd = open_sysfs(t, "remove", O_WRONLY);
+
+	(void)!write(fd, "1", 1);
+	close(fd);
+}
+
+/* A device that was removed, perhaps, comes back; its driver is to be ours. */
+static inline void plug_in(const struct target *t)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.15s", t->bdf);
+	if (access(path, F_OK)) {
+		fd = open("/sys/bus/pci/rescan", O_WRONLY | O_CLOEXEC);
+		(void)!write(fd, "1", 1);
+		close(fd);
+	}
+	fd = open_sysfs(t, "driver_override", O_WRONLY);
+	(void)!write(fd, "vfio-pci", 8);
+	close(fd);
+	fd = open("/sys/bus/pci/drivers_probe", O_WRONLY | O_CLOEXEC);
+	(void)!write(fd, t->bdf, strlen(t->bdf));
+	close(fd);
+}
+
+/* The kernel may have given a device that came back other addresses; these no user changes. */
+static inline void find_bars(struct target *t)
+{
+	uint8_t now[4096] = {};
+
+	may_sleep(t, false);
+	read_config(t, now);
+	may_sleep(t, true);
+	memcpy(t->baseline + PCI_BASE_ADDRESS_0, now + PCI_BASE_ADDRESS_0, 24);
+	memcpy(t->baseline + PCI_ROM_ADDRESS, now + PCI_ROM_ADDRESS, 4);
 }
 
 /* Where configuration space is not as it was found: notes it, and makes it so. */

@@ -39,27 +39,28 @@ static void run_steps(const struct script *script, unsigned from, unsigned to, u
 		format_step(text, sizeof(text), step);
 		note("%u %s =", i, text);
 		if (step->op != FORK) {
-			if ((step->op == UNBIND && depth) || (step->op == DIE && !depth))
+			if (((step->op == UNBIND || step->op == REMOVE) && depth) || (step->op == DIE && !depth))
 				note(" skipped");
 			else if (ops[step->op].run)
 				ops[step->op].run(step->a);
 			if (!depth)
-				follow_unbinding();
+				follow_leaving();
 			note("\n");
 			continue;
 		}
 		for (; join < to && (script->steps[join].op != JOIN || level); join++)
 			level += script->steps[join].op == FORK ? 1 : script->steps[join].op == JOIN ? -1 : 0;
 		note(" {\n");
-		pid = fork();
+		pid = fork_quietly();
 		if (!pid) {
+			memset(lingering, 0, sizeof(lingering));
 			run_steps(script, i + 1, join, depth + 1);
 			_exit(0);
 		}
 		waitpid(pid, &status, 0);
 		note("%u } %x", join, status);
 		if (!depth)
-			follow_unbinding();
+			follow_leaving();
 		note("\n");
 		i = join;
 	}
@@ -99,10 +100,9 @@ static void put_back(bool tell)
 		int fd = -1;
 
 		if (!is_bound(t)) {
-			fd = open("/sys/bus/pci/drivers_probe", O_WRONLY);
-			(void)!write(fd, t->bdf, strlen(t->bdf));
-			close(fd);
+			plug_in(t);
 			snprintf(t->group, sizeof(t->group), "%.31s", group_path(t->bdf));
+			find_bars(t);
 		}
 		/* A file that was on its way in a socket is closed a little later. */
 		for (int tries = 0; tries < 3000; tries++) {
@@ -180,14 +180,22 @@ static unsigned become_worker(const char *worker)
 		snprintf(path, sizeof(path), "%s/config-%s", folder, part);
 		fd = open(path, O_RDWR | O_CREAT, 0600);
 		if (read(fd, t->baseline, sizeof(t->baseline)) <= 0) {
-			struct vfio_user u = open_all(t->bdf, VFIO_TYPE1v2_IOMMU);
+			struct vfio_user u;
 
+			/* It comes back at an address that it keeps when it comes back again. */
+			if (t->removable) {
+				unplug(t);
+				plug_in(t);
+				snprintf(t->group, sizeof(t->group), "%.31s", group_path(t->bdf));
+			}
+			u = open_all(t->bdf, VFIO_TYPE1v2_IOMMU);
 			close_all(&u);
 			may_sleep(t, false);
 			(void)!write(fd, t->baseline, read_config(t, t->baseline));
 			may_sleep(t, true);
 		}
 		close(fd);
+		find_bars(t);
 	}
 	if (!arena) {
 		nice(19);
@@ -459,13 +467,58 @@ static char *read_file(const char *path)
 	return text;
 }
 
+/*
+ * Runs scripts several times on each set of modules. Whether the answers to one of them have nothing in common: the C modules
+ * themselves do not always answer the same (after a reset, the kernel may still take a device for asleep), and what they answer
+ * now and then is no difference. Prints the first that differs.
+ */
+static bool never_the_same(const struct script *const *scripts, unsigned count, unsigned rounds)
+{
+	char *texts[2][6][6];
+	bool apart = false;
+
+	for (unsigned set = 0; set < 2; set++) {
+		swap(set ? "ours" : "c");
+		for (unsigned round = 0; round < rounds; round++)
+			for (unsigned i = 0; i < count; i++) {
+				run_episode(scripts[i]);
+				texts[set][round][i] = strdup(transcript->text);
+			}
+	}
+	for (unsigned i = 0; i < count; i++) {
+		bool common = false;
+
+		for (unsigned j = 0; j < rounds * rounds; j++)
+			common |= !strcmp(texts[0][j / rounds][i], texts[1][j % rounds][i]);
+		if (!common && !apart && count > 1) {
+			printf("only behind others:\n");
+			print_difference(texts[0][0][i], texts[1][0][i]);
+		}
+		apart |= !common;
+	}
+	for (unsigned set = 0; set < 2; set++) {
+		unsigned ways = 0;
+
+		for (unsigned j = 0; j < rounds; j++) {
+			bool first = true;
+
+			for (unsigned k = 0; k < j; k++)
+				first &= strcmp(texts[set][j][count - 1], texts[set][k][count - 1]) != 0;
+			ways += first;
+		}
+		printf("  %s: %u ways to answer in %u runs\n", set ? "ours" : "c", ways, rounds);
+		for (unsigned j = 0; j < rounds * count; j++)
+			free(texts[set][j / count][j % count]);
+	}
+	return apart;
+}
+
 /* Whether an episode tells the modules apart when it is run again, by itself or behind those before it. */
 static bool again(uint64_t seed, unsigned worker, unsigned episode)
 {
-	const struct script *scripts[6];
-	char *c = NULL, *ours = NULL;
-	bool apart[6];
+	const struct script *scripts[6] = {};
 	unsigned count = 0;
+	bool apart;
 
 	for (unsigned i = episode < 5 ? 0 : episode - 5; i <= episode; i++) {
 		struct script *script = malloc(sizeof(*script));
@@ -473,13 +526,10 @@ static bool again(uint64_t seed, unsigned worker, unsigned episode)
 		generate(script, seed, worker, i, EPISODE);
 		scripts[count++] = script;
 	}
-	if (tell_apart(scripts + count - 1, 1, apart, &c, &ours))
-		return true;
-	if (!tell_apart(scripts, count, apart, &c, &ours))
-		return false;
-	printf("only behind others: worker %u, episode %u\n", worker, episode);
-	print_difference(c, ours);
-	return true;
+	apart = never_the_same(scripts + count - 1, 1, 4) || never_the_same(scripts, count, 2);
+	while (count)
+		free((void *)scripts[--count]);
+	return apart;
 }
 
 static int compare(uint64_t seed, char **workers, unsigned count)
@@ -508,7 +558,7 @@ static int compare(uint64_t seed, char **workers, unsigned count)
 			printf("worker %u (%s), episode %u\n", number, workers[number], episode);
 			print_difference(one, two ? two : "nothing\n");
 			fflush(stdout);
-			if (differ > 8 || real > 2)
+			if (real > 2)
 				continue;
 			become_worker(workers[number]);
 			/* A slow host tells them apart now and then, but not each time. */
@@ -525,7 +575,7 @@ static int compare(uint64_t seed, char **workers, unsigned count)
 		free(ours);
 	}
 	printf("%lu answers of %u episodes compared, %u episodes differ, %u of them each time\n", lines, episodes, differ, real);
-	return real || differ > 8;
+	return real;
 }
 
 static void read_script(const char *path, struct script *script)

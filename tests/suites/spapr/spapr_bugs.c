@@ -5,7 +5,8 @@
  *
  *   spapr_bugs BDF v1|v2|lpar
  *   spapr_bugs BDF promise BDF SECONDS   memory that one container has registered is mapped in another: what is said to be
- *                                        mapped is. Not on C, where that is a race.
+ *                                        mapped is, and stays registered. Not on C, where that is a race; what C does
+ *                                        wrong in it, though, takes two processors at once, and the machine has one.
  */
 #include "spapr.h"
 

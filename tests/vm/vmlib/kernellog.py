@@ -4,7 +4,7 @@
 import re
 
 BAD = re.compile(
-    r"WARNING:|\bBUG: |kernel BUG|\bOops\b|Call Trace|general protection|refcount_t:|KASAN|UBSAN|kmemleak|ODEBUG|"
+    r"WARNING:|\bBUG: |kernel BUG|\bOops\b|Call Trace|Internal error: |general protection|refcount_t:|KASAN|UBSAN|kmemleak|ODEBUG|"
     r"Kernel panic|possible (recursive|circular) locking|scheduling while atomic|sleeping function called|"
     r"locking correctness validator|non-static key|suspicious RCU usage|Detected page leak|"
     r"blocked for more than|soft lockup|rcu.*(stall|detected)|list_(add|del) corruption|corrupted list|"

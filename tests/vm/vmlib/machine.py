@@ -342,10 +342,10 @@ MACHINES = {
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
             suites=("smoke", "edu", "mix", "lifecycle", "core", "races", "diag", "pci", "config", "boards", "dma-buf", "emulated")
-            + ("igd", "power", "type1", "type1-steps", "tables", "abi", "variants", "samples", "unwind", "attack", "errors")
+            + ("fuzz", "igd", "power", "type1", "type1-steps", "tables", "abi", "variants", "samples", "unwind", "attack", "errors")
             + ("kselftest", "clients"),
             long_suites=("kselftest-long", "races-long", "pci-long", "config-long", "boards-long", "power-long", "emulated-long", "type1-long")
-            + ("fuzz", "fuzz-long", "type1-steps-long", "soak"),
+            + ("fuzz-long", "type1-steps-long", "soak"),
             modules=HOST_DRIVERS + ("mdev",),
         ),
         Machine(

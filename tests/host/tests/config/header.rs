@@ -248,6 +248,16 @@ fn virtual_functions() {
     board.user_write(COMMAND, &[6, 0]).unwrap();
     assert_eq!(board.read16(COMMAND), 6);
     assert_eq!(restores(&board), 0);
+
+    // Enabled is enabled. Of the one that is known to lie, nothing is told, nor if there is no pin.
+    for (vendor, device, pin) in [(0x8086, 0x270c, 1), (0x8086, 0x10ca, 0)] {
+        (board.facts.vendor, board.facts.device) = (vendor, device);
+        board.put(0x3d, &[pin]);
+        board.put(COMMAND, &[2, 0]);
+        board.emulation().init().unwrap();
+        assert_eq!(board.actions(), []);
+        assert_eq!(board.read16(COMMAND), 2);
+    }
 }
 
 #[test]

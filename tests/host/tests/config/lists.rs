@@ -206,3 +206,99 @@ fn failures_to_read_are_passed_on() {
     board.add_cap(0x41, 5, &[]);
     assert!(board.emulation().init().is_err());
 }
+
+#[test]
+fn without_the_status_bit_there_is_no_list() {
+    let board = standard(&[9]);
+    board.hw.borrow_mut()[6] &= !0x10;
+    board.init();
+    assert_eq!(board.shadow().owner(0x40), 0xff);
+}
+
+#[test]
+fn wake_up_events_are_hidden_and_nothing_else() {
+    let board = standard(&[1]);
+    board.put(0x3c, &[0x11; 4]);
+    board.put(0x42, &[0xff; 6]);
+    board.init();
+    assert_eq!(board.shadow().word(0x42), 0x07ff);
+    assert_eq!(board.shadow().word(0x44), 0x7eff);
+    assert_eq!(board.shadow().word(0x46), 0xffff);
+    assert_eq!(board.user_read(0x40, 2).unwrap(), [1, 0]);
+}
+
+#[test]
+fn a_copy_ends_with_its_capability() {
+    // The link of the first skips a hidden one; the last ends in the word before it.
+    let board = Board::new(256);
+    board.add_cap(0x40, 9, &[6]);
+    board.add_cap(0x60, 4, &[]);
+    board.add_cap(0x46, 1, &[]);
+    board.init();
+    assert_eq!(walk(&board), [1, 9]);
+}
+
+#[test]
+fn conventional_pci_x_has_no_extended_space() {
+    let board = Board::new(4096);
+    board.add_cap(0x40, 7, &[0, 0]);
+    board.put(0x100, &[1, 0, 1, 0]);
+    board.init();
+    assert_eq!(board.shadow().owner(0x100), 0xff);
+}
+
+#[test]
+fn the_first_msi_capability_counts() {
+    let board = Board::new(256);
+    board.add_cap(0x60, 5, &[0, 0]);
+    board.add_cap(0x40, 5, &[0x80, 0]);
+    board.init();
+    // The upper half of an address of 64 bits.
+    board.user_write(0x48, &[0xff; 4]).unwrap();
+    assert_eq!(board.read32(0x48), u32::MAX);
+}
+
+#[test]
+fn an_extended_list_that_bites_its_tail() {
+    let board = extended(&[3, 3]);
+    board.put(0x150, &(3u32 | 1 << 16 | 0x100 << 20).to_le_bytes());
+    board.emulation().init().unwrap();
+    let conflicts = board
+        .actions()
+        .iter()
+        .filter(|a| matches!(a, Action::Report(Event::Conflict { .. })))
+        .count();
+    // 960 of 12 bytes, the first two of which are new.
+    assert_eq!(conflicts, 958 * 12);
+}
+
+#[test]
+fn an_extended_capability_tells_its_length() {
+    let board = extended(&[0xb]);
+    board.put(0x104, &(0x30u32 << 20).to_le_bytes());
+    board.init();
+    assert_eq!(board.shadow().owner(0x12f), 0xb);
+    assert_eq!(board.shadow().owner(0x130), 0xff);
+}
+
+#[test]
+fn what_is_hidden_where_the_list_starts_has_no_rules_of_another() {
+    for (id, owner) in [(0x19, 0x19), (0xfd, 0xfd), (0xfe, 0), (0xff, 0), (0x101, 0)] {
+        let board = extended(&[id]);
+        board.init();
+        assert_eq!(board.shadow().owner(0x100), owner);
+        assert_eq!(board.shadow().owner(0x104), 0xff);
+    }
+}
+
+#[test]
+fn the_bars_of_the_host_are_remembered() {
+    let board = Board::new(256);
+    let bars = [0xfe00_0000, 0, 0x1_000c, 0x80, 0, 0xe001, 0xfd00_0001u32];
+    for (i, bar) in bars.iter().enumerate() {
+        let at = if i == 6 { 0x30 } else { 0x10 + i * 4 };
+        board.put(at, &bar.to_le_bytes());
+    }
+    board.init();
+    assert_eq!(board.emulation().state.bars(), bars);
+}
