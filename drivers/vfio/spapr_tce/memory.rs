@@ -12,6 +12,7 @@ use kernel::{
 };
 use vfio_kapi::{
     module_static::ModuleStatic,
+    pin::cond_resched,
     refusal::Explain,
     refuse,
     registered_memory::Registration,
@@ -53,45 +54,63 @@ impl Drop for LeftGuard {
     }
 }
 
-/// Ends these registrations, and what the process with `mm` has left that could not be ended before.
+/// Ends these registrations of a container that has nothing mapped any more, and what the process with `mm`
+/// has left that could not be ended before.
 ///
 /// One that the kernel is not asked to end keeps its memory pinned for good: nothing does that when the
-/// process ends. Who unmaps the last of it calls this afterwards.
+/// process ends. Only what is mapped in containers cannot be ended, and each calls this at its end.
 ///
 /// May wait for a process to let go of its `mmap_lock`; for others' than that of `mm` nobody waits.
 pub(crate) fn end_all(mm: &Mm, memory: impl IntoIterator<Item = Registration>) {
-    let left = LEFT.get();
-    let mut calls = {
-        let mut left = left.lock();
+    let calls = {
+        let mut left = LEFT.get().lock();
         left.calls += 1;
         left.calls
     };
-    let mut more = memory.into_iter().fuse();
-    let mut next = more.next();
-    loop {
-        if let Some(registration) = next {
-            if let Err((registration, _)) = registration.end() {
-                let entry = LeftRegistration {
-                    registration,
-                    tried: calls,
-                };
-                // Not accounted: no limit may keep it from being remembered.
-                let _ = left.lock().list.push(entry, GFP_KERNEL);
-            }
-        }
-        next = more.next();
-        if next.is_none() {
-            let mut left = left.lock();
-            calls = left.calls;
-            // Others may have unmapped it while we tried in vain, and found it not in the list.
-            let again =
-                |entry: &LeftRegistration| entry.tried < calls && entry.registration.is_of(mm);
-            let Some(index) = left.list.iter().position(again) else {
-                return;
-            };
-            next = left.list.remove(index).ok().map(|entry| entry.registration);
+    for registration in memory {
+        end_or_leave(registration, calls);
+    }
+    // Others may have unmapped it while we tried in vain, and found it not in the list.
+    while let Some((registration, calls)) = take_left(mm, |tried, calls| tried < calls) {
+        end_or_leave(registration, calls);
+    }
+}
+
+/// Ends what the process with `mm` has left, as far as it is not mapped any more.
+fn end_left(mm: &Mm) {
+    let of_it = |entry: &&LeftRegistration| entry.registration.is_of(mm);
+    let count = LEFT.get().lock().list.iter().filter(of_it).count();
+    for _ in 0..count {
+        // What is tried goes to the end of the list.
+        if let Some((registration, calls)) = take_left(mm, |_, _| true) {
+            end_or_leave(registration, calls);
         }
     }
+}
+
+/// Takes the first registration of the process with `mm` out of the list whose [`LeftRegistration::tried`] is
+/// wanted, given [`Left::calls`]; answers the latter as well.
+fn take_left(mm: &Mm, wanted: impl Fn(u64, u64) -> bool) -> Option<(Registration, u64)> {
+    let mut left = LEFT.get().lock();
+    let calls = left.calls;
+    let is_wanted =
+        |entry: &LeftRegistration| wanted(entry.tried, calls) && entry.registration.is_of(mm);
+    let index = left.list.iter().position(is_wanted)?;
+    let entry = left.list.remove(index).ok()?;
+    Some((entry.registration, calls))
+}
+
+/// Ends a registration, or puts it into the list; `calls` is [`Left::calls`] of before.
+fn end_or_leave(registration: Registration, calls: u64) {
+    if let Err((registration, _)) = registration.end() {
+        let entry = LeftRegistration {
+            registration,
+            tried: calls,
+        };
+        // Not accounted: no limit may keep it from being remembered.
+        let _ = LEFT.get().lock().list.push(entry, GFP_KERNEL);
+    }
+    cond_resched();
 }
 
 fn read(arg: UserArg, what: &str) -> Result<RegisterRequest> {
@@ -123,9 +142,13 @@ impl Container {
         if self.lock_for_user()?.memory.iter().any(registered) {
             return Err(EBUSY);
         }
-        // What is left of another container may stand in the way.
-        end_all(&mm, []);
+        // What is left of another container may stand in the way; or, if it is just this, has to go when ours
+        // is there: with two registrations the first can be ended whatever is mapped.
+        end_left(&mm);
         let new = Registration::new(&request);
+        if new.is_ok() {
+            end_left(&mm);
+        }
         let mut state = self.lock_for_user()?;
         // Somebody may have been faster with just this, which is also what may have stood in the way.
         if state.memory.iter().any(registered) {

@@ -136,6 +136,8 @@ static void own_groups(const char *other)
 	WORKS(reg(buffer + 16 * P, 2 * P), "it is not any more");
 	WORKS(unreg(buffer + 16 * P, 2 * P), "UNREGISTER");
 	left_by_another(other);
+	WORKS(reg(buffer + 16 * P, 4 * P), "REGISTER of just what another has left");
+	REFUSED(unreg(buffer + 16 * P, 4 * P), EBUSY, "it is ours alone, and mapped");
 	close_all(&u);
 	expect(locked_kib() == before, "nothing is locked any more");
 }
