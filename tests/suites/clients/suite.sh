@@ -31,12 +31,17 @@ qio() {
 host_sees() {
 	modprobe nvme && bind nvme nvme || return 1
 	i=0
-	until [ -b /dev/nvme0n1 ] || [ $i = 100 ]; do
+	until [ -b /dev/nvme0n1 ] || [ $i = 600 ]; do
 		i=$((i + 1))
 		sleep 0.1
 	done
-	seen=$(dd if=/dev/nvme0n1 bs=4k skip="$1" count="$2" 2>/dev/null | tr -d "\\$3" | wc -c)
+	dd if=/dev/nvme0n1 bs=4k skip="$1" count="$2" >$OUT/seen 2>/dev/null
 	unbind nvme
+	[ "$(wc -c <$OUT/seen)" = $(($2 * 4096)) ] || {
+		echo "the host does not read it"
+		return 1
+	}
+	seen=$(tr -d "\\$3" <$OUT/seen | wc -c)
 	[ "$seen" = 0 ] || {
 		echo "$seen bytes are others than $3"
 		return 1

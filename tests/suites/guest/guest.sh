@@ -56,7 +56,7 @@ start() {
 	prepare || return 1
 	arguments="-accel kvm -cpu host -smp 1 -m $GUEST_MB -nodefaults -no-user-config -display none"
 	locked=$((GUEST_MB + 32))
-	append="console=ttyS0 quiet loglevel=2 panic=-1 tsc=reliable no_timer_check nokaslr mitigations=off"
+	append="console=ttyS0 quiet loglevel=2 nowatchdog panic=-1 tsc=reliable no_timer_check nokaslr mitigations=off"
 	append="$append clearcpuid=erms,fsrm 8250.nr_uarts=1 $GUEST_CMDLINE"
 	if [ -n "$GUEST_VIOMMU" ]; then
 		arguments="$arguments -M q35,hpet=off,kernel-irqchip=split -device intel-iommu,caching-mode=on,intremap=on"
@@ -92,8 +92,9 @@ start() {
 	booted 1
 }
 
+# QEMU is there, and KVM has not stopped the guest.
 running() {
-	kill -0 "$(cat $G/pid)" 2>/dev/null
+	kill -0 "$(cat $G/pid)" 2>/dev/null && ! grep -q 'KVM internal error' $G/log
 }
 
 # times TEXT: how often the guest has said so.
@@ -109,7 +110,7 @@ came_up() {
 booted() {
 	within ${BOOT_SECONDS:-400} came_up "$1" && running && return
 	echo "the guest does not boot:"
-	tail -n 30 $G/log $G/out $G/qmp
+	tail -n 60 $G/log $G/out $G/qmp
 	return 1
 }
 
@@ -124,7 +125,7 @@ ask() {
 	echo $number >$G/asked
 	before=$(wc -l <$G/out)
 	echo "$number $*" | tr '\n' ' ' | sed 's/ $/\n/' 1<>$G/in
-	within ${ASK_SECONDS:-120} answered $G/out "^=== $number " || true
+	within ${ASK_SECONDS:-120} answered $G/out "^=== $number [0-9]" || true
 	tail -n +$((before + 1)) $G/out | grep -v '^==='
 	status=$(sed -n "s/^=== $number //p" $G/out)
 	[ -n "$status" ] || echo "the guest does not answer to: $*; $(cat $G/log)"
@@ -140,8 +141,9 @@ said() {
 qmp() {
 	echo $(($(wc -l <$G/qmp) + 1)) >$G/said
 	echo "$1" 1<>$G/qmp.in
-	within 60 said '"return"\|"error"'
-	[ -z "$2" ] || within 60 said "$2\|\"error\""
+	# The first time it includes all that QEMU does before.
+	within 300 said '"return"\|"error"'
+	[ -z "$2" ] || within 300 said "$2\|\"error\""
 	said "${2:-\"return\"}" && running && return
 	echo "QEMU does not do $1:"
 	tail -n +"$(cat $G/said)" $G/qmp

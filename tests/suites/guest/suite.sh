@@ -51,8 +51,7 @@ disk() {
 # What the guest writes is what it reads.
 disk_writes() {
 	ask "dd if=/dev/urandom of=/r bs=64k count=8 2>/dev/null; dd if=/r of=/dev/nvme0n1 bs=64k seek=128 oflag=direct 2>/dev/null &&
-		dd if=/dev/nvme0n1 bs=64k skip=128 count=8 iflag=direct 2>/dev/null | cmp - /r" | grep . && return 1
-	return 0
+		[ \"\$(dd if=/dev/nvme0n1 bs=64k skip=128 count=8 iflag=direct 2>/dev/null | md5sum)\" = \"\$(md5sum </r)\" ]"
 }
 
 # link DRIVER: the interface that it drives comes up.
@@ -146,7 +145,9 @@ reboot() {
 # QEMU is killed while the disk is read and the edu device reads and writes memory.
 killed() {
 	ask "(while :; do dd if=/dev/nvme0n1 of=/dev/null bs=64k iflag=direct; done) >/dev/null 2>&1 & insmod /vfio_test_edu.ko rounds=1000000 >/dev/null 2>&1 &" || return 1
-	sleep 2
+	# It is in the middle of it.
+	ask "n() { awk '/nvme0q/ { s += \$2 } END { print s }' /proc/interrupts; }; a=\$(n); sleep 2; [ \$(n) -gt \$a ] && grep -q vfio_test_edu /proc/interrupts" ||
+		return 1
 	slay
 }
 

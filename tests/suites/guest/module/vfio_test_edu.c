@@ -99,7 +99,7 @@ static int edu_dma(struct device *dev, struct edu *edu)
 
 	for (i = 0; i < rounds && !err; i++) {
 		memset(out, 0x30 + i, PAGE_SIZE);
-		out[i] = 0xa5;
+		out[i % PAGE_SIZE] = 0xa5;
 		memset(in, 0, PAGE_SIZE);
 		err = edu_transfer(dev, edu, out, false);
 		if (!err)
