@@ -118,18 +118,22 @@ fn no_capability_is_in_the_header() {
     }
 }
 
+/// How often capabilities that overlap were told.
+fn conflicts(board: &Board) -> usize {
+    board
+        .actions()
+        .iter()
+        .filter(|a| matches!(a, Action::Report(Event::Conflict { .. })))
+        .count()
+}
+
 #[test]
 fn a_list_that_bites_its_tail() {
     let board = standard(&[1, 9]);
     board.put(0x40 + 24 + 1, &[0x40]);
     board.emulation().init().unwrap();
-    let conflicts = board
-        .actions()
-        .iter()
-        .filter(|a| matches!(a, Action::Report(Event::Conflict { .. })))
-        .count();
     // 48 capabilities of 8 bytes, the first two of which are new.
-    assert_eq!(conflicts, 46 * 8);
+    assert_eq!(conflicts(&board), 46 * 8);
 }
 
 #[test]
@@ -263,13 +267,8 @@ fn an_extended_list_that_bites_its_tail() {
     let board = extended(&[3, 3]);
     board.put(0x150, &(3u32 | 1 << 16 | 0x100 << 20).to_le_bytes());
     board.emulation().init().unwrap();
-    let conflicts = board
-        .actions()
-        .iter()
-        .filter(|a| matches!(a, Action::Report(Event::Conflict { .. })))
-        .count();
     // 960 of 12 bytes, the first two of which are new.
-    assert_eq!(conflicts, 958 * 12);
+    assert_eq!(conflicts(&board), 958 * 12);
 }
 
 #[test]
