@@ -38,12 +38,6 @@ race() {
 	return $result
 }
 
-pins() {
-	# Each processor counts by itself; this adds it up.
-	echo 1 >/proc/sys/vm/stat_refresh
-	awk '/^nr_foll_pin_acquired/ { a = $2 } /^nr_foll_pin_released/ { r = $2 } END { print a - r }' /proc/vmstat
-}
-
 nothing_left() {
 	for dev in edu igb twin-a; do
 		unbind $dev

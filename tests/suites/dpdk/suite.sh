@@ -68,8 +68,7 @@ ended() {
 
 # nothing_left: no page is pinned for anybody.
 nothing_left() {
-	echo 1 >/proc/sys/vm/stat_refresh
-	pins=$(($(sed -n 's/^nr_foll_pin_acquired //p' /proc/vmstat) - $(sed -n 's/^nr_foll_pin_released //p' /proc/vmstat)))
+	pins=$(pins)
 	[ $pins = 0 ] && return
 	echo "$pins pages are pinned"
 	return 1

@@ -152,9 +152,7 @@ killed() {
 }
 
 unpinned() {
-	# Each processor counts by itself; this adds it up.
-	echo 1 >/proc/sys/vm/stat_refresh
-	pins=$(($(sed -n 's/^nr_foll_pin_acquired //p' /proc/vmstat) - $(sed -n 's/^nr_foll_pin_released //p' /proc/vmstat)))
+	pins=$(pins)
 	[ $pins = 0 ]
 }
 

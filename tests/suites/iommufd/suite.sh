@@ -157,11 +157,6 @@ race() {
 	return $result
 }
 
-pins() {
-	echo 1 >/proc/sys/vm/stat_refresh
-	awk '/^nr_foll_pin_acquired/ { a = $2 } /^nr_foll_pin_released/ { r = $2 } END { print a - r }' /proc/vmstat
-}
-
 nothing_left() {
 	vfio_unload && rmmod iommufd || return 1
 	[ "$(pins)" = "$before" ] && [ ! -e /dev/vfio ] && [ ! -e /dev/iommu ]

@@ -60,11 +60,6 @@ as_before() {
 	[ "$(pins)" = "$before" ] && [ ! -e /dev/vfio ]
 }
 
-pins() {
-	echo 1 >/proc/sys/vm/stat_refresh
-	awk '/^nr_foll_pin_acquired/ { a = $2 } /^nr_foll_pin_released/ { r = $2 } END { print a - r }' /proc/vmstat
-}
-
 PROCESSES="fork-and-exec passed-on lost-in-sockets killed-at-random mapped-bar closed-by-signal one-wins attach-and-detach
 	unbound-in-use"
 

@@ -16,9 +16,8 @@ uptime_seconds() {
 # memory: what the kernel has in use, in kB, when caches are dropped; pages that are pinned.
 memory() {
 	echo 3 >/proc/sys/vm/drop_caches
-	echo 1 >/proc/sys/vm/stat_refresh
 	sleep 1
-	pins=$(($(sed -n 's/^nr_foll_pin_acquired //p' /proc/vmstat) - $(sed -n 's/^nr_foll_pin_released //p' /proc/vmstat)))
+	pins=$(pins)
 	awk -v pins=$pins '{ v[$1] = $2 } END { print v["MemFree:"], v["SUnreclaim:"], v["VmallocUsed:"], v["Percpu:"], v["PageTables:"], pins }' /proc/meminfo
 }
 

@@ -62,6 +62,13 @@ vfio_unload() {
 	done
 }
 
+# pins: how many pages are pinned, by all processes.
+pins() {
+	# Each processor counts by itself; this adds it up.
+	echo 1 >/proc/sys/vm/stat_refresh
+	awk '/^nr_foll_pin_acquired/ { a = $2 } /^nr_foll_pin_released/ { r = $2 } END { print a - r }' /proc/vmstat
+}
+
 # timeout -s KILL SECONDS COMMAND...: on a slow machine it may take longer, as the whole suite may.
 timeout() {
 	seconds=$3
