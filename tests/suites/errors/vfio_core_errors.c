@@ -7,6 +7,7 @@
  * SET: `all` with all modules loaded and both devices, in groups of their own, bound to vfio-pci; `bare` the same without
  * an IOMMU backend.
  */
+#include "../proc.h"
 #include "../transcript.h"
 
 #include <poll.h>
@@ -61,16 +62,6 @@ static void *constant(const void *bytes, size_t size)
 	memcpy(p, bytes, size);
 	mprotect(p, PAGE, PROT_READ);
 	return p;
-}
-
-static bool put_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
 }
 
 static bool is_bound(const char *name)

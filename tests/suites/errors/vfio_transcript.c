@@ -8,6 +8,7 @@
  *
  * usage: vfio_transcript SECTION BDF [BDF2]
  */
+#include "../proc.h"
 #include "../transcript.h"
 
 #include <poll.h>
@@ -486,20 +487,6 @@ static void section_dirty(void)
 	dirty(VFIO_TYPE1_IOMMU);
 }
 
-static long locked_kb(void)
-{
-	char line[200];
-	long kb = -1;
-	FILE *f = fopen("/proc/self/status", "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmLck: %ld", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kb;
-}
-
 static void limited(void)
 {
 	struct rlimit limit = { 16 * PAGE, 16 * PAGE };
@@ -507,17 +494,17 @@ static void limited(void)
 	char *ram = memory(64 * PAGE);
 	uint64_t v = (uint64_t)ram;
 
-	printf("locked %ld\n", locked_kb());
+	printf("locked %ld\n", locked_kib());
 	ASK(map(u.container, 3, v, 0, 32 * PAGE), "MAP 32 pages, privileged");
-	printf("locked %ld\n", locked_kb());
+	printf("locked %ld\n", locked_kib());
 	ask_unmap(u.container, 0, 0, 32 * PAGE);
-	printf("locked %ld\n", locked_kb());
+	printf("locked %ld\n", locked_kib());
 	setrlimit(RLIMIT_MEMLOCK, &limit);
 	drop_capabilities();
 	TWICE(map(u.container, 3, v, 0, 17 * PAGE), "MAP 17 of 16 pages");
-	printf("locked %ld\n", locked_kb());
+	printf("locked %ld\n", locked_kib());
 	ASK(map(u.container, 3, v, 0, 16 * PAGE), "MAP 16 of 16 pages");
-	printf("locked %ld\n", locked_kb());
+	printf("locked %ld\n", locked_kib());
 	TWICE(map(u.container, 3, v + 20 * PAGE, 0x100000, PAGE), "MAP one more");
 	TWICE(map(u.container, 3, v, 0x100000, PAGE), "MAP one of them again");
 	ask_unmap(u.container, 0, 0, 16 * PAGE);
@@ -525,9 +512,9 @@ static void limited(void)
 	TWICE(map(u.container, 3, v, 0x100000, 9 * PAGE), "MAP 9 more");
 	ASK(map(u.container, 3, v, 0x100000, 8 * PAGE), "MAP 8 more");
 	munmap(ram, 64 * PAGE);
-	printf("locked %ld\n", locked_kb());
+	printf("locked %ld\n", locked_kib());
 	ask_unmap(u.container, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0);
-	printf("locked %ld\n", locked_kb());
+	printf("locked %ld\n", locked_kib());
 	TWICE(ioctl(u.container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU), "CHECK_EXTENSION, unprivileged");
 	close_all(&u);
 	ASK(FD(open(group_path(bdf), O_RDWR)), "open the group, unprivileged root");
@@ -559,21 +546,21 @@ static void forked(void)
 	fflush(stdout);
 	pid = fork();
 	if (!pid) {
-		printf("child's locked %ld\n", locked_kb());
+		printf("child's locked %ld\n", locked_kib());
 		ASK(map(u.container, 3, (uint64_t)ram, 0x100000, 4 * PAGE), "child maps");
-		printf("child's locked %ld\n", locked_kb());
+		printf("child's locked %ld\n", locked_kib());
 		ask_unmap(u.container, 0, 0, 4 * PAGE);
-		printf("child's locked %ld\n", locked_kb());
+		printf("child's locked %ld\n", locked_kib());
 		fflush(stdout);
 		_exit(0);
 	}
 	waitpid(pid, &status_, 0);
-	printf("parent's locked %ld\n", locked_kb());
+	printf("parent's locked %ld\n", locked_kib());
 	ask_unmap(u.container, 0, 0x100000, 4 * PAGE);
-	printf("parent's locked %ld\n", locked_kb());
+	printf("parent's locked %ld\n", locked_kib());
 	ASK(map(u.container, 3, (uint64_t)ram, 0x100000, 4 * PAGE), "parent maps there");
 	close_all(&u);
-	printf("parent's locked %ld\n", locked_kb());
+	printf("parent's locked %ld\n", locked_kib());
 }
 
 static void section_limits(void)
@@ -1494,10 +1481,10 @@ static void random_maps(unsigned long type)
 		else
 			ask_unmap(u.container, rnd(12) ? 0 : rnd(8), iova, size);
 		if (i % 100 == 0)
-			printf("locked %ld\n", locked_kb());
+			printf("locked %ld\n", locked_kib());
 	}
 	close_all(&u);
-	printf("locked %ld\n", locked_kb());
+	printf("locked %ld\n", locked_kib());
 }
 
 static void section_maps_random(void)
