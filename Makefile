@@ -36,6 +36,7 @@ help:
 	@echo 'make fuzz-logic          the rules of drivers/vfio/logic under libFuzzer  [SECONDS=60] [TARGET=config]; KEEP=1: into the corpus'
 	@echo 'make mutants             wrong versions of these rules, which the host tests have to notice  [FILE=iova.rs]'
 	@echo 'make miri                the host tests under Miri, if there is one  [TEST=type1]'
+	@echo 'make proofs              these three one after the other, for once a week: hours'
 	@echo 'make bench               C and ours measured in the same boot: instructions, memory, threads'
 	@echo '     PROFILE=1             by function as well;  ONLY=operations: one of the boots (tests/bench/run lists them);'
 	@echo '                           KEEP=1: into Documentation/performance'
@@ -106,12 +107,17 @@ fuzz-logic:
 	@scripts/setup root
 	@scripts/fuzz-logic '$(SECONDS)' '$(TARGET)' $(if $(KEEP),keep)
 
-.PHONY: mutants miri
+.PHONY: mutants miri proofs
 mutants:
 	@scripts/setup root
 	@scripts/mutants $(FILE)
 miri:
 	@scripts/miri $(TEST)
+proofs:
+	@scripts/setup root
+	@scripts/fuzz-logic '$(or $(SECONDS),600)'
+	@scripts/miri
+	@scripts/mutants
 
 # PROFILE=1: by function as well. ONLY=<boot>: one of the boots. KEEP=1: as the numbers of the release.
 .PHONY: bench
