@@ -43,13 +43,29 @@ more() {
 	[ "$("$@")" -gt "$number" ]
 }
 
+# quiet BDF: whether its Device Status tells of no error (the kernel clears that last).
+quiet() {
+	at=$(byte "$1" 52)
+	while [ "$(byte "$1" "$at")" != 16 ]; do
+		[ "$at" -ge 64 ] && [ "$at" -lt 255 ] || return 1
+		at=$(byte "$1" $((at + 1)))
+	done
+	[ $(($(byte "$1" $((at + 10))) & 7)) = 0 ]
+}
+
 # inject ID ERROR: what the error does, once the kernel is done with it.
 inject() {
 	echo "--- $2 of $1"
 	all=$(received cor nonfatal fatal) uncorrectable=$(received nonfatal fatal) recoveries=$(recovered)
 	monitor pcie_aer_inject_error "$1" "$2" | grep -v '^OK'
 	within 60 more "$all" received cor nonfatal fatal
-	! more $uncorrectable received nonfatal fatal || within 60 more "$recoveries" recovered
+	if more $uncorrectable received nonfatal fatal; then
+		within 60 more "$recoveries" recovered
+	elif [ "$1" = "$port" ]; then
+		within 60 quiet "$bridge"
+	else
+		within 60 quiet "$(bdf "$1")"
+	fi
 	ask state
 } >>"$log" 2>&1
 
