@@ -155,6 +155,23 @@ install_refuses() {
 		refused "kernel 6.12.1-amd64 is not supported" bash "$project/scripts/for-kernel" 6.12.1-amd64 true
 }
 
+# The packages of one kernel in the cache are not those of the next, whose source package has the same name: it is asked for, which
+# fails at once here.
+other_version() {
+	local cache=/tmp/cache tools=/tmp/offline name
+	mkdir -p $cache/downloads $tools
+	printf '#!/bin/sh\nexit 1\n' >$tools/apt-get
+	printf '#!/bin/sh\n' >$tools/sleep
+	printf '#!/bin/sh\nprintf "Avail\\n99999999\\n"\n' >$tools/df
+	chmod +x $tools/*
+	for name in binary-unsigned modules base headers; do
+		: >"$cache/downloads/linux-$name-7.3.99+deb13-amd64_7.3.99-1_amd64.deb"
+	done
+	: >$cache/downloads/linux-source-7.3_7.3.4-1_all.deb
+	refused "the package index of http://none cannot be read" env PATH="$tools:$PATH" VFIO_CACHE=$cache VFIO_MIRROR=http://none \
+		VFIO_KERNEL=7.3.99+deb13 VFIO_KERNEL_PACKAGE=7.3.99-1 bash "$project/scripts/setup-kernel" fetch
+}
+
 install_some() {
 	bash "$project/scripts/install" install vfio_iommu_type1 vfio-pci || return 1
 	local module file
@@ -223,6 +240,7 @@ else
 	t nodes-and-events-are-the-same same
 	# What `make install` and `make uninstall` do, without a boot in between. The modules that ran meanwhile are the C ones.
 	t install-refuses install_refuses
+	t other-version other_version
 	t install-some install_some
 	which=installed
 	t install install_all
