@@ -29,12 +29,16 @@ key() {
 	cat "$@" | sha256sum | cut -c1-12
 }
 
+# A flavour (cloud, rt) has its packages' version in common with the plain kernel, and a configuration of its own.
+FLAVOUR=
+[[ $KERNEL != *-* ]] || FLAVOUR=-${KERNEL#*-}
+
 # What is slow to make, and what decides its content.
 ROOT=$CACHE/root-$(cd "$PROJECT/scripts" && key <(echo "$SUITE") packages setup-root)
-STOCK=$CACHE/stock-$KERNEL_PACKAGE
+STOCK=$CACHE/stock-$KERNEL_PACKAGE$FLAVOUR
 SOURCE=$CACHE/linux-$KERNEL_PACKAGE
 OLDER_STOCK=$CACHE/stock-$OLDER_PACKAGE
-KBUILD_BASE=$CACHE/kernel-$KERNEL_PACKAGE-$RUSTC
+KBUILD_BASE=$CACHE/kernel-$KERNEL_PACKAGE$FLAVOUR-$RUSTC
 DEBUG_CONFIG=$PROJECT/tests/vm/kernels/debug.config
 DEBUG=$CACHE/debug-$KERNEL_PACKAGE-$RUSTC-$(key "$DEBUG_CONFIG")
 IOMMUFD=$CACHE/iommufd-$KERNEL_PACKAGE-$RUSTC-$(key "$PROJECT/scripts/setup-iommufd")
