@@ -126,6 +126,16 @@ unloaded() {
 	modprobe -r vfio-pci vfio_iommu_type1 vfio && [ ! -d /sys/module/vfio ] && [ ! -e /sys/bus/pci/drivers/vfio-pci ]
 }
 
+# If DKMS cannot take the modules away, the package stays, and dpkg says so.
+not_removed() {
+	printf '#!/bin/sh\n[ "$1" != status ] || exec /usr/sbin/dkms "$@"\nexit 1\n' >/usr/local/sbin/dkms
+	chmod +x /usr/local/sbin/dkms
+	local status=0
+	! dpkg --no-triggers -r vfio-rs-dkms || status=1
+	rm /usr/local/sbin/dkms
+	is "$(dpkg-query -W -f '${db:Status-Status}' vfio-rs-dkms)" installed && return $status
+}
+
 removed() {
 	dpkg -r vfio-rs-dkms && [ ! -e "/lib/modules/$release/updates/dkms/vfio.ko" ] && [ ! -e "/lib/modules/$release/updates/dkms/vfio.ko.xz" ]
 }
@@ -235,6 +245,7 @@ t given-back given_back
 t unloaded unloaded
 t log clean_log
 if [ "$which" = ours ]; then
+	t not-removed not_removed
 	t removed removed
 else
 	t nodes-and-events-are-the-same same
