@@ -157,6 +157,11 @@ refused() {
 	grep -qF "$said" /tmp/said && [ ! -e "/lib/modules/$release/updates/vfio" ]
 }
 
+# The package's modules are in updates/dkms.
+beside_dkms() {
+	refused "the package vfio-rs-dkms is installed" bash "$project/scripts/install" install
+}
+
 # What it cannot install it says, and it leaves nothing behind.
 install_refuses() {
 	refused "there is no module vfio_foo" bash "$project/scripts/install" install vfio_foo &&
@@ -245,6 +250,7 @@ t given-back given_back
 t unloaded unloaded
 t log clean_log
 if [ "$which" = ours ]; then
+	t install-refuses beside_dkms
 	t not-removed not_removed
 	t removed removed
 else
