@@ -187,6 +187,20 @@ other_version() {
 		VFIO_KERNEL=7.3.99+deb13 VFIO_KERNEL_PACKAGE=7.3.99-1 bash "$project/scripts/setup-kernel" fetch
 }
 
+# Installing that fails, at the first module or at its end, leaves what was there.
+rolled_back() {
+	local tools=/tmp/failing
+	mkdir -p $tools
+	printf '#!/bin/sh\ncase $* in *pci.new) exit 1 ;; esac\nexec /usr/bin/install "$@"\n' >$tools/install
+	chmod +x $tools/install
+	refused "vfio-pci.ko cannot be written" env PATH="$tools:$PATH" bash "$project/scripts/install" install || return 1
+	echo 'search built-in updates' >/etc/depmod.d/zz-none.conf
+	refused "modprobe would not take" bash "$project/scripts/install" install
+	local status=$?
+	rm /etc/depmod.d/zz-none.conf
+	return $status
+}
+
 install_some() {
 	bash "$project/scripts/install" install vfio_iommu_type1 vfio-pci || return 1
 	local module file
@@ -258,6 +272,7 @@ else
 	# What `make install` and `make uninstall` do, without a boot in between. The modules that ran meanwhile are the C ones.
 	t install-refuses install_refuses
 	t other-version other_version
+	t rolled-back rolled_back
 	t install-some install_some
 	which=installed
 	t install install_all
