@@ -238,13 +238,14 @@ renewed() {
 	cat >/tmp/tools/lsinitramfs <<-'END'
 		#!/bin/bash
 		set -e
-		echo usr/lib/modules/kernel/drivers/vfio/vfio.ko.xz
+		echo usr/lib/modules/updates/vfio/vfio.ko
 		for i in {1..5000}; do echo "usr/lib/modules/kernel/drivers/others/other-$i.ko.xz"; done
 	END
 	printf '#!/bin/sh\necho "$@" >>/tmp/renewed\n' >/tmp/tools/update-initramfs
 	chmod +x /tmp/tools/*
 	local what
-	for what in install uninstall; do
+	# The second time nothing is there to be uninstalled: the first may have been cut off.
+	for what in install uninstall uninstall; do
 		rm -f /tmp/renewed
 		PATH=/tmp/tools:$PATH bash "$project/scripts/install" $what && is "$(cat /tmp/renewed)" "-u -k $release" || return 1
 	done
