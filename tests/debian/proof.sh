@@ -162,11 +162,21 @@ beside_dkms() {
 	refused "the package vfio-rs-dkms is installed" bash "$project/scripts/install" install
 }
 
+# setarch_arm64 COMMAND...: on a host that calls itself arm64
+setarch_arm64() {
+	mkdir -p /tmp/arm64
+	printf '#!/bin/sh\n[ "$*" != -m ] || { echo aarch64; exit; }\nexec /usr/bin/uname "$@"\n' >/tmp/arm64/uname
+	chmod +x /tmp/arm64/uname
+	PATH=/tmp/arm64:$PATH "$@"
+}
+
 # What it cannot install it says, and it leaves nothing behind.
 install_refuses() {
 	refused "there is no module vfio_foo" bash "$project/scripts/install" install vfio_foo &&
 		refused "is built for $release, not for 7.3.99" env KVER=7.3.99 bash "$project/scripts/install" install &&
 		refused "kernel 7.3.99+deb13-amd64 is not installed here" bash "$project/scripts/for-kernel" 7.3.99+deb13-amd64 true &&
+		refused "kernel $release is not for ARCH=arm64" env ARCH=arm64 bash "$project/scripts/for-kernel" "$release" true &&
+		refused "this host is aarch64" setarch_arm64 bash "$project/scripts/for-kernel" "$release" true &&
 		refused "kernel 6.12.1-amd64 is not supported" bash "$project/scripts/for-kernel" 6.12.1-amd64 true
 }
 
