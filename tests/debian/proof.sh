@@ -170,9 +170,17 @@ setarch_arm64() {
 	PATH=/tmp/arm64:$PATH "$@"
 }
 
+# staged_link COMMAND...: for a staged tree that leads back to this host
+staged_link() {
+	mkdir -p /tmp/staged
+	ln -sfn /usr/lib /tmp/staged/lib
+	DESTDIR=/tmp/staged KVER=$release "$@"
+}
+
 # What it cannot install it says, and it leaves nothing behind.
 install_refuses() {
 	refused "there is no module vfio_foo" bash "$project/scripts/install" install vfio_foo &&
+		refused "outside of DESTDIR=/tmp/staged" staged_link bash "$project/scripts/install" install &&
 		refused "is built for $release, not for 7.3.99" env KVER=7.3.99 bash "$project/scripts/install" install &&
 		refused "kernel 7.3.99+deb13-amd64 is not installed here" bash "$project/scripts/for-kernel" 7.3.99+deb13-amd64 true &&
 		refused "kernel $release is not for ARCH=arm64" env ARCH=arm64 bash "$project/scripts/for-kernel" "$release" true &&
