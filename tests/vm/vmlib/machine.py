@@ -596,7 +596,7 @@ MACHINES = {
             "q35-guest",
             "PC with VT-d; a guest runs in it by KVM",
             "stock",
-            suites=("guest",),
+            suites=("guest", "guest-viommu-short"),
             long_suites=("guest-viommu",),
         ),
         guest_machine(

@@ -264,6 +264,14 @@ SUITES = {
             **GUEST,
         ),
         Suite(
+            "guest-viommu-short",
+            "the same, only used and killed",
+            1800,
+            script="guest",
+            environment=(("GUEST_VIOMMU", "1"), ("GUEST_SHORT", "1")),
+            **GUEST,
+        ),
+        Suite(
             "guest-iommufd",
             "the same with devices' own nodes and iommufd",
             1800,
