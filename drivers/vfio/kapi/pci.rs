@@ -31,6 +31,8 @@ pub mod intx;
 pub mod legacy_vga;
 pub mod msi;
 pub mod pcie;
+#[cfg(CONFIG_SPAPR_TCE_IOMMU)]
+pub mod removal;
 pub mod reset;
 pub mod rom;
 pub mod sriov;

@@ -59,6 +59,8 @@ errnos! {
     ENOTTY = 25,
     /// No space left on device.
     ENOSPC = 28,
+    /// Result out of range.
+    ERANGE = 34,
     /// Value too large for defined data type.
     EOVERFLOW = 75,
     /// File descriptor in bad state.

@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `VFIO_EEH_PE_OP`.
+//!
+//! The platform may wait for locks of the group's devices, which who takes a driver away holds when the group
+//! has to leave its container. So what is done to an endpoint is done without the container's lock.
 
 use crate::container::Container;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
 use vfio_kapi::{
+    eeh::Operation,
+    pin::fatal_signal_pending,
     refusal::Explain,
     refuse,
+    tce_group::TableGroup,
     uaccess::UserArg,
     uapi::{
         vfio_eeh_pe_err,
@@ -16,6 +28,13 @@ use vfio_kapi::{
 };
 use vfio_logic::tce::EehOp;
 
+/// Where a group is.
+type GroupAddress = usize;
+
+fn address(group: &TableGroup) -> GroupAddress {
+    group.group().as_raw().addr()
+}
+
 impl Container {
     /// Does something to the partitionable endpoints of all groups, up to the first that answers anything but
     /// zero; answers that.
@@ -23,12 +42,17 @@ impl Container {
     /// # Errors
     ///
     /// `EPERM` in another process; `ENODEV` if errors are not handled for a group; `EFAULT` for an argument
-    /// that is not there; `EINVAL` for flags and unknown operations; those of the platform.
+    /// that is not there; `EINVAL` for flags and unknown operations; `EINTR` when killed before it begins;
+    /// `ENOMEM`; those of the platform.
     pub(crate) fn eeh_operation(&self, arg: UserArg) -> Result<isize> {
-        self.check(|state| match state.groups.first() {
-            Some(group) if !group.has_endpoint() => Err(ENODEV),
-            _ => Ok(()),
-        })?;
+        let groups = self.group_list()?;
+        if let Some(&group) = groups.first() {
+            if let Some(operation) = self.begin(group, false)? {
+                if !operation.has_endpoint() {
+                    return Err(ENODEV);
+                }
+            }
+        }
         let head: EehHead = arg.read_argsz(size_of::<EehHead>())?;
         if head.flags != 0 {
             return Err(refuse!(EINVAL, "EEH_PE_OP: unknown flags"));
@@ -45,13 +69,55 @@ impl Container {
         } else {
             None
         };
-        let mut state = self.lock_for_user()?;
-        for group in state.groups.iter_mut() {
-            let answer = group.operate(op, error.as_ref())?;
+        for group in groups {
+            let Some(mut operation) = self.begin(group, op.needs_locks())? else {
+                continue;
+            };
+            let answer = operation.operate(op, error.as_ref())?;
             if answer != 0 {
                 return Ok(answer);
             }
         }
         Ok(0)
+    }
+
+    /// The groups that are there now. One that leaves may be freed while somebody waits, so what is remembered
+    /// of it is only where it is.
+    fn group_list(&self) -> Result<KVec<GroupAddress>> {
+        let state = self.lock_for_user()?;
+        let mut list = KVec::with_capacity(state.groups.len(), GFP_KERNEL)?;
+        for group in &state.groups {
+            list.push(address(group), GFP_KERNEL)?;
+        }
+        Ok(list)
+    }
+
+    /// Waits until an operation on a group can begin; none if it has left.
+    ///
+    /// One that needs `locks` begins when nobody has the lock of a device. Who takes its driver away waits with
+    /// that for user space to close the device; and if that is this very process, it has to be possible to
+    /// kill it.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` in another process, `EINTR` when killed, `ENOMEM`.
+    fn begin(&self, group: GroupAddress, locks: bool) -> Result<Option<Operation>> {
+        loop {
+            {
+                let state = self.lock_for_user()?;
+                let Some(group) = state.groups.iter().find(|&g| address(g) == group) else {
+                    return Ok(None);
+                };
+                if !locks || !group.group().has_locked_device() {
+                    if let Some(operation) = Operation::begin(group)? {
+                        return Ok(Some(operation));
+                    }
+                }
+            }
+            if fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            fsleep(Delta::from_millis(Operation::PAUSE));
+        }
     }
 }

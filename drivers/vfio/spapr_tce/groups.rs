@@ -8,6 +8,7 @@ use crate::{
 };
 use kernel::prelude::*;
 use vfio_kapi::{
+    eeh::Operation,
     group_kind::GroupKind,
     iommu_group::IommuGroup,
     refuse,
@@ -86,10 +87,22 @@ impl Container {
         if last {
             state.clear_windows();
         }
+        let Ok(left) = state.groups.remove(index) else {
+            return;
+        };
         // While a group has a window it has a reference to its table.
-        let _ = state.groups.remove(index);
         if last {
             state.windows = [const { None }; MAX_WINDOWS];
+        }
+        drop(state);
+        // What the next owner of the group does should not be disturbed.
+        match Operation::begin_soon(&left).and_then(|mut operation| operation.end_reset()) {
+            Ok(()) | Err(ENODEV) => {}
+            Err(e) => pr_warn!(
+                "tce_vfio: Group {} leaves while its PE is being reset: {}\n",
+                group.id(),
+                e.to_errno()
+            ),
         }
     }
 }

@@ -4,7 +4,10 @@
 
 use proptest::prelude::*;
 use vfio_logic::{
-    errno::EINVAL,
+    errno::{
+        self,
+        EINVAL, //
+    },
     tce::{
         page_sizes,
         EehOp,
@@ -12,6 +15,7 @@ use vfio_logic::{
         GroupLimits,
         MapRequest,
         NewWindow,
+        PlatformCall,
         RegisterRequest,
         Stale,
         Window, //
@@ -191,6 +195,18 @@ proptest! {
         prop_assert_eq!(request.is_ok(), ok);
         if let Ok(request) = request {
             prop_assert_eq!(request.pages * page, size);
+        }
+    }
+
+    #[test]
+    fn numbers_of_the_firmware_are_no_errnos(answer in prop_oneof![-4200i64..4200, any::<i64>()]) {
+        for call in [PlatformCall::CreateTable, PlatformCall::SetWindow, PlatformCall::Exchange, PlatformCall::Endpoint] {
+            match call.check(answer) {
+                Ok(()) => prop_assert_eq!(answer, 0),
+                // Only what the kernel itself answers there is passed on.
+                Err(e) => prop_assert!(e == errno::EIO || i64::from(e.get()) == -answer),
+            }
+            prop_assert!(answer <= 0 || call.check(answer) == Err(errno::EIO));
         }
     }
 

@@ -6,12 +6,17 @@
  *   spapr_own BDF groups BDF
  *   spapr_own BDF race SECONDS   threads use a container whose group leaves and joins; not on the C vfio.ko, which has
  *                                the container freed while it is used
+ *   spapr_own BDF gone unbind|remove   a device is taken away while its endpoint is being reset
+ *   spapr_own BDF killed unbind|remove   who holds a device that is being taken away, and resets its endpoint, is killed; on
+ *                                C that leaves the device locked for good
  *   spapr_own BDF random STEPS [SEED]   registers memory, makes windows, maps, unmaps at random against a model
  */
 #include "spapr.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
 static void own_v1(void)
@@ -549,6 +554,118 @@ static void race_for(const char *bdf, unsigned int seconds)
 	expect(locked_kib() == before, "nothing is locked after the group has joined %u times", joined);
 }
 
+/* --- devices that go --- */
+
+static volatile bool gone;
+
+/* Takes the device away: returns when who holds it has closed it. */
+static void *take_away(void *arg)
+{
+	static char bdf[16], path[128];
+	char **argv = arg;
+	bool remove = !strcmp(argv[3], "remove");
+	const char *what = remove ? "1" : bdf;
+	int fd;
+
+	snprintf(bdf, sizeof(bdf), "%s", argv[1]);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", bdf, remove ? "remove" : "driver/unbind");
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, what, strlen(what)) < 0)
+		fail("%s", path);
+	close(fd);
+	gone = true;
+	return NULL;
+}
+
+static void *reset(void *arg)
+{
+	unsigned long done = 0;
+
+	while (!over) {
+		eeh(12, 0, VFIO_EEH_PE_RESET_HOT, 0, 0);
+		eeh(12, 0, VFIO_EEH_PE_RESET_DEACTIVATE, 0, 0);
+		done++;
+	}
+	return (void *)done;
+}
+
+/* Whether something comes to pass, however slow the host is. */
+static bool comes(volatile bool *event)
+{
+	for (int i = 0; i < 1200 && !*event; i++)
+		usleep(100000);
+	return *event;
+}
+
+static void gone_while_reset(char **argv)
+{
+	pthread_t threads[3];
+	void *count[2];
+
+	if (pthread_create(&threads[0], NULL, reset, NULL) || pthread_create(&threads[1], NULL, reset, NULL))
+		fail("threads");
+	usleep(rnd(1000000));
+	if (pthread_create(&threads[2], NULL, take_away, argv))
+		fail("a thread");
+	usleep(rnd(1000000));
+	close(u.device);
+	expect(comes(&gone), "the device goes when it is closed (%s)", argv[3]);
+	if (!gone)
+		_exit(1);
+	over = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], &count[i]);
+	pthread_join(threads[2], NULL);
+	expect(eeh(12, 0, VFIO_EEH_PE_GET_STATE, 0, 0) < 0, "there is no group in the container any more");
+	close(u.group);
+	close(u.container);
+}
+
+static volatile bool dead;
+static pid_t holder;
+
+static void *wait_for_holder(void *arg)
+{
+	waitpid(holder, NULL, 0);
+	dead = true;
+	return arg;
+}
+
+static void killed_while_reset(char **argv)
+{
+	pthread_t threads[2];
+	int opened[2], go[2];
+	char byte = 0;
+
+	if (pipe(opened) || pipe(go))
+		fail("pipes");
+	holder = fork();
+	if (!holder) {
+		begin(argv[1], false);
+		if (write(opened[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1)
+			fail("pipes");
+		eeh(12, 0, VFIO_EEH_PE_RESET_HOT, 0, 0);
+		_exit(0);
+	}
+	if (read(opened[0], &byte, 1) != 1 || pthread_create(&threads[0], NULL, take_away, argv))
+		fail("a thread");
+	/* It has the lock of the device by then; else this shows nothing, but does not fail. */
+	usleep(1000000);
+	expect(!gone, "it waits for who holds it");
+	if (write(go[1], &byte, 1) != 1)
+		fail("pipes");
+	usleep(1000000);
+	kill(holder, SIGKILL);
+	if (pthread_create(&threads[1], NULL, wait_for_holder, NULL))
+		fail("a thread");
+	expect(comes(&dead), "who waits for the device's lock can be killed");
+	expect(comes(&gone), "then the device goes (%s)", argv[3]);
+	if (!gone || !dead)
+		_exit(1);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 2 ? argv[2] : "";
@@ -557,7 +674,16 @@ int main(int argc, char **argv)
 		race_for(argv[1], atoi(argv[3]));
 		return failures ? 1 : 0;
 	}
+	if (!strcmp(what, "killed") && argc > 3) {
+		killed_while_reset(argv);
+		return failures ? 1 : 0;
+	}
 	begin(argv[1], !strcmp(what, "v1"));
+	if (!strcmp(what, "gone") && argc > 3) {
+		seed = getpid();
+		gone_while_reset(argv);
+		return failures ? 1 : 0;
+	}
 	if (!strcmp(what, "v1"))
 		own_v1();
 	else if (!strcmp(what, "v2"))
