@@ -9,6 +9,8 @@
  *   spapr_own BDF gone unbind|remove   a device is taken away while its endpoint is being reset
  *   spapr_own BDF killed unbind|remove   who holds a device that is being taken away, and resets its endpoint, is killed; on
  *                                C that leaves the device locked for good
+ *   spapr_own BDF unended        who began a reset of an endpoint closes all without having ended it; C leaves the device
+ *                                unusable
  *   spapr_own BDF random STEPS [SEED]   registers memory, makes windows, maps, unmaps at random against a model
  */
 #include "spapr.h"
@@ -621,6 +623,18 @@ static void gone_while_reset(char **argv)
 	close(u.container);
 }
 
+static void unended(const char *bdf)
+{
+	WORKS(eeh(12, 0, VFIO_EEH_PE_RESET_HOT, 0, 0), "RESET_HOT");
+	close_all(&u);
+	u = open_all(bdf, VFIO_SPAPR_TCE_v2_IOMMU);
+	expect(!eeh(12, 0, VFIO_EEH_PE_GET_STATE, 0, 0), "it works when it is opened again");
+	WORKS(reg(buffer, 2 * P), "REGISTER");
+	WORKS(map(RW, buffer, 0, 2 * P), "MAP");
+	edu_open();
+	expect(dma_works(0, buffer, P, buffer + P), "DMA");
+}
+
 static volatile bool dead;
 static pid_t holder;
 
@@ -688,6 +702,8 @@ int main(int argc, char **argv)
 		own_v1();
 	else if (!strcmp(what, "v2"))
 		own_v2();
+	else if (!strcmp(what, "unended"))
+		unended(argv[1]);
 	else if (!strcmp(what, "lpar"))
 		own_lpar();
 	else if (!strcmp(what, "groups") && argc > 3)

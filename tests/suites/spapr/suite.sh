@@ -187,6 +187,17 @@ random() {
 	right spapr_own random $1 "${SPAPR_STEPS:-20000}" $2
 }
 
+# gone: devices are taken away while their endpoint is being reset, or who holds them is killed.
+gone() {
+	for what in killed gone; do
+		for how in unbind remove; do
+			bind edu && timeout -s KILL 300 spapr_own "$(bdf edu)" $what $how || return 1
+			[ $how = unbind ] || echo 1 >/sys/bus/pci/rescan
+		done
+	done
+	bind edu && spapr "$(bdf edu)" brief >$OUT/brief && grep ': arrived' $OUT/brief && unbind edu
+}
+
 # another_seed: as many random steps again.
 another_seed() {
 	vfio_load || return 1
@@ -217,11 +228,13 @@ if [ "$(selected vfio_iommu_spapr_tce)" = rust ]; then
 		t own1 right spapr_own v1 edu
 		t own2 right spapr_own v2 edu
 		t owngroups right spapr_own groups edu "$(bdf edu64)"
+		t unended right spapr_own unended edu
 		t random random edu64 1
 	fi
 	# A hypervisor gives up on a host bridge that once could not make a window.
 	if [ "$(selected vfio)" = rust ] && ! lpar; then
 		t race right spapr_own race edu "${SPAPR_SECONDS:-10}"
+		t gone gone
 	fi
 fi
 t unload vfio_unload
