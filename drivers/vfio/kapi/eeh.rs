@@ -12,9 +12,9 @@
 use crate::{
     iommu_group::IommuGroup,
     module_static::ModuleStatic,
-    pci::removal::{
-        RemovalEvents,
-        RemovalNotifier, //
+    pci::bus_notifier::{
+        BusEvents,
+        BusNotifier, //
     },
     tce_group::TableGroup,
     uapi::vfio_eeh_pe_err, //
@@ -63,80 +63,99 @@ struct Operations {
 }
 
 struct State {
+    /// Removals are known of. Only meanwhile do operations begin.
+    watched: bool,
     /// The groups that have an operation; each is there once.
     running: KVec<ARef<IommuGroup>>,
-    /// How many devices are being removed, if that is watched.
-    removals: Option<usize>,
+    /// How many devices are being forgotten by EEH, or are to be, of the groups whose numbers have the same
+    /// remainder.
+    removals: [usize; 64],
 }
 
 impl State {
     fn runs_for(&self, group: &IommuGroup) -> bool {
         self.running.iter().any(|g| g.as_raw() == group.as_raw())
     }
+
+    fn removals_of(&mut self, group: &IommuGroup) -> &mut usize {
+        &mut self.removals[group.id() as usize % 64]
+    }
 }
 
 static OPERATIONS: ModuleStatic<Operations> = ModuleStatic::new();
 
-/// Prepares for operations; the first thing that a module does.
-///
-/// # Errors
-///
-/// `EBUSY` if it was done.
-pub fn init() -> Result {
-    OPERATIONS.init(pin_init!(Operations {
-        state <- new_mutex!(
-            State {
-                running: KVec::new(),
-                removals: None,
-            },
-            "vfio_eeh_operations"
-        ),
-        ended <- new_condvar!("vfio_eeh_ended"),
-    }))
-}
+/// Told of removals before EEH is, which then frees endpoints.
+struct Before;
 
-struct Removals;
+impl BusEvents for Before {
+    const PRIORITY: c_int = c_int::MAX;
 
-impl RemovalEvents for Removals {
     fn removing(&self, pdev: &pci::Device) {
+        let Some(group) = IommuGroup::of(pdev.as_ref()) else {
+            return;
+        };
         let operations = OPERATIONS.get();
         let mut state = operations.state.lock();
-        state.removals = state.removals.map(|count| count.saturating_add(1));
-        if let Some(group) = IommuGroup::of(pdev.as_ref()) {
-            while state.runs_for(&group) {
-                operations.ended.wait(&mut state);
-            }
+        *state.removals_of(&group) += 1;
+        while state.runs_for(&group) {
+            operations.ended.wait(&mut state);
         }
     }
+}
 
-    fn removed(&self, _pdev: &pci::Device) {
-        let mut state = OPERATIONS.get().state.lock();
-        // One that had begun before it was watched was not counted.
-        state.removals = state.removals.map(|count| count.saturating_sub(1));
+/// Told of removals after EEH.
+struct After;
+
+impl BusEvents for After {
+    const PRIORITY: c_int = c_int::MIN;
+
+    fn removing(&self, pdev: &pci::Device) {
+        if let Some(group) = IommuGroup::of(pdev.as_ref()) {
+            let mut state = OPERATIONS.get().state.lock();
+            // It is 0 for who was told before `Before` was registered.
+            let removals = state.removals_of(&group);
+            *removals = removals.saturating_sub(1);
+        }
     }
 }
 
 /// Has removals of devices wait for operations, until dropped. Only meanwhile are there any.
-pub struct Watch(Option<Pin<KBox<RemovalNotifier<Removals>>>>);
+pub struct Watch {
+    _after: Pin<KBox<BusNotifier<After>>>,
+    _before: Pin<KBox<BusNotifier<Before>>>,
+}
 
-impl Watch {
-    /// Begins to watch.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub fn new() -> Result<Self> {
-        let notifier = RemovalNotifier::register(Removals)?;
-        OPERATIONS.get().state.lock().removals = Some(0);
-        Ok(Self(Some(notifier)))
-    }
+/// Makes operations possible; the first thing that a module does.
+///
+/// # Errors
+///
+/// `EBUSY` if it was done, `ENOMEM`.
+pub fn init() -> Result<Watch> {
+    OPERATIONS.init(pin_init!(Operations {
+        state <- new_mutex!(
+            State {
+                watched: false,
+                running: KVec::new(),
+                removals: [0; 64],
+            },
+            "vfio_eeh_operations"
+        ),
+        ended <- new_condvar!("vfio_eeh_ended"),
+    }))?;
+    // In this order each call to `Before` is followed by one to `After`.
+    let watch = Watch {
+        _after: BusNotifier::register(After)?,
+        _before: BusNotifier::register(Before)?,
+    };
+    OPERATIONS.get().state.lock().watched = true;
+    Ok(watch)
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         let operations = OPERATIONS.get();
         let mut state = operations.state.lock();
-        state.removals = None;
+        state.watched = false;
         while !state.running.is_empty() {
             operations.ended.wait(&mut state);
         }
@@ -144,7 +163,6 @@ impl Drop for Watch {
         let running = core::mem::take(&mut state.running);
         drop(state);
         drop(running);
-        self.0 = None;
     }
 }
 
@@ -169,7 +187,7 @@ impl Operation {
     pub fn begin(group: &TableGroup) -> Result<Option<Self>> {
         let group = group.group();
         let mut state = OPERATIONS.get().state.lock();
-        if state.removals != Some(0) || state.runs_for(group) {
+        if !state.watched || *state.removals_of(group) != 0 || state.runs_for(group) {
             return Ok(None);
         }
         state.running.push(group.into(), GFP_KERNEL)?;

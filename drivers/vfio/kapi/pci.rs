@@ -31,8 +31,6 @@ pub mod intx;
 pub mod legacy_vga;
 pub mod msi;
 pub mod pcie;
-#[cfg(CONFIG_SPAPR_TCE_IOMMU)]
-pub mod removal;
 pub mod reset;
 pub mod rom;
 pub mod sriov;

@@ -51,8 +51,7 @@ impl kernel::Module for SpaprTceModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         debugfs::init()?;
         memory::init()?;
-        endpoints::init()?;
-        let watch = Watch::new()?;
+        let watch = endpoints::init()?;
         let registration = Registration::new()?;
         Ok(Self {
             _debugfs: debugfs::add(),
