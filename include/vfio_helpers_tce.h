@@ -7,5 +7,6 @@
 
 unsigned int vfio_helper_compound_page_shift(struct page *page);
 bool vfio_helper_eeh_enabled(void);
+bool vfio_helper_has_hypervisor(void);
 
 #endif /* _VFIO_HELPERS_TCE_H */

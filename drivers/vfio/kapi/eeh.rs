@@ -5,7 +5,8 @@
 //! The kernel frees a PE when the last of its devices is removed, and counts no references to it. Who does
 //! something to one therefore notes that, an [`Operation`], and who removes a device waits for it
 //! ([`Watch`]). An operation may wait for locks of the devices, which who takes a driver away holds: nothing
-//! that is called then may wait for the operation's end, only the removal that comes behind.
+//! that is called then may wait for the operation's end, only the removal that comes behind. What that has
+//! locked no operation may wait for.
 //!
 //! C header: [`arch/powerpc/include/asm/eeh.h`](srctree/arch/powerpc/include/asm/eeh.h)
 
@@ -50,6 +51,24 @@ use vfio_logic::tce::{
 pub fn is_enabled() -> bool {
     // SAFETY: Has no requirements.
     unsafe { vb::vfio_helper_eeh_enabled() }
+}
+
+/// Whether the platform is one below a hypervisor: pseries, not powernv.
+fn has_hypervisor() -> bool {
+    // SAFETY: Has no requirements.
+    unsafe { vb::vfio_helper_has_hypervisor() }
+}
+
+/// Whether it is an error of the devices' memory. Below a hypervisor the kernel breaks all devices of the PE for
+/// that, with the lock of adding and removing PCI devices, which who waits for an operation may hold.
+fn is_of_memory(func: u32) -> bool {
+    matches!(
+        func,
+        vb::EEH_ERR_FUNC_LD_MEM_ADDR
+            | vb::EEH_ERR_FUNC_LD_MEM_DATA
+            | vb::EEH_ERR_FUNC_ST_MEM_ADDR
+            | vb::EEH_ERR_FUNC_ST_MEM_DATA
+    )
 }
 
 /// What is done to PEs by this module.
@@ -172,8 +191,8 @@ impl Drop for Watch {
 /// # Invariants
 ///
 /// `group` is in [`State::running`], for this, which has the reference. When it was put there the group was
-/// claimed, so that a driver was bound to one of its devices, and no device was being removed. Since then none
-/// was, as that waits.
+/// claimed, so that a driver was bound to one of its devices, and EEH was not forgetting any. Since then it does
+/// not, as a removal waits first.
 pub struct Operation {
     group: NonNull<IommuGroup>,
 }
@@ -219,10 +238,16 @@ impl Operation {
     /// In milliseconds; a reset takes a second or two.
     pub const PATIENCE: i64 = 10_000;
 
+    /// The group.
+    pub fn group(&self) -> &IommuGroup {
+        // SAFETY: There is a reference to it by the invariant.
+        unsafe { self.group.as_ref() }
+    }
+
     /// The PE.
     fn endpoint(&self) -> Result<NonNull<vb::eeh_pe>> {
         // SAFETY: The group is valid, and what this looks at, devices of it and the PE, stays by the invariant.
-        let pe = unsafe { vb::eeh_iommu_group_to_pe(self.group.as_ref().as_raw()) };
+        let pe = unsafe { vb::eeh_iommu_group_to_pe(self.group().as_raw()) };
         NonNull::new(pe).ok_or(ENODEV)
     }
 
@@ -238,18 +263,51 @@ impl Operation {
         Some(unsafe { (*pe.as_ptr()).addr } as u32)
     }
 
-    /// Does `op` to the PE; `error` is what to pretend. May sleep for seconds; and wait for the locks of the
-    /// group's devices, and that of adding and removing PCI devices.
+    /// Checks that the PE can be reset while a removal may wait for that to end.
     ///
     /// # Errors
     ///
-    /// `ENODEV` without a PE, `EINVAL` for an error that cannot be pretended or none; those of the platform.
+    /// `ENODEV` without a PE; `EBUSY` if there are PEs below it, such as those of virtual functions, which are
+    /// reset with it, and whose removal does not wait; `EIO` if the platform would look for its bus with the lock
+    /// of adding and removing PCI devices, which who waits for this may hold.
+    fn check_reset(&self) -> Result {
+        let pe = self.endpoint()?.as_ptr();
+        // SAFETY: The PE is valid by the invariant. What may change is read once.
+        let (first_below, below, kind, state) = unsafe {
+            (
+                (&raw const (*pe).child_list.next).read_volatile(),
+                &raw mut (*pe).child_list,
+                (*pe).type_ as u32,
+                (&raw const (*pe).state).read_volatile() as u32,
+            )
+        };
+        if first_below != below {
+            return Err(EBUSY);
+        }
+        let bus_is_needed = kind & (bindings::EEH_PE_PHB | bindings::EEH_PE_VF) == 0;
+        let bus_is_known = state & bindings::EEH_PE_PRI_BUS != 0;
+        if bus_is_needed && !bus_is_known && !has_hypervisor() {
+            return Err(EIO);
+        }
+        Ok(())
+    }
+
+    /// Does `op` to the PE; `error` is what to pretend. May sleep, for minutes if the platform takes as long, and
+    /// wait for the locks of the group's devices, but not for that of adding and removing PCI devices.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` without a PE, `EINVAL` for an error that cannot be pretended or none; `EBUSY`, `EIO` or `ENXIO`
+    /// for what cannot be done while a removal waits; those of the platform.
     pub fn operate(&mut self, op: EehOp, error: Option<&vfio_eeh_pe_err>) -> Result<isize> {
+        if op.may_reset() {
+            self.check_reset()?;
+        }
         let pe = self.endpoint()?.as_ptr();
         // SAFETY: The PE is valid by the invariant.
         let option = |option: u32| unsafe { vb::eeh_pe_set_option(pe, option as c_int) };
-        // SAFETY: As above. The devices of the PE are passed through, which is what they are all to be reset
-        // for.
+        // SAFETY: As above, and no PE is below it, by the check. The devices of the PE are passed through, which
+        // is what they are all to be reset for.
         let reset = |option: u32| unsafe { vb::eeh_pe_reset(pe, option as c_int, true) };
         let ret = match op {
             EehOp::Disable => option(vb::EEH_OPT_DISABLE),
@@ -265,6 +323,9 @@ impl Operation {
             EehOp::Configure => unsafe { vb::eeh_pe_configure(pe) },
             EehOp::InjectError => {
                 let error = error.ok_or(EINVAL)?;
+                if has_hypervisor() && is_of_memory(error.func) {
+                    return Err(ENXIO);
+                }
                 // SAFETY: As above; what can be pretended the platform checks.
                 unsafe {
                     vb::eeh_pe_inject_err(
@@ -285,24 +346,21 @@ impl Operation {
     }
 
     /// Ends a reset that was begun and not ended: till then nobody can use the devices. Waits for no locks of
-    /// devices, nor for that of adding and removing them; where that is needed, nothing is done.
+    /// devices.
     ///
     /// # Errors
     ///
-    /// `ENODEV` without a PE; those of the platform.
+    /// As for [`EehOp::ResetDeactivate`].
     pub fn end_reset(&mut self) -> Result {
         let pe = self.endpoint()?.as_ptr();
         // SAFETY: The PE is valid by the invariant. Its state is changed by plain assignments.
         let state = unsafe { (&raw const (*pe).state).read_volatile() } as u32;
-        // The host's recovery resets it as well, and ends that. The bus is looked for if it is not known.
-        const LOOKED_AT: u32 =
-            bindings::EEH_PE_CFG_BLOCKED | bindings::EEH_PE_RECOVERING | bindings::EEH_PE_PRI_BUS;
-        if state & LOOKED_AT != bindings::EEH_PE_CFG_BLOCKED | bindings::EEH_PE_PRI_BUS {
-            return Ok(());
+        // The host's recovery resets it as well, and ends that.
+        let looked_at = bindings::EEH_PE_CFG_BLOCKED | bindings::EEH_PE_RECOVERING;
+        if state & looked_at == bindings::EEH_PE_CFG_BLOCKED {
+            self.operate(EehOp::ResetDeactivate, None)?;
         }
-        // SAFETY: As above. The devices of the PE are passed through.
-        let ret = unsafe { vb::eeh_pe_reset(pe, vb::EEH_RESET_DEACTIVATE as c_int, true) };
-        Ok(PlatformCall::Endpoint.check(ret.into())?)
+        Ok(())
     }
 }
 

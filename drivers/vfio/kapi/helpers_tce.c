@@ -3,6 +3,7 @@
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <asm/eeh.h>
+#include <asm/firmware.h>
 
 #include <vfio_helpers_tce.h>
 
@@ -14,4 +15,9 @@ unsigned int vfio_helper_compound_page_shift(struct page *page)
 bool vfio_helper_eeh_enabled(void)
 {
 	return eeh_enabled();
+}
+
+bool vfio_helper_has_hypervisor(void)
+{
+	return firmware_has_feature(FW_FEATURE_LPAR);
 }

@@ -400,16 +400,14 @@ impl EehOp {
         })
     }
 
-    /// Whether the platform may need locks that who takes a device away holds: those of the devices, to reset
-    /// them, or that of adding and removing them.
-    pub const fn needs_locks(self) -> bool {
+    /// Whether the platform may reset its devices for it, for which it takes their locks.
+    pub const fn may_reset(self) -> bool {
         match self {
             // Some devices are brought back by a reset.
             Self::Enable => true,
             Self::ResetDeactivate | Self::ResetHot | Self::ResetFundamental => true,
-            Self::InjectError => true,
             Self::Disable | Self::UnfreezeIo | Self::UnfreezeDma | Self::GetState => false,
-            Self::Configure => false,
+            Self::Configure | Self::InjectError => false,
         }
     }
 }

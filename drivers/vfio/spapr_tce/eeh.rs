@@ -70,7 +70,7 @@ impl Container {
             None
         };
         for group in groups {
-            let Some(mut operation) = self.begin(group, op.needs_locks())? else {
+            let Some(mut operation) = self.begin(group, op.may_reset())? else {
                 continue;
             };
             let answer = operation.operate(op, error.as_ref())?;
