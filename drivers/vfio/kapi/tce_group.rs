@@ -221,14 +221,19 @@ impl TableGroup {
             unsafe { unset(self.raw.as_ptr(), slot as c_int) };
         }
     }
-}
 
-impl Drop for TableGroup {
-    fn drop(&mut self) {
+    /// Takes all windows away from the group that it has.
+    pub fn unset_all(&mut self) {
         for slot in 0..MAX_WINDOWS {
             if !self.table(slot).is_null() {
                 self.unset_window(slot);
             }
         }
+    }
+}
+
+impl Drop for TableGroup {
+    fn drop(&mut self) {
+        self.unset_all();
     }
 }

@@ -87,10 +87,10 @@ impl Container {
         if last {
             state.clear_windows();
         }
-        let Ok(left) = state.groups.remove(index) else {
+        let Ok(mut left) = state.groups.remove(index) else {
             return;
         };
-        // While a group has a window it has a reference to its table.
+        left.unset_all();
         if last {
             state.windows = [const { None }; MAX_WINDOWS];
         }
