@@ -216,27 +216,22 @@ impl Operation {
         }))
     }
 
-    /// As [`Self::begin`], but waits until it can; not for longer than [`Self::PATIENCE`], as an operation
-    /// may be waiting for a lock that the caller holds.
+    /// Calls `begin`, which is for [`Self::begin`], now and then until it has begun one; not for longer than ten
+    /// seconds: an operation that is there may be waiting for a lock that the caller holds, or for minutes for
+    /// the platform.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if it could not for so long, `ENOMEM`.
-    pub fn begin_soon(group: &TableGroup) -> Result<Self> {
-        for _ in 0..Self::PATIENCE / Self::PAUSE {
-            if let Some(operation) = Self::begin(group)? {
+    /// `EBUSY` if it has not begun by then; those of `begin`.
+    pub fn begin_soon(mut begin: impl FnMut() -> Result<Option<Self>>) -> Result<Self> {
+        for _ in 0..1000 {
+            if let Some(operation) = begin()? {
                 return Ok(operation);
             }
-            fsleep(Delta::from_millis(Self::PAUSE));
+            fsleep(Delta::from_millis(10));
         }
         Err(EBUSY)
     }
-
-    /// How often what [`Self::begin`] depends on is looked at again, in milliseconds.
-    pub const PAUSE: i64 = 10;
-
-    /// In milliseconds; a reset takes a second or two.
-    pub const PATIENCE: i64 = 10_000;
 
     /// The group.
     pub fn group(&self) -> &IommuGroup {

@@ -5,17 +5,13 @@
 //! The platform may wait for locks of the group's devices, which who takes a driver away holds when the group
 //! has to leave its container. So what is done to an endpoint is done without the container's lock.
 
-use crate::container::Container;
-use kernel::{
-    prelude::*,
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
+use crate::container::{
+    Container,
+    State, //
 };
+use kernel::prelude::*;
 use vfio_kapi::{
     eeh::Operation,
-    pin::fatal_signal_pending,
     refusal::Explain,
     refuse,
     tce_group::TableGroup,
@@ -41,16 +37,14 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// `EPERM` in another process; `ENODEV` if errors are not handled for a group; `EFAULT` for an argument
-    /// that is not there; `EINVAL` for flags and unknown operations; `EINTR` when killed before it begins;
-    /// `ENOMEM`; those of the platform.
+    /// `EPERM` in another process; `ENODEV` if errors are not handled for a group, or it has left; `EFAULT` for
+    /// an argument that is not there; `EINVAL` for flags and unknown operations; those of [`Self::begin`] and
+    /// [`Operation::operate`].
     pub(crate) fn eeh_operation(&self, arg: UserArg) -> Result<isize> {
         let groups = self.group_list()?;
         if let Some(&group) = groups.first() {
-            if let Some(operation) = self.begin(group, false)? {
-                if !operation.has_endpoint() {
-                    return Err(ENODEV);
-                }
+            if !self.begin(group, false)?.has_endpoint() {
+                return Err(ENODEV);
             }
         }
         let head: EehHead = arg.read_argsz(size_of::<EehHead>())?;
@@ -70,10 +64,13 @@ impl Container {
             None
         };
         for group in groups {
-            let Some(mut operation) = self.begin(group, op.may_reset())? else {
-                continue;
-            };
-            let answer = operation.operate(op, error.as_ref())?;
+            let mut operation = self.begin(group, op.may_reset())?;
+            let answer = operation.operate(op, error.as_ref());
+            // Who takes it away waits for this only so long.
+            if self.lock().group_at(group).is_none() {
+                end_reset(&mut operation);
+            }
+            let answer = answer?;
             if answer != 0 {
                 return Ok(answer);
             }
@@ -92,32 +89,46 @@ impl Container {
         Ok(list)
     }
 
-    /// Waits until an operation on a group can begin; none if it has left.
+    /// Waits until an operation on a group can begin.
     ///
     /// One that needs `locks` begins when nobody has the lock of a device. Who takes its driver away waits with
-    /// that for user space to close the device; and if that is this very process, it has to be possible to
-    /// kill it.
+    /// that for user space to close the device, which this very thread may be to do.
     ///
     /// # Errors
     ///
-    /// `EPERM` in another process, `EINTR` when killed, `ENOMEM`.
-    fn begin(&self, group: GroupAddress, locks: bool) -> Result<Option<Operation>> {
-        loop {
-            {
-                let state = self.lock_for_user()?;
-                let Some(group) = state.groups.iter().find(|&g| address(g) == group) else {
-                    return Ok(None);
-                };
-                if !locks || !group.group().has_locked_device() {
-                    if let Some(operation) = Operation::begin(group)? {
-                        return Ok(Some(operation));
-                    }
+    /// `EPERM` in another process; `ENODEV` if the group has left; `EINTR` for a signal; `EBUSY` if it cannot
+    /// begin for so long; `ENOMEM`.
+    fn begin(&self, group: GroupAddress, locks: bool) -> Result<Operation> {
+        Operation::begin_soon(|| {
+            let state = self.lock_for_user()?;
+            let group = state.group_at(group).ok_or(ENODEV)?;
+            if !locks || !group.group().has_locked_device() {
+                if let Some(operation) = Operation::begin(group)? {
+                    return Ok(Some(operation));
                 }
             }
-            if fatal_signal_pending() {
+            if kernel::current!().signal_pending() {
                 return Err(EINTR);
             }
-            fsleep(Delta::from_millis(Operation::PAUSE));
-        }
+            Ok(None)
+        })
+    }
+}
+
+impl State {
+    fn group_at(&self, place: GroupAddress) -> Option<&TableGroup> {
+        self.groups.iter().find(|&group| address(group) == place)
+    }
+}
+
+/// Ends the reset of a group that has left, if there is one: its next owner should find it as usual.
+pub(crate) fn end_reset(operation: &mut Operation) {
+    match operation.end_reset() {
+        Ok(()) | Err(ENODEV) => {}
+        Err(e) => pr_warn!(
+            "tce_vfio: Group {} has left, and its PE stays in reset: {}\n",
+            operation.group().id(),
+            e.to_errno()
+        ),
     }
 }

@@ -4,7 +4,8 @@
 
 use crate::{
     abi,
-    container::Container, //
+    container::Container,
+    eeh::end_reset, //
 };
 use kernel::prelude::*;
 use vfio_kapi::{
@@ -96,10 +97,10 @@ impl Container {
         }
         drop(state);
         // What the next owner of the group does should not be disturbed.
-        match Operation::begin_soon(&left).and_then(|mut operation| operation.end_reset()) {
-            Ok(()) | Err(ENODEV) => {}
+        match Operation::begin_soon(|| Operation::begin(&left)) {
+            Ok(mut operation) => end_reset(&mut operation),
             Err(e) => pr_warn!(
-                "tce_vfio: Group {} leaves while its PE is being reset: {}\n",
+                "tce_vfio: Group {} leaves while something is done to its PE: {}\n",
                 group.id(),
                 e.to_errno()
             ),
