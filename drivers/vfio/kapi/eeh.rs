@@ -27,9 +27,7 @@ use core::{
 use kernel::{
     bindings,
     ffi::c_int,
-    new_condvar,
-    new_mutex,
-    pci,
+    new_condvar, new_mutex, pci,
     prelude::*,
     sync::{
         aref::ARef,
@@ -161,7 +159,8 @@ pub fn init() -> Result<Watch> {
         ),
         ended <- new_condvar!("vfio_eeh_ended"),
     }))?;
-    // In this order each call to `Before` is followed by one to `After`.
+    // Each call to `Before` is followed by one to `After`, as this is registered first; it also goes first, when
+    // nothing begins any more.
     let watch = Watch {
         _after: BusNotifier::register(After)?,
         _before: BusNotifier::register(Before)?,

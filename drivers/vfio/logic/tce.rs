@@ -431,11 +431,21 @@ impl PlatformCall {
     const fn errnos(self) -> &'static [Errno] {
         use errno::*;
         match self {
-            Self::CreateTable => &[EPERM, ENOMEM, EEXIST, ENODEV, EINVAL, EOVERFLOW],
+            Self::CreateTable => &[EPERM, ENOMEM, EEXIST, ENODEV, EINVAL, ENODATA, EOVERFLOW],
             Self::SetWindow => &[EPERM],
             Self::Exchange => &[ENOMEM],
             Self::Endpoint => &[
-                ENOENT, EIO, ENXIO, ENOMEM, EFAULT, EBUSY, ENODEV, EINVAL, ENOTTY, ERANGE,
+                ENOENT,
+                EIO,
+                ENXIO,
+                ENOMEM,
+                EFAULT,
+                EBUSY,
+                ENODEV,
+                EINVAL,
+                ENOTTY,
+                ERANGE,
+                ENOTRECOVERABLE,
             ],
         }
     }

@@ -213,7 +213,16 @@ proptest! {
     #[test]
     fn operations_have_numbers(op in any::<u32>()) {
         prop_assert_eq!(EehOp::from_raw(op).is_ok(), op < 10);
+        prop_assert_eq!(EehOp::from_raw(op).is_ok_and(EehOp::may_reset), matches!(op, 1 | 5..=7));
     }
+}
+
+#[test]
+fn what_the_kernel_itself_answers_is_passed_on() {
+    let check = |call: PlatformCall, e: errno::Errno| call.check(-i64::from(e.get())) == Err(e);
+    assert!(check(PlatformCall::CreateTable, errno::ENODATA));
+    assert!(check(PlatformCall::Endpoint, errno::ENOTRECOVERABLE));
+    assert!(!check(PlatformCall::SetWindow, errno::ENODATA));
 }
 
 #[test]
