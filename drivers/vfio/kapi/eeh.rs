@@ -11,7 +11,10 @@
 //! C header: [`arch/powerpc/include/asm/eeh.h`](srctree/arch/powerpc/include/asm/eeh.h)
 
 use crate::{
-    iommu_group::IommuGroup,
+    iommu_group::{
+        dev_raw,
+        IommuGroup, //
+    },
     module_static::ModuleStatic,
     pci::bus_notifier::{
         BusEvents,
@@ -26,6 +29,7 @@ use core::{
 };
 use kernel::{
     bindings,
+    device::Device,
     ffi::c_int,
     new_condvar, new_mutex, pci,
     prelude::*,
@@ -240,9 +244,13 @@ impl Operation {
 
     /// The PE.
     fn endpoint(&self) -> Result<NonNull<vb::eeh_pe>> {
-        // SAFETY: The group is valid, and what this looks at, devices of it and the PE, stays by the invariant.
-        let pe = unsafe { vb::eeh_iommu_group_to_pe(self.group().as_raw()) };
-        NonNull::new(pe).ok_or(ENODEV)
+        // Not by the kernel's function, which looks at a device when it may have left the group, and be freed.
+        let of = |dev: &Device| {
+            // SAFETY: Devices of groups are PCI functions here. If EEH has forgotten this one it has no PE; it does
+            // not forget it meanwhile, by the invariant.
+            NonNull::new(unsafe { vb::vfio_helper_eeh_pe(dev_raw(dev)) })
+        };
+        self.group().find_device(of).ok_or(ENODEV)
     }
 
     /// Whether the group has a PE that errors are handled for.

@@ -168,7 +168,8 @@ unsafe impl AlwaysRefCounted for IommuGroup {
     }
 }
 
-fn dev_raw(dev: &Device) -> *mut bindings::device {
+/// The C device, for calls into the kernel.
+pub(crate) fn dev_raw(dev: &Device) -> *mut bindings::device {
     // `Device` is transparent over the C type.
     core::ptr::from_ref(dev).cast_mut().cast()
 }

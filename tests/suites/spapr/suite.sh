@@ -187,9 +187,9 @@ random() {
 	right spapr_own random $1 "${SPAPR_STEPS:-20000}" $2
 }
 
-# gone: devices are taken away while their endpoint is being reset, or who holds them is killed.
+# gone: devices are taken away while their endpoint is being reset, or by who holds them before he closes them.
 gone() {
-	for what in killed gone; do
+	for what in stuck gone; do
 		for how in unbind remove; do
 			bind edu && timeout -s KILL 300 spapr_own "$(bdf edu)" $what $how || return 1
 			[ $how = unbind ] || echo 1 >/sys/bus/pci/rescan
