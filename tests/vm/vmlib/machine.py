@@ -357,8 +357,8 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("smoke", "kselftest"),
-            long_suites=("core", "lifecycle", "pci", "kselftest-long"),
+            suites=("smoke", "kselftest", "core", "pci", "type1"),
+            long_suites=("kselftest-long", "lifecycle", "mix", "errors", "races", "tables", "unwind"),
             # Another kernel to fetch, and another build tree to make.
             optional=True,
             modules=HOST_DRIVERS,

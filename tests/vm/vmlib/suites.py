@@ -504,6 +504,8 @@ def selected(options: argparse.Namespace) -> list[tuple[Machine, Suite]]:
             covered = {SUITES[s].script or s for s in machine.long_suites}
             wanted = [s for s in machine.suites if s.removesuffix("-short") not in covered] + list(machine.long_suites)
         jobs += [(machine, SUITES[s]) for s in wanted]
+    if not jobs and not options.arch:
+        raise SystemExit(f"no machine that was asked for has {' or '.join(options.suite) or 'suites of its own'}: `make machines` lists them")
     return jobs
 
 
