@@ -228,7 +228,8 @@ if [ "$(selected vfio_iommu_spapr_tce)" = rust ]; then
 		t own1 right spapr_own v1 edu
 		t own2 right spapr_own v2 edu
 		t owngroups right spapr_own groups edu "$(bdf edu64)"
-		t unended right spapr_own unended edu
+		# Not of one that was recovered by force.
+		t unended right spapr_own unended twin-a
 		t random random edu64 1
 	fi
 	# A hypervisor gives up on a host bridge that once could not make a window.
