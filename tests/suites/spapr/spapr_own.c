@@ -661,8 +661,9 @@ static void killed_while_reset(char **argv)
 		eeh(12, 0, VFIO_EEH_PE_RESET_HOT, 0, 0);
 		_exit(0);
 	}
-	if (read(opened[0], &byte, 1) != 1 || pthread_create(&threads[0], NULL, take_away, argv))
-		fail("a thread");
+	close(opened[1]);
+	if (holder < 0 || read(opened[0], &byte, 1) != 1 || pthread_create(&threads[0], NULL, take_away, argv))
+		fail("a process that holds it");
 	/* It has the lock of the device by then; else this shows nothing, but does not fail. */
 	usleep(1000000);
 	expect(!gone, "it waits for who holds it");
