@@ -26,9 +26,7 @@ use core::{
 use kernel::{
     bindings,
     ffi::c_int,
-    new_condvar,
-    new_mutex,
-    pci,
+    new_condvar, new_mutex, pci,
     prelude::*,
     sync::{
         aref::ARef,

@@ -199,7 +199,9 @@ impl TableGroup {
         // SAFETY: Both are valid, and the windows of the group are ours. The platform takes a reference to
         // the table for as long as the window is there.
         let ret = unsafe { set(self.raw.as_ptr(), slot as c_int, table.as_raw()) };
-        let mut result = PlatformCall::SetWindow.check(ret as i64).map_err(Error::from);
+        let mut result = PlatformCall::SetWindow
+            .check(ret as i64)
+            .map_err(Error::from);
         // Without memory powernv gives the device the window without that reference.
         if result.is_ok() && self.table(slot) != table.as_raw() {
             result = Err(ENOMEM);
