@@ -78,7 +78,7 @@ fuzz-logic:
 .PHONY: mutants miri proofs
 mutants:
 	@scripts/setup root
-	@scripts/mutants $(FILE)
+	@scripts/mutants $(if $(FAST),--at-once) $(FILE)
 miri:
 	@scripts/miri $(TEST)
 proofs:
