@@ -669,8 +669,9 @@ static void stuck_in_reset(char **argv)
 	holder = fork();
 	if (!holder)
 		_exit(reset_late(argv[1], !strcmp(argv[3], "remove"), opened[1], go[0]));
-	if (read(opened[0], &byte, 1) != 1 || pthread_create(&thread, NULL, take_away, argv))
-		fail("a thread");
+	close(opened[1]);
+	if (holder < 0 || read(opened[0], &byte, 1) != 1 || pthread_create(&thread, NULL, take_away, argv))
+		fail("a process that holds it");
 	usleep(1000000);
 	expect(!gone, "it waits for who holds it");
 	if (write(go[1], &byte, 1) != 1)
