@@ -302,7 +302,8 @@ impl Operation {
     /// `ENODEV` without a PE, `EINVAL` for an error that cannot be pretended or none; `EBUSY`, `EIO` or `ENXIO`
     /// for what cannot be done while a removal waits; those of the platform.
     pub fn operate(&mut self, op: EehOp, error: Option<&vfio_eeh_pe_err>) -> Result<isize> {
-        if op.may_reset() {
+        // The owner thaws it so: that is refused to nobody, as it resets hardly any devices.
+        if op.may_reset() && op != EehOp::Enable {
             self.check_reset()?;
         }
         let pe = self.endpoint()?.as_ptr();
