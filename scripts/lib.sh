@@ -50,6 +50,7 @@ TESTS=$CACHE/tests-$KERNEL_PACKAGE-$(cd "$PROJECT" && key scripts/build-tests te
 SETUP_ROOT=setup-root            # the script that makes $ROOT
 BASE_ROOT=$ROOT                  # what it copies and adds to, if that is not the root itself
 SETUP_KERNEL="setup-kernel prepare" # the one that makes $KTREE
+SETUP_DEBUG=setup-debug          # the one that makes $DEBUG
 FETCH_ARCH=$ARCH                 # whose packages of the stock kernel are fetched for that,
 FETCHED=$STOCK/.complete-$ARCH   # and what tells that they are there
 KTREE=$KBUILD_BASE/$ARCH         # the build tree of the kernel that modules are for, if no other is named

@@ -10,7 +10,9 @@
 
 #include <sys/eventfd.h>
 
-static const char *const watched_modules[] = { "vfio", "vfio_iommu_type1", "vfio_pci_core", "vfio_pci", "iommufd" };
+static const char *const watched_modules[] = {
+	"vfio", "vfio_iommu_type1", "vfio_iommu_spapr_tce", "vfio_pci_core", "vfio_pci", "iommufd",
+};
 /* The devices whose configuration space has to stay as it was. */
 static const char *watched_devices[4];
 

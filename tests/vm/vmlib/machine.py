@@ -173,6 +173,7 @@ def power_machine(
     name: str,
     about: str,
     args: tuple[str, ...] = ("-M", "powernv9"),
+    processors: int = 1,
     cmdline: str = "",
     devices: tuple[Device, ...] = POWERNV_DEVICES,
     # Without its defaults a powernv has no host bridges either.
@@ -185,7 +186,7 @@ def power_machine(
         about=about,
         arch="ppc64le",
         qemu="qemu-system-ppc64",
-        args=(*args, "-smp", "1"),
+        args=(*args, "-smp", str(processors)),
         # A processor that the host gives no time is none that hangs.
         cmdline=f"console=hvc0 rcupdate.rcu_cpu_stall_timeout=120 {cmdline}",
         devices=devices,
@@ -554,6 +555,18 @@ MACHINES = {
             suites=(),
             long_suites=("spapr",),
             processor=("PowerPC,POWER9@", "ibm,processor-radix-AP-encodings", RADIX_PAGES),
+        ),
+        power_machine(
+            "powernv9-debug",
+            "powernv9 with two processors and the debug kernel: lockdep, kmemleak, failing allocations",
+            processors=2,
+            cmdline="slub_debug=FZPU",
+            kernel="debug",
+            suites=(),
+            long_suites=("spapr", "spapr-faults"),
+            # It has to build a kernel of its own.
+            optional=True,
+            slowness=4,
         ),
         power_machine(
             "pseries",
