@@ -57,7 +57,8 @@ static bool have_second(void)
 
 static bool have_enabled(void)
 {
-	return have_v1() && !ioctl(u.container, VFIO_IOMMU_ENABLE);
+	/* The window that is there without asking is made by the first use. */
+	return have_v1() && !ioctl(u.container, VFIO_IOMMU_ENABLE) && !map(RW, buffer, 0, P) && !unmap(0, P);
 }
 
 static bool have_mapped_v1(void)
@@ -68,6 +69,11 @@ static bool have_mapped_v1(void)
 static bool have_memory(void)
 {
 	return have_v2() && !reg(buffer, 16 * P);
+}
+
+static bool have_default(void)
+{
+	return have_memory() && !map(RW, buffer, 0, P) && !unmap(0, P);
 }
 
 static bool have_window(void)
@@ -207,8 +213,8 @@ int main(int argc, char **argv)
 	OPERATION("REGISTER", .ready = have_v2, .run = registers, .undo = put_all);
 	OPERATION("UNREGISTER", .ready = have_memory, .run = unregisters, .undo = put_all);
 	OPERATION("MAP default", .ready = have_memory, .run = map_default, .undo = put_all);
-	OPERATION("CREATE", .ready = have_memory, .run = create_one, .undo = put_all);
-	OPERATION("CREATE levels", .ready = have_memory, .run = create_three, .undo = put_all);
+	OPERATION("CREATE", .ready = have_default, .run = create_one, .undo = put_all);
+	OPERATION("CREATE levels", .ready = have_default, .run = create_three, .undo = put_all);
 	OPERATION("REMOVE", .ready = have_mapped, .run = removes, .undo = put_all);
 	OPERATION("MAP", .ready = have_window, .run = maps, .undo = put_all);
 	OPERATION("MAP apart", .ready = have_window, .run = maps_apart, .undo = put_all);
