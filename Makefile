@@ -23,38 +23,7 @@ NEEDED = $(filter-out c,$(MODULES))
 
 .PHONY: help
 help:
-	@echo 'make run                 set up, build, boot the stock kernel with our modules, drive a device'
-	@echo 'make test                set up, build, run the test machines; last line: N passed, N failed, N skipped'
-	@echo '     MACHINE=<name>        one machine (make machines lists them)'
-	@echo '     SUITE=<name>          one suite'
-	@echo '     MODULES=c             on the stock C modules; MODULES=vfio,vfio-pci: those in Rust, the others in C;'
-	@echo '                           MODULES=-vfio: all but that one in Rust'
-	@echo '     JOBS=<n>              machines side by side (2);  V=1: the kernel console as well'
-	@echo 'make test-long           the same with the long suites'
-	@echo 'make soak                everything over and over on six devices at a time, for SECONDS=600'
-	@echo 'make fuzz-replay SCRIPT=<file>   a script that the suite fuzz printed, on C and on ours; shortens it'
-	@echo 'make fuzz-logic          the rules of drivers/vfio/logic under libFuzzer  [SECONDS=60] [TARGET=config]; KEEP=1: into the corpus'
-	@echo 'make mutants             wrong versions of these rules, which the host tests have to notice  [FILE=iova.rs]'
-	@echo 'make miri                the host tests under Miri, if there is one  [TEST=type1]'
-	@echo 'make bench               C and ours measured in the same boot: instructions, memory, threads'
-	@echo '     PROFILE=1             by function as well;  ONLY=operations: one of the boots (tests/bench/run lists them);'
-	@echo '                           KEEP=1: into Documentation/performance'
-	@echo 'make machines            list machines and suites'
-	@echo 'make check               rustfmt, clippy, unsafe gate, host tests, rustdoc, exported symbols'
-	@echo 'make modules             build/$(ARCH)/*.ko  [ARCH=arm64] [KDIR=<prepared kernel tree>]; DEBUG=1: for the debug'
-	@echo '                           kernel, into build/$(ARCH)-debug'
-	@echo 'make install             build for the running kernel, into /lib/modules/<release>/updates/vfio; says how to roll back'
-	@echo '     MODULES="vfio"        only these;  KVER=<release>: for another kernel;  DESTDIR=<folder>: staged there'
-	@echo 'make uninstall           what was installed goes, and the C modules are back  [MODULES=] [KVER=] [DESTDIR=]'
-	@echo 'make tables              run the C functions for tests/host/tables again'
-	@echo 'make sample              build/$(ARCH)/vfio-edu, the user-space driver'
-	@echo 'make doc                 build/html: these pages and rustdoc of all crates  [ARCH=ppc64le];  make html: only the pages'
-	@echo 'make deb                 build/vfio-rs-dkms_<version>_all.deb: a Debian package that DKMS builds for each kernel'
-	@echo 'make test-deb            what that does in a machine with a whole Debian: installed, used, removed'
-	@echo 'make rust-analyzer       rust-project.json, for editors'
-	@echo 'make setup               only what the others need: toolchain root, kernel, test programs'
-	@echo 'make entry-points        Documentation/entry-points.rst again, from what the functions say of themselves'
-	@echo 'make clean               remove build/ (the cache of set-up, $${VFIO_CACHE:-/var/cache/vfio-rs}, stays)'
+	@cat scripts/help.txt
 
 .PHONY: setup
 setup:
@@ -106,12 +75,17 @@ fuzz-logic:
 	@scripts/setup root
 	@scripts/fuzz-logic '$(SECONDS)' '$(TARGET)' $(if $(KEEP),keep)
 
-.PHONY: mutants miri
+.PHONY: mutants miri proofs
 mutants:
 	@scripts/setup root
-	@scripts/mutants $(FILE)
+	@scripts/mutants $(if $(FAST),--at-once) $(FILE)
 miri:
 	@scripts/miri $(TEST)
+proofs:
+	@scripts/setup root
+	@scripts/fuzz-logic '$(or $(SECONDS),600)'
+	@scripts/miri
+	@scripts/mutants
 
 # PROFILE=1: by function as well. ONLY=<boot>: one of the boots. KEEP=1: as the numbers of the release.
 .PHONY: bench

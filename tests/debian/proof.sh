@@ -170,6 +170,17 @@ install_some() {
 		driver_is 0000:00:02.0 vfio-pci && driverctl unset-override 0000:00:02.0 && unloaded
 }
 
+# Who uses what is in memory is said.
+in_use() {
+	sleep 300 9<>/dev/vfio/vfio &
+	local holder=$! status=0
+	sleep 1
+	bash "$project/scripts/install" install >/tmp/said 2>&1 || status=1
+	kill $holder
+	cat /tmp/said
+	grep -q "in use by sleep ($holder)" /tmp/said && return $status
+}
+
 install_all() {
 	bash "$project/scripts/install" install
 }
@@ -199,6 +210,7 @@ else
 	t taken taken
 	t loaded loaded
 	t driverctl bound_by_driverctl
+	t in-use in_use
 	t given-back driverctl unset-override 0000:00:02.0
 	t unloaded unloaded
 	t uninstall bash "$project/scripts/install" uninstall

@@ -8,7 +8,7 @@ from pathlib import Path
 TEXT = r'"((?:[^"\\]|\\.)*)"'
 # What takes a message: as its first text, behind arguments without one.
 CALLS = (
-    rf"\b(?:pr|dev)_(?:emerg|alert|crit|err|warn|notice|info)(?:_once)?!\s*\((?:[^\";]*?,)?\s*{TEXT}",
+    rf"\b(?:pr|dev)_(?:emerg|alert|crit|err|warn|notice|info|debug|dbg)(?:_once)?!\s*\((?:[^\";]*?,)?\s*{TEXT}",
     rf"\brefuse!\([^\";]*?,\s*{TEXT}",
     rf"\bbecause\(\s*{TEXT}",
     # vfio-pci-core's tokens: the text is chosen before it is printed.

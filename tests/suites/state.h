@@ -5,6 +5,7 @@
 #ifndef STATE_H
 #define STATE_H
 
+#include "proc.h"
 #include "vfio_user.h"
 
 #include <sys/eventfd.h>
@@ -24,55 +25,6 @@ struct state {
 	long interrupts; /* requested by VFIO */
 	unsigned char config[ARRAY_SIZE(watched_devices)][64];
 };
-
-static inline long number_after(const char *path, const char *key)
-{
-	FILE *f = fopen(path, "r");
-	size_t len = strlen(key);
-	char line[256];
-	long value = -1;
-
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, key, len)) {
-			value = atol(line + len);
-			break;
-		}
-	if (f)
-		fclose(f);
-	return value;
-}
-
-/* Pages that are pinned, by all processes. */
-static inline long pins_of_all(void)
-{
-	FILE *f = fopen("/proc/vmstat", "r");
-	unsigned int found = 0;
-	char line[256];
-	long pins = 0;
-
-	while (f && found < 2 && fgets(line, sizeof(line), f)) {
-		long acquired = 0, released = 0;
-
-		found += sscanf(line, "nr_foll_pin_acquired %ld", &acquired) == 1;
-		found += sscanf(line, "nr_foll_pin_released %ld", &released) == 1;
-		pins += acquired - released;
-	}
-	if (f)
-		fclose(f);
-	return found == 2 ? pins : -1;
-}
-
-static inline bool put_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), error;
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) >= 0;
-
-	error = errno;
-	if (fd >= 0)
-		close(fd);
-	errno = error;
-	return ok;
-}
 
 static inline long interrupts(void)
 {
@@ -105,9 +57,7 @@ static inline struct state look(void)
 	char path[PATH_MAX];
 	int fd;
 
-	/* The counters of the processors are added up only now. */
-	put_text("/proc/sys/vm/stat_refresh", "1");
-	s.locked = number_after("/proc/self/status", "VmLck:");
+	s.locked = locked_kib();
 	s.pins = pins_of_all();
 	s.files = number_after("/proc/sys/fs/file-nr", "");
 	s.eventfd = next_eventfd();

@@ -4,7 +4,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
 
+use anyhow::bail;
 use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
@@ -32,21 +36,65 @@ pub fn run(address: &str) -> Result<()> {
     // Its group is held: nobody else gets it.
     let other = Arc::new(VfioContainer::new(None)?);
     let second = VfioDevice::new(&path(address), other, true);
+    ensure!(second.is_err(), "opened twice");
     println!("a second opener: {}", outcome(second));
-    whole(&device, container.as_ref())?;
+    whole(&device, container.as_ref(), known(address)?)?;
     drop(device);
     drop(container);
     closed()
 }
 
+/// Vendor and device, as the kernel found them.
+fn identity(address: &str) -> Result<[u16; 2]> {
+    let number = |file| {
+        let text = std::fs::read_to_string(path(address).join(file))?;
+        let digits = text.trim().trim_start_matches("0x");
+        anyhow::Ok(u16::from_str_radix(digits, 16)?)
+    };
+    Ok([number("vendor")?, number("device")?])
+}
+
+/// What is known of a device's registers.
+struct Known {
+    identity: [u16; 2],
+    /// One that a reset clears: region, offset, what can be written to it.
+    cleared: Option<(u32, u64, &'static [u8])>,
+    /// Those of `edu` raise INTx, and take it back.
+    is_edu: bool,
+}
+
+fn known(address: &str) -> Result<Known> {
+    let identity = identity(address)?;
+    let cleared: Option<(u32, u64, &[u8])> = match identity {
+        // Wake Up Filter Control.
+        [0x8086, 0x10c9] => Some((0, 0x5808, &[0x02, 0, 0, 0])),
+        // Controller Configuration: sizes of the entries of queues, while it is off.
+        [0x1b36, 0x0010] => Some((0, 0x14, &[0, 0, 0x46, 0])),
+        // Device status: ACKNOWLEDGE.
+        [0x1af4, 0x1041] => Some((4, 0x14, &[0x01])),
+        // It is reset by its power state, which clears nothing in QEMU's model.
+        [0x8086, 0x10d3] => None,
+        // These cannot be reset.
+        [0x1234, 0x11e8] | [0x1af4, 0x1110] => None,
+        _ => bail!("nothing is known of {identity:04x?}"),
+    };
+    Ok(Known {
+        identity,
+        cleared,
+        is_edu: identity == [0x1234, 0x11e8],
+    })
+}
+
 /// All that the crate does with a device.
-fn whole(device: &VfioDevice, container: &VfioContainer) -> Result<()> {
-    regions(device)?;
+fn whole(device: &VfioDevice, container: &VfioContainer, known: Known) -> Result<()> {
+    regions(device, &known)?;
     mappings(container)?;
     interrupts(device)?;
+    if known.is_edu {
+        level(device)?;
+    }
     println!("migration: {:?}", device.query_migration_support());
-    device.reset();
-    registers(device);
+    reset(device, &known)?;
     // Left as it is: closing has to tidy up.
     let buffer = Buffer::new(0x10_0000)?;
     // SAFETY: nothing refers to the buffer but by pointer, and the device is not told of it.
@@ -55,6 +103,31 @@ fn whole(device: &VfioDevice, container: &VfioContainer) -> Result<()> {
     if count(device, vfio::VFIO_PCI_MSI_IRQ_INDEX) > 0 {
         device.enable_msi(counters.iter().collect())?;
     }
+    Ok(())
+}
+
+/// A reset clears the device's registers; its configuration space is as it was before. (The crate does not say whether
+/// a reset failed, and does nothing if there is none.)
+fn reset(device: &VfioDevice, known: &Known) -> Result<()> {
+    let before = header(device, known)?;
+    if let Some((region, at, value)) = known.cleared {
+        let mut seen = vec![0; value.len()];
+        device.region_write(region, value, at);
+        device.region_read(region, &mut seen, at);
+        ensure!(seen == value, "a register holds {seen:02x?}");
+        device.reset();
+        device.region_read(region, &mut seen, at);
+        ensure!(seen != value, "a register is not reset");
+        ensure!(seen.iter().all(|&byte| byte == 0), "it holds {seen:02x?}");
+        println!("reset");
+    } else {
+        device.reset();
+        println!("nothing to see of a reset");
+    }
+    ensure!(
+        header(device, known)? == before,
+        "not the same after the reset"
+    );
     Ok(())
 }
 
@@ -73,7 +146,7 @@ fn outcome<T, E: std::fmt::Display>(result: std::result::Result<T, E>) -> String
     }
 }
 
-fn regions(device: &VfioDevice) -> Result<()> {
+fn regions(device: &VfioDevice, known: &Known) -> Result<()> {
     for index in 0..vfio::VFIO_PCI_NUM_REGIONS {
         println!(
             "region {index}: {:#x} bytes at {:#x}, flags {:#x}, {:?}",
@@ -83,7 +156,7 @@ fn regions(device: &VfioDevice) -> Result<()> {
             device.get_region_caps(index),
         );
     }
-    registers(device);
+    header(device, known)?;
     let config = vfio::VFIO_PCI_CONFIG_REGION_INDEX;
     device.region_write(config, &COMMAND, 4);
     let mut command = [0; 2];
@@ -93,11 +166,14 @@ fn regions(device: &VfioDevice) -> Result<()> {
     Ok(())
 }
 
-/// The header of configuration space, and what the first BARs of memory begin with.
-fn registers(device: &VfioDevice) {
+/// The header of configuration space.
+fn header(device: &VfioDevice, known: &Known) -> Result<[u8; 64]> {
     let mut header = [0; 64];
     device.region_read(vfio::VFIO_PCI_CONFIG_REGION_INDEX, &mut header, 0);
     println!("header {header:02x?}");
+    let word = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+    ensure!([word(0), word(2)] == known.identity, "another device");
+    Ok(header)
 }
 
 fn mappings(container: &VfioContainer) -> Result<()> {
@@ -107,8 +183,11 @@ fn mappings(container: &VfioContainer) -> Result<()> {
         unsafe { container.vfio_dma_map(IOVA, size, buffer.pointer()) }.context("map")?;
         // SAFETY: as above.
         let again = unsafe { container.vfio_dma_map(IOVA, 0x1000, buffer.pointer()) };
+        ensure!(again.is_err(), "mapped twice");
         println!("mapped {size:#x}, once more: {}", outcome(again));
-        println!("locked {} kB", memory::locked()?);
+        let locked = memory::locked()?;
+        ensure!(locked == size as u64 / 1024, "{locked} kB are locked");
+        println!("locked {locked} kB");
         container.vfio_dma_unmap(IOVA, size).context("unmap")?;
     }
     // SAFETY: as above.
@@ -170,10 +249,56 @@ fn interrupts(device: &VfioDevice) -> Result<()> {
                 device.unmask_irq(index).context("unmask")?;
             }
             let beyond = device.trigger_irq(index, count(device, index));
+            ensure!(beyond.is_err(), "a vector that is not there");
             println!("  beyond: {}", outcome(beyond));
             device.disable_irq(index).context("disable")?;
-            println!("  while off: {}", outcome(device.trigger_irq(index, 0)));
+            let off = device.trigger_irq(index, 0);
+            ensure!(off.is_err(), "triggered while off");
+            println!("  while off: {}", outcome(off));
         }
     }
+    Ok(())
+}
+
+/// What the eventfd counts within that time; it returns as soon as it is more than nothing.
+fn comes(counter: &EventFd, within: Duration) -> u64 {
+    let end = Instant::now() + within;
+    loop {
+        match counter.read() {
+            Ok(count) => return count,
+            Err(_) if Instant::now() >= end => return 0,
+            Err(_) => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
+/// INTx of edu, which is asserted until it is acknowledged: it comes once, then again each time that the eventfd of its
+/// level, or the call, says that the handler is done, and no more when it is acknowledged.
+fn level(device: &VfioDevice) -> Result<()> {
+    const RAISE: u64 = 0x60;
+    const ACKNOWLEDGE: u64 = 0x64;
+    let index = vfio::VFIO_PCI_INTX_IRQ_INDEX;
+    let long = Duration::from_secs(60);
+    let short = Duration::from_millis(200);
+    let one = 1u32.to_le_bytes();
+    let trigger = EventFd::new(EFD_NONBLOCK)?;
+    let resample = EventFd::new(EFD_NONBLOCK)?;
+    device.enable_irq(index, vec![&trigger])?;
+    device.set_irq_resample_fd(index, vec![&resample])?;
+    device.region_write(vfio::VFIO_PCI_BAR0_REGION_INDEX, &one, RAISE);
+    ensure!(comes(&trigger, long) == 1, "INTx does not come");
+    ensure!(comes(&trigger, short) == 0, "it comes while it is masked");
+    resample.write(1)?;
+    ensure!(comes(&trigger, long) == 1, "the eventfd does not unmask it");
+    device.unmask_irq(index)?;
+    ensure!(comes(&trigger, long) == 1, "the call does not unmask it");
+    device.region_write(vfio::VFIO_PCI_BAR0_REGION_INDEX, &one, ACKNOWLEDGE);
+    resample.write(1)?;
+    ensure!(comes(&trigger, short) == 0, "it comes for nothing");
+    device.region_write(vfio::VFIO_PCI_BAR0_REGION_INDEX, &one, RAISE);
+    ensure!(comes(&trigger, long) == 1, "it stays masked");
+    device.region_write(vfio::VFIO_PCI_BAR0_REGION_INDEX, &one, ACKNOWLEDGE);
+    device.disable_irq(index)?;
+    println!("INTx until it is acknowledged");
     Ok(())
 }

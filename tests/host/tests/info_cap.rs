@@ -60,6 +60,14 @@ proptest! {
 }
 
 #[test]
+fn what_is_linked_stays_linked() {
+    let mut chain = build(&[8, 16]);
+    let before = chain.clone();
+    link(&mut chain, 16, 1, 1);
+    assert_eq!(chain, before);
+}
+
+#[test]
 fn sizes_are_padded() {
     assert_eq!(padded(8), Some(8));
     assert_eq!(padded(9), Some(16));

@@ -87,3 +87,22 @@ fn states_that_a_device_has_not() {
     assert!(!Error.is_in(7));
     assert!(!Running.is_in(0));
 }
+
+#[test]
+fn names_are_those_of_debugfs() {
+    let names = [
+        "ERROR",
+        "STOP",
+        "RUNNING",
+        "STOP_COPY",
+        "RESUMING",
+        "RUNNING_P2P",
+        "PRE_COPY",
+        "PRE_COPY_P2P",
+    ];
+    for (number, expected) in (0..).zip(names) {
+        assert_eq!(name(number), Some(expected));
+    }
+    assert_eq!(name(8), None);
+    assert_eq!(name(u32::MAX), None);
+}

@@ -31,6 +31,10 @@ impl Table {
             }
         }
         assert!(table.lines.len() > 20, "{path} is no table");
+        if cfg!(miri) {
+            // It is some thousand times slower.
+            table.lines = table.lines.into_iter().step_by(40).collect();
+        }
         table
     }
 

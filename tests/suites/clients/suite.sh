@@ -62,12 +62,34 @@ nvme_user() {
 	host_sees 768 256 104
 }
 
+# vectors NAME: how often the interrupts of a device in use have come.
+vectors() {
+	awk -v d="($(bdf "$1"))" 'index($0, d) { for (i = 2; $i ~ /^[0-9]+$/; i++) n += $i } END { print n + 0 }' /proc/interrupts
+}
+
+# killed PID: ends a process that would not end by itself; fails if it has.
+killed() {
+	kill -KILL "$1" || return 1
+	wait "$1"
+	[ $? = 137 ]
+}
+
+# In the middle of writes that have no end, once some have been done.
 nvme_killed() {
 	bind nvme || return 1
 	for _ in 1 2 3; do
-		yes 'write -P 0x77 4M 4M' | /usr/bin/qemu-io -f raw "nvme://$(bdf nvme)/1" >/dev/null 2>&1 &
-		sleep 1.5
-		kill -KILL $! && wait $!
+		yes 'write -P 0x77 4M 4M' | /usr/bin/qemu-io -f raw "nvme://$(bdf nvme)/1" >$OUT/endless 2>&1 &
+		i=0
+		until [ "$(vectors nvme)" -ge 50 ]; do
+			i=$((i + 1))
+			kill -0 $! && [ $i -lt 1200 ] || {
+				cat $OUT/endless
+				return 1
+			}
+			sleep 0.1
+		done
+		echo "killed after $(vectors nvme) interrupts, with $(sed -n 's/^VmLck:[^0-9]*//p' /proc/$!/status) locked"
+		killed $! || return 1
 		qio "write -P 0x66 4M 1M" "read -P 0x66 4M 1M" || return 1
 	done
 	unbind nvme
@@ -90,7 +112,7 @@ crate_killed() {
 			}
 			sleep 0.1
 		done
-		kill -KILL $! && wait $!
+		killed $! || return 1
 	done
 	timeout -s KILL 120 vfio-clients nvme-driver "$(bdf nvme)" || return 1
 	unbind nvme

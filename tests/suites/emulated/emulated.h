@@ -3,6 +3,7 @@
 #ifndef EMULATED_H
 #define EMULATED_H
 
+#include "../proc.h"
 #include "../transcript.h"
 #include "module/vfio_test_emulated.h"
 
@@ -55,31 +56,6 @@ static inline int64_t unmap(int container, uint64_t iova, uint64_t size, uint32_
 	struct vfio_iommu_type1_dma_unmap u = { .argsz = sizeof(u), .flags = flags, .iova = iova, .size = size };
 
 	return ioctl(container, VFIO_IOMMU_UNMAP_DMA, &u) ? -errno : (int64_t)u.size;
-}
-
-static inline long number_in(const char *path, const char *key)
-{
-	char line[256];
-	long value = -1;
-	FILE *f = fopen(path, "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, key, strlen(key)))
-			value = atol(line + strlen(key));
-	if (f)
-		fclose(f);
-	return value;
-}
-
-/* Pages that are pinned anywhere in the system: other programs of the suite pin none at the same time. */
-static inline long pinned(void)
-{
-	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY);
-
-	if (fd < 0 || write(fd, "1", 1) != 1)
-		fail("stat_refresh");
-	close(fd);
-	return number_in("/proc/vmstat", "nr_foll_pin_acquired") - number_in("/proc/vmstat", "nr_foll_pin_released");
 }
 
 #endif

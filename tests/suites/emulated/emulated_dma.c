@@ -29,7 +29,7 @@ static void step(long ret, const char *format, ...)
 	vprintf(format, args);
 	va_end(args);
 	printf(" = %ld %s; pinned %ld, accounted %ld kB\n", ret < 0 ? -1 : ret, error_name(ret < 0 ? -ret : 0),
-	       pinned() - pinned_before, number_in("/proc/self/status", "VmLck:"));
+	       pins_of_all() - pinned_before, locked_kib());
 }
 
 #define STEP(call, ...) ({ long ret_ = (call); step(ret_, __VA_ARGS__); ret_; })
@@ -541,7 +541,7 @@ static void as_other(void)
 {
 	char buffer[64];
 
-	pinned_before = pinned();
+	pinned_before = pins_of_all();
 	heading("another process");
 	STEP(dma_rw(shared.device, TEST_READ, 0, buffer, 8, 0), "read");
 	STEP(dma_rw(shared.device, TEST_WRITE, 0, buffer, 8, 0), "write");
@@ -709,7 +709,7 @@ int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	pci = argc > 2 ? argv[2] : NULL;
-	pinned_before = pinned();
+	pinned_before = pins_of_all();
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(sections); i++)
 		if (!strcmp(sections[i].name, argv[1])) {
 			sections[i].run();

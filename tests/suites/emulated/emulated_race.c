@@ -277,7 +277,7 @@ int main(int argc, char **argv)
 	pci = argv[2];
 	for (int i = 0; i < MDEVS; i++)
 		pthread_mutex_init(&changing[i], NULL);
-	before = pinned();
+	before = pins_of_all();
 	mem = memory(2 * SPACE * PAGE);
 	container = open_container();
 	for (size_t i = 0; i < ARRAY_SIZE(pinners); i++) {
@@ -303,8 +303,8 @@ int main(int argc, char **argv)
 		remove_mdev(name);
 	}
 	unmap(container, 0, 0, VFIO_DMA_UNMAP_FLAG_ALL);
-	after = pinned();
-	locked = number_in("/proc/self/status", "VmLck:");
+	after = pins_of_all();
+	locked = locked_kib();
 	close(pinners[0].group);
 	close(pinners[1].group);
 	close(container);

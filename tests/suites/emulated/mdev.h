@@ -3,6 +3,7 @@
 #ifndef MDEV_H
 #define MDEV_H
 
+#include "../proc.h"
 #include "../transcript.h"
 
 /* The name of the mediated device with this number. */
@@ -16,27 +17,14 @@ static inline const char *uuid(int number)
 	return to;
 }
 
-/* 0 or -errno */
-static inline int put_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), error = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		error = -errno;
-	close(fd);
-	return error;
-}
-
-/* A mediated device of TYPE, such as "mtty-2". */
+/* A mediated device of TYPE, such as "mtty-2". 0 or -errno, as below. */
 static inline int create_mdev(const char *type, const char *name)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "/sys/class/mdev_bus/%.*s/mdev_supported_types/%s/create",
 		 (int)strcspn(type, "-"), type, type);
-	return put_text(path, name);
+	return put_text(path, name) ? 0 : -errno;
 }
 
 static inline int remove_mdev(const char *name)
@@ -44,7 +32,7 @@ static inline int remove_mdev(const char *name)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "/sys/bus/mdev/devices/%s/remove", name);
-	return put_text(path, "1");
+	return put_text(path, "1") ? 0 : -errno;
 }
 
 #endif

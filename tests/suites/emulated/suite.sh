@@ -46,13 +46,6 @@ one_set() {
 	[ ! -e /sys/bus/mdev ] && [ ! -e /dev/vfio ]
 }
 
-# Whether all pages that were pinned since the boot have been unpinned.
-nothing_pinned() {
-	echo 1 >/proc/sys/vm/stat_refresh
-	grep foll_pin /proc/vmstat
-	awk '/foll_pin_acquired/ { a = $2 } /foll_pin_released/ { r = $2 } END { exit a != r }' /proc/vmstat
-}
-
 # same SET NAME: what this set answered is what the C modules answer, and nothing that is wrong anyhow.
 same() {
 	bad=0

@@ -94,13 +94,6 @@ viability() {
 	rmmod e1000
 }
 
-# Whether all pages that were pinned since the boot have been unpinned.
-nothing_pinned() {
-	echo 1 >/proc/sys/vm/stat_refresh
-	grep foll_pin /proc/vmstat
-	awk '/foll_pin_acquired/ { a = $2 } /foll_pin_released/ { r = $2 } END { exit a != r }' /proc/vmstat
-}
-
 same() {
 	alike "$OUT/c.$1" "$OUT/ours.$1"
 }

@@ -7,20 +7,16 @@
  * SET: `all` with all modules loaded and both devices, in groups of their own, bound to vfio-pci; `bare` the same without
  * an IOMMU backend.
  */
+#include "../proc.h"
 #include "../transcript.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <sys/uio.h>
-#include <sys/vfs.h>
+#include <sys/wait.h>
 
 static const char *bdf, *bdf2;
 
@@ -63,16 +59,6 @@ static void *constant(const void *bytes, size_t size)
 	return p;
 }
 
-static bool put_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
 static bool is_bound(const char *name)
 {
 	char path[100];
@@ -106,116 +92,7 @@ static void bound_again(const char *name, pid_t pid)
 	printf("%s\n", is_bound(name) ? "bound again" : "not bound");
 }
 
-/* --- files ---------------------------------------------------------------------------------------------- */
-
-static void file_operations(int fd, const char *what)
-{
-	char buf[8] = {};
-	struct iovec iov = { buf, 4 };
-	struct pollfd poll_ = { .fd = fd, .events = POLLIN | POLLOUT | POLLPRI };
-	struct epoll_event event = { .events = EPOLLIN };
-	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
-	int ends[2], epoll = epoll_create1(0), file = memfd_create("file", 0);
-	struct stat st;
-	struct statfs fs;
-	loff_t at = 0;
-	void *p;
-
-	printf("# %s\n", what);
-	if (pipe(ends) || write(ends[1], "abcdefgh", 8) != 8 || write(file, "abcdefgh", 8) != 8)
-		fail("pipe");
-	TWICE(read(fd, BAD, 4), "read into nowhere");
-	TWICE(write(fd, BAD, 4), "write from nowhere");
-	TWICE(read(fd, buf, 0), "read nothing");
-	TWICE(write(fd, buf, 0), "write nothing");
-	TWICE(pread(fd, buf, 4, -1), "pread at -1");
-	TWICE(pread(fd, buf, 4, INT64_MAX - 3), "pread at the end of the world");
-	TWICE(pread(fd, buf, 4, 7ULL << 40), "pread");
-	TWICE(preadv(fd, &iov, 1, 7ULL << 40), "preadv");
-	TWICE(pwritev2(fd, &iov, 1, 100ULL << 40, RWF_DSYNC), "pwritev2");
-	TWICE(preadv2(fd, &iov, 1, 7ULL << 40, RWF_NOWAIT), "preadv2 NOWAIT");
-	TWICE(splice(fd, NULL, ends[1], NULL, 4, SPLICE_F_NONBLOCK), "splice from");
-	TWICE(splice(ends[0], NULL, fd, NULL, 4, SPLICE_F_NONBLOCK), "splice to");
-	TWICE(sendfile(ends[1], fd, NULL, 4), "sendfile from");
-	TWICE(copy_file_range(file, &at, fd, NULL, 4, 0), "copy_file_range to");
-	for (int prot = 0; prot < 4; prot++) {
-		p = mmap(NULL, PAGE, prot, MAP_SHARED, fd, 60ULL << 40);
-		say(p == MAP_FAILED ? -1 : 0, "mmap prot %d", prot);
-	}
-	p = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 60ULL << 40);
-	say(p == MAP_FAILED ? -1 : 0, "mmap private");
-	for (int whence = 0; whence < 5; whence++)
-		ASK(lseek(fd, 16, whence), "lseek %d", whence);
-	poll_.revents = 0;
-	ASK(poll(&poll_, 1, 0), "poll");
-	printf("revents %x\n", poll_.revents);
-	TWICE(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
-	TWICE(fsync(fd), "fsync");
-	TWICE(fdatasync(fd), "fdatasync");
-	TWICE(sync_file_range(fd, 0, 1, 0), "sync_file_range");
-	TWICE(posix_fadvise(fd, 0, 1, POSIX_FADV_WILLNEED) ? -1 : 0, "fadvise");
-	TWICE(ftruncate(fd, 0), "ftruncate");
-	TWICE(fallocate(fd, 0, 0, 1), "fallocate");
-	TWICE(flock(fd, LOCK_EX | LOCK_NB), "flock");
-	TWICE(flock(fd, LOCK_UN), "flock off");
-	TWICE(fcntl(fd, F_GETLK, &lock), "GETLK");
-	TWICE(fcntl(fd, F_GETFL) & ~O_LARGEFILE, "GETFL");
-	TWICE(fcntl(fd, F_GETFD), "GETFD");
-	TWICE(fcntl(fd, F_SETFL, O_NONBLOCK | O_APPEND), "SETFL NONBLOCK APPEND");
-	TWICE(fcntl(fd, F_SETFL, O_ASYNC), "SETFL ASYNC");
-	TWICE(fcntl(fd, F_SETFL, O_DIRECT), "SETFL DIRECT");
-	ASK(fcntl(fd, F_GETFL) & ~O_LARGEFILE, "GETFL");
-	ASK(fcntl(fd, F_SETFL, 0), "SETFL 0");
-	TWICE(fcntl(fd, F_SETLEASE, F_RDLCK), "SETLEASE");
-	TWICE(fcntl(fd, F_GETPIPE_SZ), "GETPIPE_SZ");
-	TWICE(fcntl(fd, F_GET_SEALS), "GET_SEALS");
-	TWICE(fcntl(fd, F_SETOWN, getpid()), "SETOWN");
-	TWICE(ioctl(fd, FIONREAD, buf), "FIONREAD");
-	TWICE(ioctl(fd, FIONBIO, BAD), "FIONBIO");
-	TWICE(ioctl(fd, _IO('f', 1), buf), "GETFLAGS");
-	TWICE(ioctl(fd, _IO(0, 2), buf), "FIGETBSZ of old");
-	TWICE(ioctl(fd, 0x5401, buf), "TCGETS");
-	TWICE(fchdir(fd), "fchdir");
-	TWICE(syscall(SYS_getdents64, fd, buf, 8), "getdents");
-	ASK(fstat(fd, &st), "fstat");
-	printf("mode %o size %lld links %lu\n", st.st_mode, (long long)st.st_size, (unsigned long)st.st_nlink);
-	ASK(fstatfs(fd, &fs), "fstatfs");
-	printf("type %lx\n", (long)fs.f_type);
-	close(ends[0]);
-	close(ends[1]);
-	close(epoll);
-	close(file);
-}
-
-/* Any number, of any group, with any size in it. */
-static void strange_ioctls(int fd)
-{
-	static const int known[] = { 0, 1, 2, 6, 11 };
-	char *zero = memory(PAGE);
-
-	for (unsigned int nr = 0; nr < 64; nr++) {
-		bool skip = false;
-
-		for (unsigned int i = 0; i < ARRAY_SIZE(known); i++)
-			skip |= nr == (unsigned int)known[i];
-		if (skip)
-			continue;
-		TWICE(FD(ioctl(fd, _IO(VFIO_TYPE, VFIO_BASE + nr), zero)), "ioctl %u with zeroes", nr);
-		TWICE(FD(ioctl(fd, _IO(VFIO_TYPE, VFIO_BASE + nr), NULL)), "ioctl %u with null", nr);
-		TWICE(FD(ioctl(fd, _IO(VFIO_TYPE, VFIO_BASE + nr), ~0UL << 47)), "ioctl %u with a kernel's address", nr);
-		memset(zero, 0, PAGE);
-	}
-	for (unsigned int nr = 0; nr < 24; nr++) {
-		TWICE(ioctl(fd, _IOR(VFIO_TYPE, VFIO_BASE + nr, int), zero), "ioctl %u with _IOR", nr);
-		TWICE(ioctl(fd, _IOWR(VFIO_TYPE, VFIO_BASE + nr, int), zero), "ioctl %u with _IOWR", nr);
-		TWICE(ioctl(fd, _IO(VFIO_TYPE + 1, VFIO_BASE + nr), zero), "ioctl %u of another type", nr);
-	}
-	for (unsigned int nr = 0; nr < 100; nr += 9)
-		TWICE(ioctl(fd, _IO(VFIO_TYPE, nr), zero), "ioctl number %u", nr);
-	TWICE(ioctl(fd, 0), "ioctl 0");
-	TWICE(ioctl(fd, -1), "ioctl -1");
-	munmap(zero, PAGE);
-}
+#include "core_files.h"
 
 /* --- container ------------------------------------------------------------------------------------------ */
 
@@ -779,120 +656,7 @@ static void device_pointers(void)
 	}
 }
 
-/* --- eventfd handlers ----------------------------------------------------------------------------------- */
-
-static long set_irqs(int fd, uint32_t flags, uint32_t index, int event)
-{
-	struct { struct vfio_irq_set set; int fd; } s = {
-		.set = { .argsz = sizeof(s), .flags = flags, .index = index, .count = 1 }, .fd = event };
-
-	if (flags & VFIO_IRQ_SET_DATA_NONE)
-		s.set.argsz = sizeof(s.set);
-	return ioctl(fd, VFIO_DEVICE_SET_IRQS, &s);
-}
-
-#define UNMASK (VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK)
-#define TRIGGER (VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER)
-
-static long count_of(int event)
-{
-	uint64_t count;
-
-	return read(event, &count, 8) == 8 ? (long)count : 0;
-}
-
-static void virqfd_unmask(void)
-{
-	struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
-	int fd = u.device, trigger = eventfd(0, EFD_NONBLOCK), event = eventfd(0, EFD_NONBLOCK), other;
-
-	TWICE(set_irqs(fd, UNMASK, 0, event), "UNMASK without TRIGGER");
-	ASK(set_irqs(fd, TRIGGER, 0, trigger), "TRIGGER");
-	const int bad[] = { -2, INT_MIN, 987, INT_MAX, fd, u.group, memfd_create("x", 0), epoll_create1(0) };
-	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
-		TWICE(set_irqs(fd, UNMASK, 0, bad[i]), "UNMASK bad %u", i);
-	TWICE(set_irqs(fd, UNMASK, 0, -1), "UNMASK off when there is none");
-	ASK(set_irqs(fd, UNMASK, 0, event), "UNMASK");
-	TWICE(set_irqs(fd, UNMASK, 0, event), "UNMASK the same again");
-	other = eventfd(0, EFD_NONBLOCK);
-	TWICE(set_irqs(fd, UNMASK, 0, other), "UNMASK another");
-	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
-		TWICE(set_irqs(fd, UNMASK, 0, bad[i]), "UNMASK bad %u when there is one", i);
-	ASK(set_irqs(fd, UNMASK, 0, -1), "UNMASK off");
-	ASK(set_irqs(fd, UNMASK, 0, other), "UNMASK another");
-
-	heading("closing the eventfd ends it");
-	close(other);
-	for (int i = 0; i < 500 && set_irqs(fd, UNMASK, 0, event); i++)
-		usleep(10000);
-	TWICE(set_irqs(fd, UNMASK, 0, event), "UNMASK again");
-	ASK(set_irqs(fd, UNMASK, 0, -1), "UNMASK off");
-
-	heading("signalled before");
-	eventfd_write(event, 5);
-	ASK(set_irqs(fd, UNMASK, 0, event), "UNMASK");
-	usleep(20000);
-	printf("left in it: %ld\n", count_of(event));
-	ASK(eventfd_write(event, 3), "signal");
-	usleep(20000);
-	printf("left in it: %ld\n", count_of(event));
-	ASK(set_irqs(fd, UNMASK, 0, -1), "UNMASK off");
-	ASK(eventfd_write(event, 3), "signal");
-	usleep(20000);
-	printf("left in it: %ld\n", count_of(event));
-
-	heading("one that is the trigger, too");
-	ASK(set_irqs(fd, UNMASK, 0, trigger), "UNMASK by the trigger");
-	ASK(eventfd_write(trigger, 1), "signal");
-	ASK(set_irqs(fd, UNMASK, 0, -1), "UNMASK off");
-	printf("left in it: %ld\n", count_of(trigger));
-
-	heading("disabled and closed with one");
-	ASK(set_irqs(fd, UNMASK, 0, event), "UNMASK");
-	ASK(set_irqs(fd, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0), "trigger by hand");
-	TWICE(set_irqs(fd, TRIGGER, 0, -1), "TRIGGER off");
-	ASK(set_irqs(fd, TRIGGER, 0, trigger), "TRIGGER");
-	ASK(set_irqs(fd, UNMASK, 0, event), "UNMASK");
-	close_all(&u);
-	ASK(eventfd_write(event, 1), "signal after all is closed");
-	printf("left in it: %ld\n", count_of(event));
-}
-
-static void virqfd_ioeventfd(void)
-{
-	struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
-	struct vfio_device_ioeventfd io = { .argsz = sizeof(io), .flags = 4, .offset = 0x80, .data = 5 };
-	int event = eventfd(0, EFD_NONBLOCK), other;
-	const int bad[] = { -2, INT_MIN, 987, INT_MAX, u.device, u.group, memfd_create("x", 0) };
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
-		io.fd = bad[i];
-		TWICE(ioctl(u.device, VFIO_DEVICE_IOEVENTFD, &io), "IOEVENTFD bad %u", i);
-	}
-	io.fd = -1;
-	TWICE(ioctl(u.device, VFIO_DEVICE_IOEVENTFD, &io), "IOEVENTFD off when there is none");
-	io.fd = event;
-	ASK(ioctl(u.device, VFIO_DEVICE_IOEVENTFD, &io), "IOEVENTFD");
-	TWICE(ioctl(u.device, VFIO_DEVICE_IOEVENTFD, &io), "IOEVENTFD the same again");
-	io.fd = other = eventfd(0, 0);
-	TWICE(ioctl(u.device, VFIO_DEVICE_IOEVENTFD, &io), "IOEVENTFD the same with another");
-	io.data = 6;
-	ASK(ioctl(u.device, VFIO_DEVICE_IOEVENTFD, &io), "IOEVENTFD other data");
-	close(other);
-	io.fd = -1;
-	ASK(ioctl(u.device, VFIO_DEVICE_IOEVENTFD, &io), "IOEVENTFD off after it was closed");
-	TWICE(ioctl(u.device, VFIO_DEVICE_IOEVENTFD, &io), "IOEVENTFD off again");
-	io.fd = event;
-	for (int i = 0; i < 1002; i++) {
-		io.data = 1000 + i;
-		if (ioctl(u.device, VFIO_DEVICE_IOEVENTFD, &io)) {
-			say(-1, "IOEVENTFD number %d", i);
-			break;
-		}
-	}
-	close_all(&u);
-	ASK(eventfd_write(event, 1), "signal after all is closed");
-}
+#include "core_virqfd.h"
 
 /* --- all of it ------------------------------------------------------------------------------------------ */
 

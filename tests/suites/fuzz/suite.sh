@@ -23,12 +23,6 @@ run_on() {
 	echo "$(($(date +%s) - start)) seconds"
 }
 
-# Whether all pages that were pinned since the boot have been unpinned.
-nothing_pinned() {
-	echo 1 >/proc/sys/vm/stat_refresh
-	awk '/foll_pin_acquired/ { a = $2 } /foll_pin_released/ { r = $2 } END { print a, r; exit a != r }' /proc/vmstat
-}
-
 ktap_begin
 t c run_on c
 t ours run_on ours

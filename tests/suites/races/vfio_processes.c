@@ -5,6 +5,7 @@
  *
  * usage: vfio_processes CASE BDF BDF2 ROUNDS      (functions of two groups)
  */
+#include "../proc.h"
 #include "../vfio_user.h"
 
 #include <pthread.h>
@@ -38,26 +39,6 @@ static bool check(bool ok, const char *format, ...)
 
 /* --- helpers -------------------------------------------------------------------------------------------- */
 
-static long pins(void)
-{
-	char line[100];
-	long acquired = 0, released = 0;
-	FILE *f = fopen("/proc/sys/vm/stat_refresh", "w");
-
-	if (f) {
-		fprintf(f, "1");
-		fclose(f);
-	}
-	f = fopen("/proc/vmstat", "r");
-	while (f && fgets(line, sizeof(line), f)) {
-		sscanf(line, "nr_foll_pin_acquired %ld", &acquired);
-		sscanf(line, "nr_foll_pin_released %ld", &released);
-	}
-	if (f)
-		fclose(f);
-	return acquired - released;
-}
-
 static bool group_is_busy(const char *name)
 {
 	int fd = open(group_path(name), O_RDWR);
@@ -77,7 +58,7 @@ static void as_new(long before, const char *after)
 	check(!group_is_busy(bdf), "the group is busy after %s", after);
 	u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
 	close_all(&u);
-	check(pins() == before, "%ld pages stay pinned after %s", pins() - before, after);
+	check(pins_of_all() == before, "%ld pages stay pinned after %s", pins_of_all() - before, after);
 }
 
 static long map(int container, void *at, uint64_t iova, uint64_t size)
@@ -115,20 +96,6 @@ static bool device_answers(int fd)
 	uint32_t id;
 
 	return !ioctl(fd, VFIO_DEVICE_GET_INFO, &info) && pread(fd, &id, 4, CONFIG) == 4;
-}
-
-static long locked_kb(void)
-{
-	char line[200];
-	long kb = -1;
-	FILE *f = fopen("/proc/self/status", "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmLck: %ld", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kb;
 }
 
 static void send_fds(int socket, const int *fds, int count)
@@ -175,7 +142,7 @@ static void fork_and_exec(void)
 	struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
 	char *ram = memory(16 * PAGE);
 	int status, ends[2];
-	long before = pins();
+	long before = pins_of_all();
 	char numbers[3][12], byte;
 	pid_t pid = fork();
 
@@ -215,13 +182,13 @@ static void fork_and_exec(void)
 	check(read(ends[0], &byte, 1) == 1 && byte == 'o', "the child's checks");
 	close(ends[0]);
 	as_new(before, "fork");
-	check(locked_kb() == 0, "%ld kB stay locked", locked_kb());
+	check(locked_kib() == 0, "%ld kB stay locked", locked_kib());
 }
 
 /* Each descriptor goes to a process that did not open it, whose sender is gone. */
 static void passed_on(void)
 {
-	long before = pins();
+	long before = pins_of_all();
 
 	for (int i = 0; i < rounds; i++) {
 		char *ram = memory(4 * PAGE);
@@ -270,7 +237,7 @@ static void passed_on(void)
 /* Sockets that hold the descriptors and each other, and that nobody has any more. */
 static void lost_in_sockets(void)
 {
-	long before = pins();
+	long before = pins_of_all();
 
 	for (int i = 0; i < rounds; i++) {
 		struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
@@ -316,7 +283,7 @@ static void *busy_life(void *arg)
 
 static void killed_at_random(void)
 {
-	long before = pins();
+	long before = pins_of_all();
 	unsigned int seed = 1;
 
 	for (int i = 0; i < rounds * 4; i++) {
@@ -361,7 +328,7 @@ static void killed_at_random(void)
 static void mapped_bar(void)
 {
 	static const char *const orders[] = { "cgd", "cdg", "gcd", "gdc", "dcg", "dgc" };
-	long before = pins();
+	long before = pins_of_all();
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(orders); i++) {
 		struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
@@ -403,7 +370,7 @@ static void on_alarm(int sig)
 
 static void closed_by_signal(void)
 {
-	long before = pins();
+	long before = pins_of_all();
 	char *ram = memory(1024 * PAGE);
 	struct sigaction act = { .sa_handler = on_alarm };
 
@@ -423,7 +390,7 @@ static void closed_by_signal(void)
 		}
 		setitimer(ITIMER_REAL, &never, NULL);
 		as_new(before, "closing in a signal handler");
-		check(locked_kb() == 0, "%ld kB stay locked", locked_kb());
+		check(locked_kib() == 0, "%ld kB stay locked", locked_kib());
 	}
 	munmap(ram, 1024 * PAGE);
 }
@@ -495,7 +462,7 @@ static void all_others(int error, const char *what)
 
 static void one_wins(void)
 {
-	long before = pins();
+	long before = pins_of_all();
 
 	pthread_barrier_init(&race.start, NULL, RACERS);
 	for (int round = 0; round < rounds * 2; round++) {
@@ -599,7 +566,7 @@ static void attach_and_detach(void)
 	struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU), second = u;
 	void *(*const lives[])(void *) = { comes_and_goes, maps_and_unmaps, asks };
 	pthread_t threads[ARRAY_SIZE(lives)];
-	long before = pins();
+	long before = pins_of_all();
 
 	second.group = open_group(bdf2);
 	for (unsigned int i = 0; i < ARRAY_SIZE(lives); i++)
@@ -614,15 +581,6 @@ static void attach_and_detach(void)
 }
 
 /* --- the driver goes while the device is used ----------------------------------------------------------- */
-
-static bool put_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
-
-	close(fd);
-	return ok;
-}
 
 static void *unbinds(void *arg)
 {
@@ -657,7 +615,7 @@ static void *uses(void *arg)
 
 static void unbound_in_use(void)
 {
-	long before = pins();
+	long before = pins_of_all();
 
 	for (int i = 0; i < rounds; i++) {
 		struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);

@@ -9,6 +9,7 @@
  * treated carefully: they use freed memory if the last group leaves a container that is busy.
  * Exit status 4: the kernel has no userfaultfd.
  */
+#include "../proc.h"
 #include "../vfio_user.h"
 
 #include <poll.h>
@@ -473,31 +474,6 @@ static void nobody_waits(void)
 	close_all(&user);
 }
 
-static long pins(void)
-{
-	char line[100];
-	long acquired = 0, released = 0;
-	FILE *f = fopen("/proc/vmstat", "r");
-
-	while (f && fgets(line, sizeof(line), f)) {
-		sscanf(line, "nr_foll_pin_acquired %ld", &acquired);
-		sscanf(line, "nr_foll_pin_released %ld", &released);
-	}
-	if (f)
-		fclose(f);
-	return acquired - released;
-}
-
-static void settle(void)
-{
-	FILE *f = fopen("/proc/sys/vm/stat_refresh", "w");
-
-	if (f) {
-		fprintf(f, "1");
-		fclose(f);
-	}
-}
-
 /* All can be opened anew, and nothing is pinned that was not before. */
 static void as_new(long before, const char *after)
 {
@@ -512,18 +488,15 @@ static void as_new(long before, const char *after)
 	close(fd);
 	user = open_all(bdf, VFIO_TYPE1v2_IOMMU);
 	close_all(&user);
-	settle();
-	check(pins() == before, "%ld pages pinned after %s", pins() - before, after);
+	check(pins_of_all() == before, "%ld pages pinned after %s", pins_of_all() - before, after);
 }
 
 /* Killed in the middle of each call. */
 static void killed(void)
 {
 	char buffer[PAGE];
-	long before;
+	long before = pins_of_all();
 
-	settle();
-	before = pins();
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
 		const struct kind *k = &kinds[i];
 		int ends[2], status;
@@ -557,10 +530,8 @@ static void killed(void)
 static void closed(void)
 {
 	char buffer[PAGE];
-	long before;
+	long before = pins_of_all();
 
-	settle();
-	before = pins();
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
 		const struct kind *k = &kinds[i];
 		struct window w;
@@ -590,10 +561,8 @@ static void closed(void)
 static void backend_gone(void)
 {
 	char buffer[PAGE];
-	long before;
+	long before = pins_of_all();
 
-	settle();
-	before = pins();
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++)
 		for (int round = 0; round < 3; round++) {
 			const struct kind *k = &kinds[i];
@@ -637,10 +606,8 @@ static void released(void)
 {
 	const struct kind *k = &kinds[ARRAY_SIZE(kinds) - 2];
 	char buffer[PAGE];
-	long before;
+	long before = pins_of_all();
 
-	settle();
-	before = pins();
 	for (int round = 0; round < 4; round++) {
 		struct window w = window_new();
 		struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
@@ -664,15 +631,6 @@ static void released(void)
 	}
 }
 
-static bool put_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
-
-	close(fd);
-	return ok;
-}
-
 static void do_unbind(void)
 {
 	put_text("/sys/bus/pci/drivers/vfio-pci/unbind", bdf);
@@ -682,10 +640,8 @@ static void do_unbind(void)
 static void unbound(void)
 {
 	char buffer[PAGE];
-	long before;
+	long before = pins_of_all();
 
-	settle();
-	before = pins();
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
 		const struct kind *k = &kinds[i];
 		struct window w;

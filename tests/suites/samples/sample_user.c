@@ -8,6 +8,7 @@
  *   sample_user backend DEVICE           has an edu do DMA in a container of the sample backend
  *   sample_user hold NAME COMMAND        has a device open while the shell runs a command
  */
+#include "../proc.h"
 #include "../vfio_user.h"
 
 #define ENGINE "vfio-sample-engine"
@@ -51,20 +52,6 @@ static char *memory(size_t size)
 	if (p == MAP_FAILED)
 		fail("mmap");
 	return p;
-}
-
-/* Memory locked by this process, in KiB. */
-static long locked(void)
-{
-	FILE *f = fopen("/proc/self/status", "r");
-	char line[256];
-	long kib = -1;
-
-	while (f && fgets(line, sizeof(line), f))
-		sscanf(line, "VmLck: %ld", &kib);
-	if (f)
-		fclose(f);
-	return kib;
 }
 
 static int64_t engine_does(struct vfio_user *u, uint64_t command, uint64_t address, uint64_t length)
@@ -208,7 +195,7 @@ static void backend(const char *device)
 	struct vfio_region_info bar0 = { .argsz = sizeof(bar0) };
 	uint32_t config = 0, command = 6;
 	volatile uint64_t *p = (void *)memory(16 * PAGE);
-	long before = locked();
+	long before = locked_kib();
 
 	ioctl(u.device, VFIO_DEVICE_GET_REGION_INFO, &bar0);
 	config = pwrite(u.device, &command, 2, ((uint64_t)VFIO_PCI_CONFIG_REGION_INDEX << 40) + 4);
@@ -217,13 +204,13 @@ static void backend(const char *device)
 	check("the extension", ioctl(u.container, VFIO_CHECK_EXTENSION, SAMPLE_IOMMU), 1);
 	check("type1 is another", ioctl(u.container, VFIO_CHECK_EXTENSION, VFIO_TYPE1_IOMMU), 0);
 	check("map", map(&u, IOVA, (void *)p, 8 * PAGE, 3), 0);
-	check("KiB locked", locked() - before, 32);
+	check("KiB locked", locked_kib() - before, 32);
 	check("map over it", map(&u, IOVA + 4 * PAGE, (void *)p, 8 * PAGE, 3), -EEXIST);
 	check("map where interrupts are", map(&u, 0xfee00000, (void *)p, PAGE, 3), -EINVAL);
 	check("map no page", map(&u, 2 * IOVA, (void *)p, 100, 3), -EINVAL);
 	check("map without rights", map(&u, 2 * IOVA, (void *)p, PAGE, 0), -EINVAL);
 	check("map what is not there", map(&u, 2 * IOVA, (void *)PAGE, PAGE, 3), -EFAULT);
-	check("KiB locked after all that", locked() - before, 32);
+	check("KiB locked after all that", locked_kib() - before, 32);
 
 	p[0] = 0x1122334455667788;
 	copy(&u, bar0.offset, IOVA, BUFFER, 1);
@@ -232,7 +219,7 @@ static void backend(const char *device)
 
 	check("unmap a part", unmap(&u, IOVA, PAGE), -ENOENT);
 	check("unmap", unmap(&u, IOVA, 8 * PAGE), 0);
-	check("KiB locked after it", locked() - before, 0);
+	check("KiB locked after it", locked_kib() - before, 0);
 	check("unmap again", unmap(&u, IOVA, 8 * PAGE), -ENOENT);
 	/* The IOMMU stops this one, and the log says so. */
 	copy(&u, bar0.offset, BUFFER, IOVA + 16, 3);
@@ -241,7 +228,7 @@ static void backend(const char *device)
 	/* What is mapped when the container is closed goes with it. */
 	check("map twice", map(&u, IOVA, (void *)p, PAGE, 3) | map(&u, 2 * IOVA, (void *)p, PAGE, 1), 0);
 	close_all(&u);
-	check("KiB locked at the end", locked() - before, 0);
+	check("KiB locked at the end", locked_kib() - before, 0);
 }
 
 int main(int argc, char **argv)

@@ -44,11 +44,6 @@ backend() {
 	return $backend_status
 }
 
-nothing_pinned() {
-	echo 1 >/proc/sys/vm/stat_refresh
-	awk '/foll_pin_acquired/ { a = $2 } /foll_pin_released/ { r = $2 } END { print a, r; exit a != r }' /proc/vmstat
-}
-
 samples() {
 	t "emulated-$1" with vfio_sample_emulated sample_user engine
 	t "emulated-removal-$1" removal

@@ -6,6 +6,7 @@
  *
  * usage: vfio_soak <device> <seconds> <seed>
  */
+#include "../proc.h"
 #include "../vfio_user.h"
 
 #include <poll.h>
@@ -60,15 +61,8 @@ static struct vfio_region_info region(struct vfio_user *u, unsigned int index)
 /* What the process has locked, as its limit counts it, is what is mapped. */
 static void locked(size_t bytes)
 {
-	FILE *file = fopen("/proc/self/status", "r");
-	unsigned long kib = 0;
-	char line[128];
+	unsigned long kib = locked_kib();
 
-	if (!file)
-		fail("/proc");
-	while (fgets(line, sizeof(line), file) && sscanf(line, "VmLck: %lu", &kib) != 1)
-		;
-	fclose(file);
 	if (kib != bytes / 1024)
 		fail("%lu kB are locked and %zu mapped", kib, bytes / 1024);
 	counts->accounts++;

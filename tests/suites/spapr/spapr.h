@@ -5,6 +5,7 @@
 #ifndef SPAPR_H
 #define SPAPR_H
 
+#include "../proc.h"
 #include "../transcript.h"
 
 #include <endian.h>
@@ -16,19 +17,6 @@
 
 static struct vfio_user u;
 static uint8_t *buffer;
-
-static inline long locked_kib(void)
-{
-	char line[256];
-	long kib = -1;
-	FILE *status = fopen("/proc/self/status", "r");
-
-	while (status && fgets(line, sizeof(line), status))
-		sscanf(line, "VmLck: %ld", &kib);
-	if (status)
-		fclose(status);
-	return kib;
-}
 
 static inline int map_raw(uint32_t argsz, uint32_t flags, uint64_t vaddr, uint64_t iova, uint64_t size)
 {

@@ -58,13 +58,6 @@ steps() {
 	rm -f $ANSWERS.*
 }
 
-# Whether all pages that were pinned since the boot have been unpinned.
-nothing_pinned() {
-	echo 1 >/proc/sys/vm/stat_refresh
-	grep foll_pin /proc/vmstat
-	awk '/foll_pin_acquired/ { a = $2 } /foll_pin_released/ { r = $2 } END { exit a != r }' /proc/vmstat
-}
-
 # Whether the script that differed does so once more.
 differs_again() {
 	read -r seed count <$ANSWERS.differs

@@ -25,8 +25,8 @@ static char *ram;
 
 static void state(const char *what, int64_t ret)
 {
-	printf("  %s = %lld, locked %ld, pins %ld\n", what, (long long)ret, number_in("/proc/self/status", "VmLck:"),
-	       pinned() - pins_before);
+	printf("  %s = %lld, locked %ld, pins %ld\n", what, (long long)ret, locked_kib(),
+	       pins_of_all() - pins_before);
 }
 
 static int64_t result(int ret)
@@ -192,7 +192,7 @@ static void failures(void)
 		param("vfio_test_iommu", "fail_map", 0);
 		if (!ret)
 			break;
-		if (ret != -ENOMEM || number_in("/proc/self/status", "VmLck:") != 64)
+		if (ret != -ENOMEM || locked_kib() != 64)
 			state("a map failed", ret);
 	}
 	state("mapped at last", ret);
@@ -204,7 +204,7 @@ static void failures(void)
 		param("vfio_test_iommu", "fail_map", 0);
 		if (!ret)
 			break;
-		if (ret != -ENOMEM || number_in("/proc/self/status", "VmLck:") != 64 + 1024)
+		if (ret != -ENOMEM || locked_kib() != 64 + 1024)
 			state("a join failed", ret);
 	}
 	state("joined at last", ret);
@@ -268,13 +268,13 @@ static void doorbells(void)
 {
 	const char *path = "/sys/module/vfio_test_iommu/parameters/msi_cookies";
 
-	printf("doorbells %ld\n", number_in(path, ""));
+	printf("doorbells %ld\n", number_after(path, ""));
 	begin(1);
 	leave(1);
-	printf("  without %ld\n", number_in(path, ""));
+	printf("  without %ld\n", number_after(path, ""));
 	begin(5);
 	leave(5);
-	printf("  with %ld\n", number_in(path, ""));
+	printf("  with %ld\n", number_after(path, ""));
 }
 
 static void page_sizes(void)
@@ -290,7 +290,7 @@ static void page_sizes(void)
 		param("vfio_test_iommu", "largest_shift", 0);
 		state("map", map(container, 0x40000000, huge, 4 << 20, 3));
 		printf("  disable_hugepages %d: largest %ld\n", disable,
-		       number_in("/sys/module/vfio_test_iommu/parameters/largest_shift", ""));
+		       number_after("/sys/module/vfio_test_iommu/parameters/largest_shift", ""));
 		state("unmap", unmap(container, 0x40000000, 4 << 20, 0));
 		leave(1);
 	}
@@ -318,9 +318,9 @@ static void isolation(void)
 static void stays(const char *what, long pages)
 {
 	static long before;
-	long now = pinned() - pins_before;
+	long now = pins_of_all() - pins_before;
 
-	if (now - before != pages || number_in("/proc/self/status", "VmLck:"))
+	if (now - before != pages || locked_kib())
 		printf("WRONG: ");
 	printf("%s: %ld pages stay pinned\n", what, now - before);
 	before = now;
@@ -366,7 +366,7 @@ int main(int argc, char **argv)
 		fail("usage: %s PCI-DEVICE [cut]", argv[0]);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	names[0] = argv[1];
-	pins_before = pinned();
+	pins_before = pins_of_all();
 	container = open_container();
 	for (int k = 0; k < KINDS; k++)
 		group[k] = open_group(names[k]);

@@ -16,6 +16,7 @@
  * A difference is written as a script to FILE.script.
  */
 #include "generate.h"
+#include "../proc.h"
 
 #include <sys/prctl.h>
 #include <time.h>
@@ -50,28 +51,6 @@ static bool looks_always;
 
 static pid_t pid_of[ACTORS];
 static int status_of[ACTORS];
-
-static long pinned(void)
-{
-	static const char *const keys[] = { "nr_foll_pin_acquired ", "nr_foll_pin_released " };
-	FILE *f = fopen("/proc/sys/vm/stat_refresh", "w");
-	long value[2] = { 0, 0 };
-	char line[256];
-
-	/* The counters of the processors are added up only now. */
-	if (f) {
-		fputs("1", f);
-		fclose(f);
-	}
-	f = fopen("/proc/vmstat", "r");
-	while (f && fgets(line, sizeof(line), f))
-		for (int i = 0; i < 2; i++)
-			if (!strncmp(line, keys[i], strlen(keys[i])))
-				value[i] = atol(line + strlen(keys[i]));
-	if (f)
-		fclose(f);
-	return value[0] - value[1];
-}
 
 /* KiB that an actor has locked. */
 static long locked(int who)
@@ -347,7 +326,7 @@ static const char *end_world(void)
  */
 static void run_script(uint64_t seed, bool given, int count, const uint32_t *expected, FILE *out)
 {
-	long before = pinned(), left;
+	long before = pins_of_all(), left;
 	uint64_t begin;
 	const char *text;
 	char line[300];
@@ -389,7 +368,7 @@ static void run_script(uint64_t seed, bool given, int count, const uint32_t *exp
 		_exit(0);
 	}
 	waitpid(pid, &status, 0);
-	left = pinned() - before;
+	left = pins_of_all() - before;
 	sprintf(line, "status %x, pinned %ld", status, left);
 	shared->answers[count] = hash_more(shared->answers[count], line, strlen(line));
 	if (status || left)

@@ -4,7 +4,7 @@
 #define TYPE1_H
 
 #include <stdint.h>
-#include <stdio.h>
+#include "../proc.h"
 
 static uint64_t state;
 
@@ -19,19 +19,6 @@ static inline uint64_t rnd(void)
 static inline uint64_t below(uint64_t n)
 {
 	return rnd() % n;
-}
-
-static inline long locked_kib(void)
-{
-	char line[256];
-	long kib = -1;
-	FILE *f = fopen("/proc/self/status", "r");
-
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmLck: %ld", &kib) == 1)
-			break;
-	fclose(f);
-	return kib;
 }
 
 static inline uint32_t hash(const void *data, size_t size)

@@ -20,6 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../proc.h"
+
 #define PAGE 4096ull
 #define MIB (1ull << 20)
 #define IOVA (16 * MIB)
@@ -57,29 +59,6 @@ static int64_t unmap(uint64_t iova, uint64_t size, int flags)
 	};
 
 	return ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : (int64_t)unmap.size;
-}
-
-static long pins(void)
-{
-	static const char *const keys[] = { "nr_foll_pin_acquired ", "nr_foll_pin_released " };
-	FILE *f = fopen("/proc/sys/vm/stat_refresh", "w");
-	long value[2] = { 0, 0 };
-	char line[256];
-	int i;
-
-	/* The counters of the processors are added up only now. */
-	if (f) {
-		fputs("1", f);
-		fclose(f);
-	}
-	f = fopen("/proc/vmstat", "r");
-	while (f && fgets(line, sizeof(line), f))
-		for (i = 0; i < 2; i++)
-			if (!strncmp(line, keys[i], strlen(keys[i])))
-				value[i] = atol(line + strlen(keys[i]));
-	if (f)
-		fclose(f);
-	return value[0] - value[1];
 }
 
 static void check(const char *what, long value, long wanted)
@@ -304,7 +283,7 @@ int main(int argc, char **argv)
 	struct vfio_region_info info = { .argsz = sizeof(info) };
 	uint16_t command = 6;
 	char path[64], *p;
-	long before = pins();
+	long before = pins_of_all();
 	int group, i;
 
 	if (argc != 3) {
@@ -353,7 +332,7 @@ int main(int argc, char **argv)
 	close(device);
 	close(group);
 	close(container);
-	check("pages left pinned", pins() - before, 0);
+	check("pages left pinned", pins_of_all() - before, 0);
 	printf("%s\n", failed ? "not all as it has to be" : "all as it has to be");
 	return failed;
 }

@@ -26,6 +26,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../proc.h"
+
 #define PAGE 4096ull
 #define MIB (1ull << 20)
 #define IOVA (16 * MIB)
@@ -35,38 +37,11 @@
 static int container, group, device, other;
 static long pins_before;
 
-static long field(const char *path, const char *key)
-{
-	FILE *f = fopen(path, "r");
-	size_t len = strlen(key);
-	char line[256];
-	long value = -1;
-
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, key, len))
-			value = atol(line + len);
-	if (f)
-		fclose(f);
-	return value;
-}
-
-static long pins(void)
-{
-	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY);
-
-	/* The counters of the processors are added up only now. */
-	if (fd < 0 || write(fd, "1", 1) != 1)
-		perror("stat_refresh");
-	close(fd);
-	return field("/proc/vmstat", "nr_foll_pin_acquired ") -
-	       field("/proc/vmstat", "nr_foll_pin_released ");
-}
-
 /* What is locked by this process, and what all have pinned. */
 static void state(const char *what, long result)
 {
 	printf("  %s %ld, locked %ld kB, pins %ld\n", what, result,
-	       field("/proc/self/status", "VmLck:"), pins() - pins_before);
+	       locked_kib(), pins_of_all() - pins_before);
 }
 
 static int map(uint64_t iova, const void *vaddr, uint64_t size, int flags)
@@ -492,7 +467,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	pins_before = pins();
+	pins_before = pins_of_all();
 	container = open("/dev/vfio/vfio", O_RDWR);
 	snprintf(path, sizeof(path), "/dev/vfio/%s", argv[1]);
 	group = open(path, O_RDWR);

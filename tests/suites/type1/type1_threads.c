@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../proc.h"
+
 #define PAGE 4096ull
 #define MEM (256ull << 20)
 
@@ -37,33 +39,6 @@ static double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
-static long status(const char *path, const char *key)
-{
-	char line[256];
-	long value = -1;
-	FILE *f = fopen(path, "r");
-	size_t len = strlen(key);
-
-	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, key, len))
-			value = atol(line + len);
-	fclose(f);
-	return value;
-}
-
-static long pins(void)
-{
-	/* The counters of the processors are summed up only now and then. */
-	FILE *f = fopen("/proc/sys/vm/stat_refresh", "w");
-
-	if (f) {
-		fputs("1", f);
-		fclose(f);
-	}
-	return status("/proc/vmstat", "nr_foll_pin_acquired") -
-	       status("/proc/vmstat", "nr_foll_pin_released");
 }
 
 /* What has to be 0 at this point. */
@@ -153,7 +128,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	before = pins();
+	before = pins_of_all();
 	mem = mmap(NULL, MEM, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	madvise(mem, MEM, MADV_NOHUGEPAGE);
@@ -175,10 +150,10 @@ int main(int argc, char **argv)
 	unmap(0, 0, 2);
 	printf("threads did %ld %ld %ld %ld error %ld, locked %ld kB, pins %ld\n",
 	       results[0], results[1], results[2], results[3], results[7],
-	       status("/proc/self/status", "VmLck:"), pins() - before);
+	       locked_kib(), pins_of_all() - before);
 	nothing("a wrong error", results[7]);
-	nothing("locked memory", status("/proc/self/status", "VmLck:"));
-	nothing("the number of pins", pins() - before);
+	nothing("locked memory", locked_kib());
+	nothing("the number of pins", pins_of_all() - before);
 
 	pid = fork();
 	if (!pid) {
@@ -194,9 +169,9 @@ int main(int argc, char **argv)
 	kill(pid, SIGKILL);
 	waitpid(pid, &wstatus, 0);
 	printf("killed after %.0f ms, status %x, pins %ld\n", (now() - t) * 1e3, wstatus,
-	       pins() - before);
+	       pins_of_all() - before);
 	unmap(0, 0, 2);
-	nothing("the number of pins after a kill", pins() - before);
+	nothing("the number of pins after a kill", pins_of_all() - before);
 
 	/* Scattered: touch in an order that the page allocator does not like. */
 	for (i = 0; i < 2; i++)
@@ -216,9 +191,9 @@ int main(int argc, char **argv)
 	}
 	close(group);
 	close(container);
-	printf("end: locked %ld kB, pins %ld\n", status("/proc/self/status", "VmLck:"),
-	       pins() - before);
-	nothing("locked memory at the end", status("/proc/self/status", "VmLck:"));
-	nothing("the number of pins at the end", pins() - before);
+	printf("end: locked %ld kB, pins %ld\n", locked_kib(),
+	       pins_of_all() - before);
+	nothing("locked memory at the end", locked_kib());
+	nothing("the number of pins at the end", pins_of_all() - before);
 	return failed;
 }

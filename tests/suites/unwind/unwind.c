@@ -115,15 +115,13 @@ static void bad_page(const char *what, char *p, uint64_t count, uint64_t k, void
 	long acquired, pinned;
 
 	spoil(p + k * PAGE);
-	put_text("/proc/sys/vm/stat_refresh", "1");
-	acquired = number_after("/proc/vmstat", "nr_foll_pin_acquired ");
+	acquired = pins_ever();
 	errno = 0;
 	EXPECT(map(IOVA, p, count * PAGE, RW) < 0 && errno == EFAULT, "%s %lu: mapped", what, (long)k);
-	put_text("/proc/sys/vm/stat_refresh", "1");
-	pinned = number_after("/proc/vmstat", "nr_foll_pin_acquired ") - acquired;
+	pinned = pins_ever() - acquired;
 	/* Or the failure was not where it is meant to be. */
 	EXPECT(pinned >= (long)k && pinned < (long)count, "%s %lu: %ld pages were pinned", what, (long)k, pinned);
-	EXPECT(number_after("/proc/self/status", "VmLck:") == start.locked, "%s %lu: memory is locked", what, (long)k);
+	EXPECT(locked_kib() == start.locked, "%s %lu: memory is locked", what, (long)k);
 	range_is_free(count * PAGE, what, k);
 	mend(p + k * PAGE);
 }
@@ -517,19 +515,16 @@ static void killed_in_full_run(void)
 	pid_t pid;
 
 	madvise(p, count * PAGE, MADV_NOHUGEPAGE);
-	put_text("/proc/sys/vm/stat_refresh", "1");
-	before = number_after("/proc/vmstat", "nr_foll_pin_acquired ");
+	before = pins_ever();
 	pid = mapping_process(p, count * PAGE);
 	do {
-		put_text("/proc/sys/vm/stat_refresh", "1");
-		acquired = number_after("/proc/vmstat", "nr_foll_pin_acquired ") - before;
+		acquired = pins_ever() - before;
 	} while (!acquired && !waitpid(pid, &status, WNOHANG));
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
-	put_text("/proc/sys/vm/stat_refresh", "1");
 	/* How far it came is luck; what it left is not. */
 	printf("# killed after %ld pages it had pinned %ld\n", acquired,
-	       number_after("/proc/vmstat", "nr_foll_pin_acquired ") - before);
+	       pins_ever() - before);
 	unmap(IOVA, count * PAGE);
 	munmap(p, count * PAGE);
 	result("killed-at-any-point");
@@ -598,8 +593,7 @@ static void killed_while_mapping(const char *cgroup)
 	u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
 	start = look();
 	for (size_t i = 0; i < ARRAY_SIZE(room); i++) {
-		put_text("/proc/sys/vm/stat_refresh", "1");
-		acquired = number_after("/proc/vmstat", "nr_foll_pin_acquired ");
+		acquired = pins_ever();
 		fflush(stdout);
 		pid = fork();
 		if (!pid) {
@@ -608,8 +602,7 @@ static void killed_while_mapping(const char *cgroup)
 		}
 		waitpid(pid, &status, 0);
 		leave(cgroup);
-		put_text("/proc/sys/vm/stat_refresh", "1");
-		acquired = number_after("/proc/vmstat", "nr_foll_pin_acquired ") - acquired;
+		acquired = pins_ever() - acquired;
 		printf("# room for %ld pages: %ld pinned\n", room[i], acquired);
 		EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "room for %ld pages: not killed, %x", room[i], status);
 		EXPECT(acquired <= room[i] + 1024, "room for %ld pages: went on to pin %ld", room[i], acquired);

@@ -69,6 +69,13 @@ pins() {
 	awk '/^nr_foll_pin_acquired/ { a = $2 } /^nr_foll_pin_released/ { r = $2 } END { print a - r }' /proc/vmstat
 }
 
+# nothing_pinned: whether all pages that were pinned since the boot have been unpinned.
+nothing_pinned() {
+	pinned=$(pins)
+	echo "$pinned pages are pinned"
+	[ "$pinned" = 0 ]
+}
+
 # timeout -s KILL SECONDS COMMAND...: on a slow machine it may take longer, as the whole suite may.
 timeout() {
 	seconds=$3

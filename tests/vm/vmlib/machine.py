@@ -357,8 +357,8 @@ MACHINES = {
             args=VTD,
             cmdline=VTD_CMDLINE,
             devices=PC_DEVICES,
-            suites=("smoke", "kselftest"),
-            long_suites=("core", "lifecycle", "pci", "kselftest-long"),
+            suites=("smoke", "kselftest", "core", "pci", "type1"),
+            long_suites=("kselftest-long", "lifecycle", "mix", "errors", "races", "tables", "unwind"),
             # Another kernel to fetch, and another build tree to make.
             optional=True,
             modules=HOST_DRIVERS,
@@ -386,7 +386,7 @@ MACHINES = {
             cmdline=f"console=ttyS0 amd_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
             devices=PC_DEVICES,
             suites=("smoke", "edu", "type1"),
-            long_suites=("core", "pci", "errors", "groups", "kselftest", "races", "type1-long"),
+            long_suites=("core", "pci", "errors", "groups", "kselftest", "races", "type1-long", "clients", "soak"),
             modules=HOST_DRIVERS,
             environment=UNSAFE_INTERRUPTS,
         ),
@@ -401,7 +401,7 @@ MACHINES = {
             devices=twin_functions(PC_DEVICES),
             suites=("smoke", "edu"),
             # Each request to this IOMMU is one to QEMU: type1 takes minutes.
-            long_suites=("type1-long", "core", "pci", "errors", "groups", "kselftest", "races"),
+            long_suites=("type1-long", "core", "pci", "errors", "groups", "kselftest", "races", "clients"),
             modules=HOST_DRIVERS,
             early=("virtio_pci", "virtio_iommu"),
             environment=UNSAFE_INTERRUPTS,
@@ -413,7 +413,9 @@ MACHINES = {
             qemu="qemu-system-x86_64",
             args=VTD + ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
             cmdline=VTD_CMDLINE,
-            devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme")),
+            devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme"))
+            # The only one of these that reports errors.
+            + (Device("virtio-net", "0000:04:00.0", "1af4:1041", behind_port(4, f"virtio-net-pci,{VIRTIO},aer=on", "virtio-net")),),
             suites=("hotplug", "surprise"),
             long_suites=("hotplug-long",),
             memory="2G",
@@ -573,7 +575,7 @@ MACHINES = {
             "PC with VT-d; a guest runs in it by KVM",
             "stock",
             suites=("guest",),
-            long_suites=("guest-long", "guest-viommu"),
+            long_suites=("guest-viommu",),
         ),
         guest_machine(
             "q35-guest-iommufd",
