@@ -619,7 +619,8 @@ def watched(machine: str, kernel: str, suites: tuple[str, ...] = (), long_suites
         optional=True,
         # Each order of loading and unloading once, fewer steps; longer races, because little happens in a second.
         environment=(("LIFECYCLE_ROUNDS", "9"), ("STEPS_SCRIPTS", "4"), ("STEPS_SLICE", "2"), ("STEPS_COUNT", "1000"))
-        + (("CORE_SECONDS", "60"), ("HUNG_SECONDS", "160"), ("FUZZ_STEPS", "20000")),
+        + (("CORE_SECONDS", "60"), ("IOMMUFD_SECONDS", "60"), ("HUNG_SECONDS", "160"))
+        + (("FUZZ_STEPS", "20000"),),
         kernel=kernel,
         slowness=4,
     )
