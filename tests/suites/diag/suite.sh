@@ -30,7 +30,7 @@ lacks() {
 
 tab=$(printf '\t')
 
-# mark, logged TEXT: whether a message since the mark contains TEXT.
+# mark, logged TEXT: whether a message since the mark contains TEXT; soon_logged TEXT: or comes to do so within a minute.
 marks=0
 mark() {
 	marks=$((marks + 1))
@@ -44,6 +44,13 @@ logged() {
 	echo "not logged: '$1'; but:"
 	since
 	return 1
+}
+soon_logged() {
+	for _ in $(seq 60); do
+		since | grep -qF "$1" && return 0
+		sleep 1
+	done
+	logged "$1"
 }
 
 # hold NAME SECONDS: a process that has the device, and everything else, open; its number is $holder.
@@ -241,12 +248,10 @@ unbind_waits() {
 	sleep 3
 	# A signal makes it say so, and no more.
 	kill $unbinder
-	sleep 1
-	logged "$EDU: Device is currently in use, task \"init\" ($unbinder) blocked until device is released" || return 1
+	soon_logged "$EDU: Device is currently in use, task \"init\" ($unbinder) blocked until device is released" || return 1
 	[ ! -e $DEBUG/$EDU ] || return 1
-	sleep 20
-	logged "$EDU: Device is still in use after 10 s, opened by \"holder\" ($holder)" || return 1
-	logged "$EDU: Device is still in use after 20 s, opened by \"holder\" ($holder)" || return 1
+	soon_logged "$EDU: Device is still in use after 10 s, opened by \"holder\" ($holder)" || return 1
+	soon_logged "$EDU: Device is still in use after 20 s, opened by \"holder\" ($holder)" || return 1
 	kill -0 $unbinder || return 1
 	release
 	wait $unbinder 2>/dev/null

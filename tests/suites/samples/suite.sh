@@ -4,7 +4,7 @@
 # What a module is unloaded to while its device is in use: it waits, and goes when the device is closed.
 removal() {
 	insmod /vm/samples/vfio_sample_emulated.ko || return 1
-	sample_user hold vfio-sample-engine "rmmod vfio_sample_emulated & sleep 1; [ -d /sys/module/vfio_sample_emulated ]" || return 1
+	sample_user hold vfio-sample-engine "rmmod vfio_sample_emulated & sleep 1; kill -0 \$! && [ -d /sys/module/vfio_sample_emulated ]" || return 1
 	for _ in $(seq 50); do
 		[ -d /sys/module/vfio_sample_emulated ] || return 0
 		sleep 0.2

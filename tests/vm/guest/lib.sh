@@ -158,6 +158,9 @@ monitor() {
 alike() {
 	differences=/vm/suite/differences.sed
 	[ -e $differences ] || differences=/dev/null
+	[ -s "$1" ] && [ -s "$2" ] || { echo "no answers in $1 or $2" && return 1; }
+	# What asked was not there, or crashed.
+	! grep '^exit status' "$1" "$2" || return 1
 	sed -E -f $differences "$1" >/tmp/expected && sed -E -f $differences "$2" >/tmp/got || return 1
 	wc -l </tmp/got
 	cmp -s /tmp/expected /tmp/got && return
@@ -175,6 +178,8 @@ t() {
 	shift
 	ktap_count=$((ktap_count + 1))
 	echo "    # $t_name: $*"
+	# What it is if the command does not come back: it called exit, or was killed.
+	echo "exit 255" >/tmp/t.status
 	{ "$@" 2>&1; echo "exit $?" >/tmp/t.status; } | sed 's/^/    /'
 	read -r _ t_status </tmp/t.status
 	case $t_status in

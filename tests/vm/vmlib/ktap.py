@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 
 RESULT = re.compile(r"^(\s*)(not ok|ok)\b\s*(\d+)?\s*-?\s*(.*?)(\s+#\s*(SKIP|TODO)\b.*)?$", re.IGNORECASE)
-PLAN = re.compile(r"^\s*1\.\.(\d+)")
+PLAN = re.compile(r"^1\.\.(\d+)")
 
 
 @dataclass
@@ -59,3 +59,11 @@ def count(text: str) -> Tally:
         else:
             tally.result(not failed, name)
     return tally
+
+
+def is_whole(text: str) -> bool:
+    """Whether the outermost results of `text` are as many as it says there are."""
+    lines = text.splitlines()
+    plans = [int(match[1]) for match in map(PLAN.match, lines) if match]
+    results = [match for match in map(RESULT.match, lines) if match and not match[1]]
+    return plans == [len(results)]

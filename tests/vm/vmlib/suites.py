@@ -463,8 +463,8 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
     elif outcome.status is None:
         why = ["the machine stopped before its end", *outcome.console.splitlines()[-60:]]
     else:
-        why = [f"exit status {outcome.status}, {results} results"]
-    finished = outcome.status is not None and not outcome.timed_out and results > 0
+        why = [f"exit status {outcome.status}, {results} results, or not as many as were announced"]
+    finished = outcome.status is not None and not outcome.timed_out and results > 0 and ktap.is_whole(outcome.output)
     finished = finished and (outcome.status == 0 or tally.failed > 0)
     verdict(finished, "suite ran to its end", [] if finished else why)
     printer.line(f"{'not ok' if tally.failed else 'ok'} - {name} # {outcome.seconds:.0f} s: {tally}")
