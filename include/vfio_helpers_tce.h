@@ -5,7 +5,12 @@
 
 #include <linux/mm.h>
 
+struct device;
+struct eeh_pe;
+
 unsigned int vfio_helper_compound_page_shift(struct page *page);
 bool vfio_helper_eeh_enabled(void);
+struct eeh_pe *vfio_helper_eeh_pe(struct device *dev);
+bool vfio_helper_has_hypervisor(void);
 
 #endif /* _VFIO_HELPERS_TCE_H */

@@ -34,6 +34,9 @@ POWER_CONFIG=$PROJECT/tests/vm/kernels/power.config
 POWER_WARN=$PROJECT/scripts/arch/ppc64le-warn.h
 STOCK=$CACHE/power-$KERNEL_PACKAGE-$RUSTC-$(key "$POWER_CONFIG" "$POWER_WARN")
 KTREE=$STOCK/$ARCH/build
+DEBUG_CONFIG=$PROJECT/tests/vm/kernels/power-debug.config
+DEBUG=$CACHE/power-debug-$KERNEL_PACKAGE-$RUSTC-$(key "$POWER_CONFIG" "$DEBUG_CONFIG" "$POWER_WARN")
+SETUP_DEBUG="setup-power debug"
 
 # The kernel's selftests know no POWER, and its samples and variant drivers are not for it.
 KERNEL_TESTS=(headers)

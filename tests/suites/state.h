@@ -10,7 +10,9 @@
 
 #include <sys/eventfd.h>
 
-static const char *const watched_modules[] = { "vfio", "vfio_iommu_type1", "vfio_pci_core", "vfio_pci", "iommufd" };
+static const char *const watched_modules[] = {
+	"vfio", "vfio_iommu_type1", "vfio_iommu_spapr_tce", "vfio_pci_core", "vfio_pci", "iommufd",
+};
 /* The devices whose configuration space has to stay as it was. */
 static const char *watched_devices[4];
 
@@ -58,7 +60,8 @@ static inline struct state look(void)
 	int fd;
 
 	s.locked = locked_kib();
-	s.pins = pins_of_all();
+	/* Without it the counts of the processors are added up whenever the kernel likes. */
+	s.pins = access("/proc/sys/vm/stat_refresh", W_OK) ? 0 : pins_of_all();
 	s.files = number_after("/proc/sys/fs/file-nr", "");
 	s.eventfd = next_eventfd();
 	s.interrupts = interrupts();

@@ -48,7 +48,7 @@ static inline void fail(const char *format, ...)
 static inline const char *group_path(const char *device)
 {
 	static const char *const buses[] = { "pci", "mdev", "platform", "faux" };
-	static char path[PATH_MAX];
+	static _Thread_local char path[PATH_MAX]; /* Threads race for groups. */
 	char link[PATH_MAX], target[PATH_MAX];
 	ssize_t len = -1;
 

@@ -12,8 +12,7 @@ use crate::{
         FileOps,
         Opens, //
     },
-    ida::Ida,
-    versions::eopnotsupp, //
+    ida::Ida, //
 };
 use core::{
     cell::UnsafeCell,
@@ -216,7 +215,7 @@ impl<G> DeviceNode<G> {
     /// `EOPNOTSUPP`: on this kernel devices have no room for a node.
     pub(crate) unsafe fn prepare(&self, _raw: *mut vfio_bindings::vfio_device) -> Result {
         let _ = (&self.region, self.fops);
-        Err(eopnotsupp())
+        Err(crate::versions::eopnotsupp())
     }
 }
 

@@ -136,6 +136,18 @@ impl IommuGroup {
         };
         search.1
     }
+
+    /// Whether somebody holds the lock of a device, as who binds a driver to it, takes one away or resets it
+    /// does. It may be otherwise by the time that this returns.
+    #[cfg(CONFIG_SPAPR_TCE_IOMMU)]
+    pub fn has_locked_device(&self) -> bool {
+        let is_locked = |dev: &Device| {
+            // SAFETY: The device is valid; its lock is only looked at.
+            let locked = unsafe { bindings::mutex_is_locked(&raw mut (*dev_raw(dev)).mutex) };
+            locked.then_some(())
+        };
+        self.find_device(is_locked).is_some()
+    }
 }
 
 // SAFETY: The kernel's group functions may be called from any thread.
@@ -156,7 +168,8 @@ unsafe impl AlwaysRefCounted for IommuGroup {
     }
 }
 
-fn dev_raw(dev: &Device) -> *mut bindings::device {
+/// The C device, for calls into the kernel.
+pub(crate) fn dev_raw(dev: &Device) -> *mut bindings::device {
     // `Device` is transparent over the C type.
     core::ptr::from_ref(dev).cast_mut().cast()
 }

@@ -16,7 +16,6 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     ffi::c_int,
-    ffi::c_long,
     mm::Mm,
     page::PAGE_SHIFT,
     prelude::*,
@@ -25,7 +24,8 @@ use kernel::{
 use vfio_bindings as vb;
 use vfio_logic::tce::{
     GroupLimits,
-    NewWindow, //
+    NewWindow,
+    PlatformCall, //
 };
 
 /// How many windows a group may have at most.
@@ -59,15 +59,6 @@ unsafe impl Send for TableGroup {}
 // SAFETY: What changes the windows goes to the firmware, which has its own lock, and notes the tables of this
 // group, for which there is `&mut self`.
 unsafe impl Sync for TableGroup {}
-
-/// What the platform answers: zero, or an error, which may be the firmware's own number.
-fn status(ret: c_long) -> Result {
-    match ret {
-        0 => Ok(()),
-        -4095..=-1 => Err(Error::from_errno(ret as c_int)),
-        _ => Err(EIO),
-    }
-}
 
 impl TableGroup {
     /// Takes the windows of `group`.
@@ -171,7 +162,7 @@ impl TableGroup {
         let locked = LockedPages::new(mm, size >> PAGE_SHIFT)?;
         let mut table = core::ptr::null_mut();
         // SAFETY: The group is valid, and its windows are ours; the arguments were checked.
-        status(unsafe {
+        let ret = unsafe {
             create(
                 self.raw.as_ptr(),
                 slot as c_int,
@@ -180,7 +171,8 @@ impl TableGroup {
                 window.levels,
                 &raw mut table,
             )
-        })?;
+        };
+        PlatformCall::CreateTable.check(ret as i64)?;
         let table = NonNull::new(table).ok_or(EIO)?;
         // SAFETY: A new table, with a reference for us.
         let table = unsafe { TceTable::from_raw(table, slot, backing, mm.clone(), locked) };
@@ -206,7 +198,10 @@ impl TableGroup {
         let set = self.ops().and_then(|ops| ops.set_window).ok_or(EPERM)?;
         // SAFETY: Both are valid, and the windows of the group are ours. The platform takes a reference to
         // the table for as long as the window is there.
-        let mut result = status(unsafe { set(self.raw.as_ptr(), slot as c_int, table.as_raw()) });
+        let ret = unsafe { set(self.raw.as_ptr(), slot as c_int, table.as_raw()) };
+        let mut result = PlatformCall::SetWindow
+            .check(ret as i64)
+            .map_err(Error::from);
         // Without memory powernv gives the device the window without that reference.
         if result.is_ok() && self.table(slot) != table.as_raw() {
             result = Err(ENOMEM);
@@ -228,14 +223,19 @@ impl TableGroup {
             unsafe { unset(self.raw.as_ptr(), slot as c_int) };
         }
     }
-}
 
-impl Drop for TableGroup {
-    fn drop(&mut self) {
+    /// Takes all windows away from the group that it has.
+    pub fn unset_all(&mut self) {
         for slot in 0..MAX_WINDOWS {
             if !self.table(slot).is_null() {
                 self.unset_window(slot);
             }
         }
+    }
+}
+
+impl Drop for TableGroup {
+    fn drop(&mut self) {
+        self.unset_all();
     }
 }

@@ -25,7 +25,6 @@ use core::{
 };
 use kernel::{
     bindings::dma_data_direction,
-    error::to_result,
     ffi::c_long,
     mm::Mm,
     page::{
@@ -39,6 +38,7 @@ use vfio_bindings as vb;
 use vfio_logic::tce::{
     Direction,
     Entries,
+    PlatformCall,
     Stale,
     Window, //
 };
@@ -222,18 +222,10 @@ impl TceTable {
                 &raw mut direction,
             )
         };
-        match ret {
-            0 => {
-                self.used = self.used.saturating_add(u64::from(mapped));
-                self.used = self.used.saturating_sub(u64::from(direction != NONE));
-                Ok((physical as u64, direction))
-            }
-            1.. => Err(EIO),
-            _ => {
-                to_result(ret as i32)?;
-                Err(EIO)
-            }
-        }
+        PlatformCall::Exchange.check(ret as i64)?;
+        self.used = self.used.saturating_add(u64::from(mapped));
+        self.used = self.used.saturating_sub(u64::from(direction != NONE));
+        Ok((physical as u64, direction))
     }
 
     /// Maps registered memory from `vaddr` on in these entries. What was mapped there is not any more.

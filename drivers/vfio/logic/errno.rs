@@ -59,12 +59,18 @@ errnos! {
     ENOTTY = 25,
     /// No space left on device.
     ENOSPC = 28,
+    /// Result out of range.
+    ERANGE = 34,
+    /// No data available.
+    ENODATA = 61,
     /// Value too large for defined data type.
     EOVERFLOW = 75,
     /// File descriptor in bad state.
     EBADFD = 77,
     /// Operation not supported.
     EOPNOTSUPP = 95,
+    /// State not recoverable.
+    ENOTRECOVERABLE = 131,
 }
 
 impl Errno {

@@ -12,6 +12,7 @@ use crate::{
     },
     errno::{
         self,
+        Errno,
         Result, //
     },
 };
@@ -397,5 +398,71 @@ impl EehOp {
             9 => Self::InjectError,
             _ => return Err(errno::EINVAL.because("there is no such operation")),
         })
+    }
+
+    /// Whether the platform may reset its devices for it, for which it takes their locks.
+    pub const fn may_reset(self) -> bool {
+        match self {
+            // Some devices are brought back by a reset.
+            Self::Enable => true,
+            Self::ResetDeactivate | Self::ResetHot | Self::ResetFundamental => true,
+            Self::Disable | Self::UnfreezeIo | Self::UnfreezeDma | Self::GetState => false,
+            Self::Configure | Self::InjectError => false,
+        }
+    }
+}
+
+/// What the platform is asked to do, which answers zero, an errno, or the number that the firmware has for what is
+/// wrong: of OPAL, RTAS or the hypervisor, positive or negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlatformCall {
+    /// Make a table.
+    CreateTable,
+    /// Give a group a window.
+    SetWindow,
+    /// Change an entry.
+    Exchange,
+    /// An operation on an endpoint.
+    Endpoint,
+}
+
+impl PlatformCall {
+    /// What the kernel itself answers. Where the firmware has the same number for something, that cannot be told.
+    const fn errnos(self) -> &'static [Errno] {
+        use errno::*;
+        match self {
+            Self::CreateTable => &[EPERM, ENOMEM, EEXIST, ENODEV, EINVAL, ENODATA, EOVERFLOW],
+            Self::SetWindow => &[EPERM],
+            Self::Exchange => &[ENOMEM],
+            Self::Endpoint => &[
+                ENOENT,
+                EIO,
+                ENXIO,
+                ENOMEM,
+                EFAULT,
+                EBUSY,
+                ENODEV,
+                EINVAL,
+                ENOTTY,
+                ERANGE,
+                ENOTRECOVERABLE,
+            ],
+        }
+    }
+
+    /// The answer to user space.
+    ///
+    /// # Errors
+    ///
+    /// The errno that the kernel has answered; `EIO` for any other number.
+    pub fn check(self, answer: i64) -> Result {
+        if answer == 0 {
+            return Ok(());
+        }
+        let known = |e: &&Errno| answer == -i64::from(e.get());
+        match self.errnos().iter().find(known) {
+            Some(e) => Err(*e),
+            None => Err(errno::EIO.because("the firmware has refused")),
+        }
     }
 }

@@ -123,6 +123,16 @@ fn is(pf: &Pf, pdev: &PciDevice) -> bool {
     pci::same(pf.dev.pdev(), pdev)
 }
 
+/// Takes the physical function out of the list, if it is there.
+fn leave(pdev: &PciDevice) {
+    let mut pfs = PFS.get().lock();
+    pfs.retain(|pf| !is(pf, pdev));
+    if pfs.is_empty() {
+        // The static is not dropped: no memory may be left in it when the module goes.
+        *pfs = KVec::new();
+    }
+}
+
 /// What is kept for the device.
 fn of(dev: &Device) -> &Sriov {
     &dev.state().get_ref().sriov
@@ -221,7 +231,7 @@ pub(crate) fn configure(dev: &Device, pdev: &PciDevice<Core<'_>>, count: c_int) 
             runtime_pm::put(pdev.as_ref());
         }
         dev.set_sriov_active(false);
-        PFS.get().lock().retain(|pf| !is(pf, pdev));
+        leave(pdev);
         return Ok(0);
     }
 
@@ -241,7 +251,7 @@ pub(crate) fn configure(dev: &Device, pdev: &PciDevice<Core<'_>>, count: c_int) 
     }
     enable(dev, pdev, count).inspect_err(|_| {
         dev.set_sriov_active(false);
-        PFS.get().lock().retain(|pf| !is(pf, pdev));
+        leave(pdev);
     })?;
     Ok(count)
 }

@@ -22,6 +22,7 @@ use vfio_kapi::{
         DebugFile,
         Folder, //
     },
+    eeh::Operation,
     registry::{
         Entry,
         Registered,
@@ -69,7 +70,7 @@ impl DebugFile for Containers {
     type OwnerModule = crate::LocalModule;
 
     fn show(_data: &(), out: &SeqFile) -> Result {
-        // Held for long only by who maps or unmaps much, or resets an endpoint.
+        // Held for long only by who maps or unmaps much.
         CONTAINERS.for_each(|container| match container.try_lock() {
             Some(state) => show_container(container.v2, &state, out),
             None => seq_print!(out, "container: busy\n"),
@@ -118,9 +119,11 @@ fn show_container(v2: bool, state: &State, out: &SeqFile) {
 fn show_group(group: &TableGroup, out: &SeqFile) {
     let info = group.info();
     seq_print!(out, "\tgroup {}: ", group.group().id());
-    match group.endpoint_number() {
-        Some(number) => seq_print!(out, "PE {number:#x}"),
-        None => seq_print!(out, "no PE"),
+    // Not waiting for an operation on it.
+    match Operation::begin(group).map(|operation| operation.map(|o| o.endpoint_number())) {
+        Ok(Some(Some(number))) => seq_print!(out, "PE {number:#x}"),
+        Ok(Some(None)) => seq_print!(out, "no PE"),
+        _ => seq_print!(out, "PE busy"),
     }
     // One that can have none but the window that is there says -1.
     let windows = info.max_windows as i32;

@@ -4,10 +4,12 @@
 
 use crate::{
     abi,
-    container::Container, //
+    container::Container,
+    eeh::end_reset, //
 };
 use kernel::prelude::*;
 use vfio_kapi::{
+    eeh::Operation,
     group_kind::GroupKind,
     iommu_group::IommuGroup,
     refuse,
@@ -86,10 +88,22 @@ impl Container {
         if last {
             state.clear_windows();
         }
-        // While a group has a window it has a reference to its table.
-        let _ = state.groups.remove(index);
+        let Ok(mut left) = state.groups.remove(index) else {
+            return;
+        };
+        left.unset_all();
         if last {
             state.windows = [const { None }; MAX_WINDOWS];
+        }
+        drop(state);
+        // What the next owner of the group does should not be disturbed.
+        match Operation::begin_soon(|| Operation::begin(&left)) {
+            Ok(mut operation) => end_reset(&mut operation),
+            Err(e) => pr_warn!(
+                "tce_vfio: Group {} leaves while something is done to its PE: {}\n",
+                group.id(),
+                e.to_errno()
+            ),
         }
     }
 }

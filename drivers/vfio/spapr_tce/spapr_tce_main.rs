@@ -13,6 +13,10 @@
 use kernel::prelude::*;
 use vfio_kapi::{
     debugfs::Folder,
+    eeh::{
+        self as endpoints,
+        Watch, //
+    },
     iommu_driver::Registration, //
 };
 
@@ -40,17 +44,20 @@ struct SpaprTceModule {
     _registration: Registration<debugfs::Listed>,
     // After the registration, by which containers are made.
     _left: memory::LeftGuard,
+    _watch: Watch,
 }
 
 impl kernel::Module for SpaprTceModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         debugfs::init()?;
         memory::init()?;
+        let watch = endpoints::init()?;
         let registration = Registration::new()?;
         Ok(Self {
             _debugfs: debugfs::add(),
             _registration: registration,
             _left: memory::LeftGuard,
+            _watch: watch,
         })
     }
 }

@@ -4,7 +4,10 @@
 
 use proptest::prelude::*;
 use vfio_logic::{
-    errno::EINVAL,
+    errno::{
+        self,
+        EINVAL, //
+    },
     tce::{
         page_sizes,
         EehOp,
@@ -12,6 +15,7 @@ use vfio_logic::{
         GroupLimits,
         MapRequest,
         NewWindow,
+        PlatformCall,
         RegisterRequest,
         Stale,
         Window, //
@@ -195,9 +199,30 @@ proptest! {
     }
 
     #[test]
+    fn numbers_of_the_firmware_are_no_errnos(answer in prop_oneof![-4200i64..4200, any::<i64>()]) {
+        for call in [PlatformCall::CreateTable, PlatformCall::SetWindow, PlatformCall::Exchange, PlatformCall::Endpoint] {
+            match call.check(answer) {
+                Ok(()) => prop_assert_eq!(answer, 0),
+                // Only what the kernel itself answers there is passed on.
+                Err(e) => prop_assert!(e == errno::EIO || i64::from(e.get()) == -answer),
+            }
+            prop_assert!(answer <= 0 || call.check(answer) == Err(errno::EIO));
+        }
+    }
+
+    #[test]
     fn operations_have_numbers(op in any::<u32>()) {
         prop_assert_eq!(EehOp::from_raw(op).is_ok(), op < 10);
+        prop_assert_eq!(EehOp::from_raw(op).is_ok_and(EehOp::may_reset), matches!(op, 1 | 5..=7));
     }
+}
+
+#[test]
+fn what_the_kernel_itself_answers_is_passed_on() {
+    let check = |call: PlatformCall, e: errno::Errno| call.check(-i64::from(e.get())) == Err(e);
+    assert!(check(PlatformCall::CreateTable, errno::ENODATA));
+    assert!(check(PlatformCall::Endpoint, errno::ENOTRECOVERABLE));
+    assert!(!check(PlatformCall::SetWindow, errno::ENODATA));
 }
 
 #[test]

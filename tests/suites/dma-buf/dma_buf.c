@@ -4,7 +4,7 @@
  * the device's memory is not to be accessed. Usage: dma_buf rules|revoke|waits|leave|race BDF
  */
 #include "../transcript.h"
-#include "module/vfio_test_importer.h"
+#include "importer.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -38,31 +38,9 @@ static int export_page(int device)
 	return export(device, 1, (const uint64_t[]){ PAGE, PAGE });
 }
 
-/* How the importer is: it reaches other devices, can be told, and unmaps when told. */
-enum { PEER = 1, REVOCABLE = 2, UNMAPS = 4 };
-
-static int importer(void)
-{
-	int fd = open("/dev/vfio-test-importer", O_RDWR);
-
-	if (fd < 0)
-		fail("/dev/vfio-test-importer");
-	return fd;
-}
-
 static int attach(int fd, int buf, int how)
 {
-	unsigned int domain, bus, slot, function;
-	struct importer_attach arg = {
-		.fd = buf, .peer2peer = !!(how & PEER), .revocable = !!(how & REVOCABLE), .unmaps = !!(how & UNMAPS),
-	};
-
-	if (sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
-		fail("the address %s", bdf);
-	arg.domain = domain;
-	arg.bus = bus;
-	arg.devfn = slot << 3 | function;
-	return ioctl(fd, IMPORTER_ATTACH, &arg);
+	return attach_buffer(fd, buf, bdf, how);
 }
 
 static uint64_t bar_start(void)
@@ -136,7 +114,7 @@ static long hot_reset(void)
 static void rules(void)
 {
 	const uint64_t pieces[] = { 0, PAGE, 2 * PAGE, PAGE, 8 * PAGE, 4 * PAGE };
-	int fd = importer(), buf;
+	int fd = open_importer(), buf;
 
 	buf = export_page(u.device);
 	for (int how = 0; how < 4; how++)
@@ -165,7 +143,7 @@ static void rules(void)
 
 static void revoked_and_back(int fd, int buf, const char *what)
 {
-	int other = importer();
+	int other = open_importer();
 
 	state(fd, what);
 	TWICE(ioctl(fd, IMPORTER_MAP), "%s: map", what);
@@ -175,7 +153,7 @@ static void revoked_and_back(int fd, int buf, const char *what)
 
 static void revocation(void)
 {
-	int fd = importer(), buf = export_page(u.device), late, pm = capability(PCI_CAP_ID_PM);
+	int fd = open_importer(), buf = export_page(u.device), late, pm = capability(PCI_CAP_ID_PM);
 
 	ASK(attach(fd, buf, PEER | REVOCABLE | UNMAPS), "attach");
 	ASK(ioctl(fd, IMPORTER_MAP), "map");
@@ -226,7 +204,7 @@ static void *memory_off(void *done)
 /* One who does not unmap when told is waited for. */
 static void waits(void)
 {
-	int fd = importer(), buf = export_page(u.device);
+	int fd = open_importer(), buf = export_page(u.device);
 	volatile bool done = false;
 	pthread_t thread;
 
@@ -250,7 +228,7 @@ static void waits(void)
 /* A buffer outlives the device file, but is of no use any more, not even for the next user. */
 static void leave(void)
 {
-	int fd = importer(), buf = export_page(u.device);
+	int fd = open_importer(), buf = export_page(u.device);
 
 	ASK(attach(fd, buf, PEER | REVOCABLE | UNMAPS), "attach");
 	ASK(ioctl(fd, IMPORTER_MAP), "map");
@@ -272,7 +250,7 @@ static void *exporting(void *arg)
 	unsigned int seed = (uintptr_t)arg;
 
 	while (!stop) {
-		int buf = export_page(u.device), fd = importer();
+		int buf = export_page(u.device), fd = open_importer();
 
 		if (buf < 0)
 			fail("export");
@@ -300,7 +278,7 @@ static void *toggling(void *arg)
 static void race(void)
 {
 	struct importer_state s = {};
-	int fd = importer(), buf = export_page(u.device);
+	int fd = open_importer(), buf = export_page(u.device);
 	pthread_t threads[4];
 
 	ASK(attach(fd, buf, PEER | REVOCABLE | UNMAPS), "attach");

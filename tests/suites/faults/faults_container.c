@@ -5,6 +5,8 @@
  */
 #include "faults.h"
 
+#include "../dirty.h"
+
 static const char *bdf, *other;
 static int container = -1, group = -1, second = -1, device = -1;
 
@@ -383,21 +385,14 @@ static long update(void)
 	return map(kind->iova, memory_of_kind, kind->size, VFIO_DMA_MAP_FLAG_VADDR);
 }
 
-static long tracking(uint32_t flags)
-{
-	struct vfio_iommu_type1_dirty_bitmap dirty = { .argsz = sizeof(dirty), .flags = flags };
-
-	return ioctl(container, VFIO_IOMMU_DIRTY_PAGES, &dirty);
-}
-
 static long start_tracking(void)
 {
-	return tracking(VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
+	return tracking(container, VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
 }
 
 static long stop_tracking(void)
 {
-	return tracking(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+	return tracking(container, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
 }
 
 static void tracking_over(long result)
@@ -426,15 +421,7 @@ static uint64_t bitmap[8];
 
 static long get_dirty(void)
 {
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} arg = {
-		{ sizeof(arg), VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP },
-		{ kind->iova, kind->size, { PAGE, sizeof(bitmap), (void *)bitmap } },
-	};
-
-	return ioctl(container, VFIO_IOMMU_DIRTY_PAGES, &arg);
+	return read_dirty(container, kind->iova, kind->size, bitmap, sizeof(bitmap));
 }
 
 static long unmap_dirty(void)

@@ -6,7 +6,7 @@
  */
 #include "faults.h"
 
-#include "../dma-buf/module/vfio_test_importer.h"
+#include "../dma-buf/importer.h"
 
 #include <linux/pci_regs.h>
 #include <sys/uio.h>
@@ -449,22 +449,14 @@ static int importer, exported;
 
 static bool have_buffer(void)
 {
-	importer = open("/dev/vfio-test-importer", O_RDWR | O_CLOEXEC);
+	importer = open_importer();
 	exported = export();
-	return importer >= 0 && exported >= 0;
+	return exported >= 0;
 }
 
 static long attach(void)
 {
-	struct importer_attach arg = { .fd = exported, .peer2peer = 1, .revocable = 1, .unmaps = 1 };
-	unsigned int domain, bus, slot, function;
-
-	if (sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
-		fail("the address %s", bdf);
-	arg.domain = domain;
-	arg.bus = bus;
-	arg.devfn = slot << 3 | function;
-	return ioctl(importer, IMPORTER_ATTACH, &arg);
+	return attach_buffer(importer, exported, bdf, PEER | REVOCABLE | UNMAPS);
 }
 
 static bool buffer_attached(void)

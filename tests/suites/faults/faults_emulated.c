@@ -6,6 +6,7 @@
  */
 #include "faults.h"
 
+#include "../dirty.h"
 #include "../emulated/emulated.h"
 #include "../iommufd/iommufd_user.h"
 
@@ -171,9 +172,7 @@ static bool left_behind(void)
 
 static long track(void)
 {
-	struct vfio_iommu_type1_dirty_bitmap arg = { .argsz = sizeof(arg), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START };
-
-	return ioctl(u.container, VFIO_IOMMU_DIRTY_PAGES, &arg);
+	return tracking(u.container, VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
 }
 
 static bool tracked(void)
@@ -185,15 +184,7 @@ static uint64_t bitmap[8];
 
 static long get_dirty(void)
 {
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} arg = {
-		{ sizeof(arg), VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP },
-		{ IOVA, PAGES * PAGE, { PAGE, sizeof(bitmap), (void *)bitmap } },
-	};
-
-	return ioctl(u.container, VFIO_IOMMU_DIRTY_PAGES, &arg);
+	return read_dirty(u.container, IOVA, PAGES * PAGE, bitmap, sizeof(bitmap));
 }
 
 static void pins(void)

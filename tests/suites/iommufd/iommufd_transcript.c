@@ -40,24 +40,6 @@ static void *before_hole(const void *data, size_t size)
 	return memcpy(pages + PAGE - size, data, size);
 }
 
-static int node(void)
-{
-	int fd = open_node(bdf);
-
-	if (fd < 0)
-		fail("node of %s", bdf);
-	return fd;
-}
-
-static int iommufd(void)
-{
-	int fd = open_iommufd();
-
-	if (fd < 0)
-		fail("/dev/iommu");
-	return fd;
-}
-
 /* --- what a device that may or may not be used answers ---------------------------------------------------- */
 
 static void use(int fd, const char *when)
@@ -143,7 +125,7 @@ static void nodes(void)
 	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", node_name(bdf));
 	ASK(stat(path, &st), "stat %s", path);
 	printf("mode %o minor %u\n", st.st_mode, minor(st.st_rdev));
-	fd = node();
+	fd = need_node(bdf);
 	fd2 = open_node(bdf);
 	ASK(opened(fd2), "open twice");
 	ASK(opened(open(path, O_RDONLY)), "open for reading");
@@ -203,7 +185,7 @@ static void bind_arguments(int fd, int iommu, const char *when)
 
 static void binds(void)
 {
-	int fd = node(), fd2 = node(), iommu = iommufd(), iommu2 = iommufd(), group;
+	int fd = need_node(bdf), fd2 = need_node(bdf), iommu = need_iommufd(), iommu2 = need_iommufd(), group;
 	struct { struct vfio_device_bind_iommufd b; uint64_t more[8]; } bind = {};
 	uint32_t id = 0;
 
@@ -222,7 +204,7 @@ static void binds(void)
 		ASK(bind_device(fd2, iommu, NULL), "bind another file");
 		ASK(bind_device(fd2, iommu2, NULL), "bind another file to another iommufd");
 		close(fd);
-		fd = node();
+		fd = need_node(bdf);
 	}
 	ASK(bind_device(fd, iommu, &id), "bind");
 	printf("id %u\n", id);
@@ -289,7 +271,7 @@ static void attach_arguments(int fd, uint32_t ioas, const char *when)
 
 static void attaches(void)
 {
-	int fd = node(), iommu = iommufd();
+	int fd = need_node(bdf), iommu = need_iommufd();
 	uint32_t id = 0, ioas = new_ioas(iommu), ioas2 = new_ioas(iommu), pt = 0, pt2 = 0;
 	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach), .pt_id = ioas };
 	struct iommu_hwpt_alloc hwpt = { .size = sizeof(hwpt) };
@@ -342,7 +324,7 @@ static void attaches(void)
 	close(fd);
 	ASK(destroy(iommu, hwpt.out_hwpt_id), "destroy it when the device is closed");
 	ASK(destroy(iommu, ioas), "destroy its address space");
-	fd = node();
+	fd = need_node(bdf);
 	ASK(bind_device(fd, iommu, &id), "bind anew");
 	ioas = new_ioas(iommu);
 	ASK(attach_device(fd, ioas, &pt), "attach");
@@ -365,7 +347,7 @@ static void status(int group, const char *when)
 static void of_group(void)
 {
 	struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
-	int iommu = iommufd(), fd = node();
+	int iommu = need_iommufd(), fd = need_node(bdf);
 	uint32_t ioas = new_ioas(iommu);
 
 	bind_arguments(u.device, iommu, "of a group");
@@ -379,7 +361,7 @@ static void of_group(void)
 
 static void compat(void)
 {
-	int iommu = iommufd(), iommu2 = iommufd(), container = open_container(), group = open_group(bdf), fd, fd2;
+	int iommu = need_iommufd(), iommu2 = need_iommufd(), container = open_container(), group = open_group(bdf), fd, fd2;
 	struct iommu_vfio_ioas vfio = { .size = sizeof(vfio), .op = IOMMU_VFIO_IOAS_GET };
 	struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map), .flags = 3, .iova = 0x100000, .size = 4 * PAGE };
 	struct vfio_iommu_type1_dma_unmap unmap = { .argsz = sizeof(unmap), .iova = 0x100000, .size = 4 * PAGE };
@@ -451,7 +433,7 @@ static void compat(void)
 	/* Closing it gives the iommufd up. */
 	ASK(ioctl(group, VFIO_GROUP_SET_CONTAINER, &iommu), "SET_CONTAINER iommufd");
 	close(group);
-	fd = node();
+	fd = need_node(bdf);
 	ASK(bind_device(fd, iommu, NULL), "bind");
 	close(fd);
 	ASK(opened(open("/dev/vfio/vfio", O_RDWR)), "open a container");
@@ -500,7 +482,7 @@ static void reset(int fd, int group, const char *when)
 
 static void resets(void)
 {
-	int fd = node(), fd2 = bdf2 ? open_node(bdf2) : -1, iommu = iommufd(), iommu2 = iommufd();
+	int fd = need_node(bdf), fd2 = bdf2 ? open_node(bdf2) : -1, iommu = need_iommufd(), iommu2 = need_iommufd();
 	uint32_t id = 0, id2 = 0;
 	struct vfio_user u;
 
@@ -560,7 +542,7 @@ static long set_token(int fd, const uint8_t *token)
 static void tokens(void)
 {
 	static const uint8_t right[16] = "0123456789abcde", wrong[16] = "0123456789abcdf";
-	int iommu = iommufd(), pf = node(), vf = open_node(bdf2), pf2;
+	int iommu = need_iommufd(), pf = need_node(bdf), vf = open_node(bdf2), pf2;
 
 	printf("virtual function: %ld\n", opened(vf));
 	TWICE(bind_device(vf, iommu, NULL), "bind the virtual one without token");
@@ -575,13 +557,13 @@ static void tokens(void)
 	TWICE(bind_token(vf, iommu, right), "bind the virtual one with the old token");
 	ASK(bind_token(vf, iommu, wrong), "bind the virtual one with the new token");
 	close(pf);
-	pf2 = node();
+	pf2 = need_node(bdf);
 	TWICE(bind_device(pf2, iommu, NULL), "bind the physical one without token, while the virtual one is bound");
 	TWICE(bind_token(pf2, iommu, right), "bind the physical one with the old token");
 	ASK(bind_token(pf2, iommu, wrong), "bind the physical one with the new token");
 	close(pf2);
 	close(vf);
-	pf2 = node();
+	pf2 = need_node(bdf);
 	ASK(bind_device(pf2, iommu, NULL), "bind the physical one without token");
 	ASK(set_token(pf2, right), "change the token");
 }
@@ -594,7 +576,7 @@ static void refused(void)
 	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach), .flags = 2 };
 	struct vfio_device_detach_iommufd_pt detach = { .argsz = 8, .flags = VFIO_DEVICE_DETACH_PASID };
 	struct { struct vfio_pci_hot_reset r; int32_t fd; } reset = { .r = { .argsz = sizeof(reset), .count = 1 } };
-	int fd = node(), iommu = iommufd(), group = open_group(bdf);
+	int fd = need_node(bdf), iommu = need_iommufd(), group = open_group(bdf);
 
 	ASK(ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, &bind), "bind with flags");
 	ASK(bind_device(fd, iommu, NULL), "bind while the group is open");
@@ -625,7 +607,7 @@ static void extensions(int iommu, const char *when)
 static void noiommu(void)
 {
 	struct iommu_vfio_ioas vfio = { .size = sizeof(vfio), .op = IOMMU_VFIO_IOAS_SET };
-	int fd = node(), iommu = iommufd(), iommu2 = iommufd(), iommu3 = iommufd(), group, device, device2;
+	int fd = need_node(bdf), iommu = need_iommufd(), iommu2 = need_iommufd(), iommu3 = need_iommufd(), group, device, device2;
 	char *memory = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint32_t ioas = new_ioas(iommu), id = 0, pt = 0;
 	struct vfio_iommu_type1_dma_map map = {
@@ -663,7 +645,7 @@ static void noiommu(void)
 	ASK(opened(device2), "GET_DEVICE_FD again");
 	use(device, "of a group with iommufd");
 	attach_arguments(device, 1, "of a group with iommufd");
-	fd = node();
+	fd = need_node(bdf);
 	TWICE(bind_device(fd, iommu, NULL), "bind while the group is open");
 	ASK(ioctl(group, VFIO_GROUP_UNSET_CONTAINER), "UNSET_CONTAINER with a device");
 	close(device2);
@@ -688,7 +670,7 @@ static void noiommu(void)
 /* What those find who got the files from somebody with CAP_SYS_RAWIO, and have it not. */
 static void noiommu_user(void)
 {
-	int fd = node(), bound = node(), iommu = iommufd(), container = open_container(), group, device;
+	int fd = need_node(bdf), bound = need_node(bdf), iommu = need_iommufd(), container = open_container(), group, device;
 	uint32_t ioas = new_ioas(iommu);
 
 	ASK(bind_device(bound, iommu, NULL), "bind");
@@ -713,7 +695,7 @@ static void noiommu_user(void)
 /* The files of the group were opened with CAP_SYS_RAWIO. */
 static void noiommu_group_user(void)
 {
-	int iommu = iommufd(), container = open_container(), group = open_group(bdf), device;
+	int iommu = need_iommufd(), container = open_container(), group = open_group(bdf), device;
 
 	drop_capabilities();
 	TWICE(ioctl(group, VFIO_GROUP_SET_CONTAINER, &container), "SET_CONTAINER container without capabilities");

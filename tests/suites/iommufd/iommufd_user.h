@@ -46,6 +46,25 @@ static inline int open_iommufd(void)
 	return open("/dev/iommu", O_RDWR | O_CLOEXEC);
 }
 
+/* The same where there has to be one. */
+static inline int need_node(const char *device)
+{
+	int fd = open_node(device);
+
+	if (fd < 0)
+		fail("the node of %s", device);
+	return fd;
+}
+
+static inline int need_iommufd(void)
+{
+	int fd = open_iommufd();
+
+	if (fd < 0)
+		fail("/dev/iommu");
+	return fd;
+}
+
 static inline long bind_device(int fd, int iommufd, uint32_t *id)
 {
 	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = iommufd };

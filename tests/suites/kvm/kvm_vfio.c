@@ -434,27 +434,9 @@ static int orders(void (*one)(const int *order), int of, int *order, int at)
 
 /* --- devices by their own nodes ----------------------------------------------------------------------------- */
 
-static int node(const char *device)
-{
-	int fd = open_node(device);
-
-	if (fd < 0)
-		fail("the node of %s", device);
-	return fd;
-}
-
-static int iommufd(void)
-{
-	int fd = open_iommufd();
-
-	if (fd < 0)
-		fail("/dev/iommu");
-	return fd;
-}
-
 static void node_errors(void)
 {
-	int iommu = iommufd(), fd = node(bdf), copy = dup(fd), second = node(bdf);
+	int iommu = need_iommufd(), fd = need_node(bdf), copy = dup(fd), second = need_node(bdf);
 	struct vm vm = create_vm(), another;
 
 	expect(EINVAL, add(vm.link, iommu), "add an iommufd");
@@ -488,7 +470,7 @@ static void node_errors(void)
 
 static void node_coherency(bool coherent)
 {
-	int iommu = iommufd(), fd = node(bdf), second = node(other), on = !coherent;
+	int iommu = need_iommufd(), fd = need_node(bdf), second = need_node(other), on = !coherent;
 	struct vm vm = create_vm();
 
 	asked = happened("asked"), registered = happened("registered"), unregistered = happened("unregistered");
@@ -516,11 +498,11 @@ static void node_coherency(bool coherent)
 static void node_lifetime(void)
 {
 	long before = users("kvm_amd"), idle = users("kvm");
-	int iommu = iommufd(), fd, second;
+	int iommu = need_iommufd(), fd, second;
 	struct vm vm, second_vm;
 
 	vm = create_vm();
-	fd = node(bdf);
+	fd = need_node(bdf);
 	bind_device(fd, iommu, NULL);
 	add(vm.link, fd);
 	alive(1, "node added after it was bound");
@@ -529,7 +511,7 @@ static void node_lifetime(void)
 	close(fd);
 
 	vm = create_vm();
-	fd = node(bdf);
+	fd = need_node(bdf);
 	add(vm.link, fd);
 	close_vm(&vm);
 	alive(0, "node added, machine closed before it was bound");
@@ -538,7 +520,7 @@ static void node_lifetime(void)
 	close(fd);
 
 	vm = create_vm();
-	fd = node(bdf);
+	fd = need_node(bdf);
 	add(vm.link, fd);
 	expect(0, bind_device(fd, iommu, NULL), "bind");
 	alive(1, "node added, then bound");
@@ -551,9 +533,9 @@ static void node_lifetime(void)
 	close(fd);
 	alive(0, "device closed");
 
-	iommu = iommufd();
+	iommu = need_iommufd();
 	vm = create_vm();
-	fd = node(bdf);
+	fd = need_node(bdf);
 	add(vm.link, fd);
 	expect(EBADF, bind_device(fd, 999, NULL), "bind to no file");
 	expect(EBADFD, bind_device(fd, kvm, NULL), "bind to a file that is no iommufd");
@@ -563,8 +545,8 @@ static void node_lifetime(void)
 
 	/* It is the file that counts, not the device. */
 	vm = create_vm();
-	fd = node(bdf);
-	second = node(bdf);
+	fd = need_node(bdf);
+	second = need_node(bdf);
 	add(vm.link, second);
 	expect(0, bind_device(fd, iommu, NULL), "bind by a file that was not added");
 	expect(EINVAL, bind_device(second, iommu, NULL), "bind by the one that was added");
@@ -574,7 +556,7 @@ static void node_lifetime(void)
 	close(second);
 
 	vm = create_vm();
-	fd = node(bdf);
+	fd = need_node(bdf);
 	add(vm.link, fd);
 	bind_device(fd, iommu, NULL);
 	del(vm.link, fd);
@@ -586,7 +568,7 @@ static void node_lifetime(void)
 	/* Two machines: the device has the one that said so last before it was bound. */
 	vm = create_vm();
 	second_vm = create_vm();
-	fd = node(bdf);
+	fd = need_node(bdf);
 	add(vm.link, fd);
 	add(second_vm.link, fd);
 	bind_device(fd, iommu, NULL);
@@ -600,7 +582,7 @@ static void node_lifetime(void)
 	/* A process that ends with everything open. */
 	if (!fork()) {
 		vm = create_vm();
-		fd = node(bdf);
+		fd = need_node(bdf);
 		add(vm.link, fd);
 		bind_device(fd, iommu, NULL);
 		close(vm.fd);
@@ -614,7 +596,7 @@ static void node_lifetime(void)
 static void one_node_order(const int *order)
 {
 	struct vm vm = create_vm();
-	int fd = node(bdf), iommu = iommufd();
+	int fd = need_node(bdf), iommu = need_iommufd();
 	int fds[4] = { vm.fd, vm.link, fd, iommu };
 	bool open_file[4] = { true, true, true, true };
 
@@ -720,7 +702,7 @@ static void *node_comes(void *arg)
 static void *node_binds(void *arg)
 {
 	while (!over) {
-		int fd = node(bdf);
+		int fd = need_node(bdf);
 
 		__atomic_store_n(&raced_node, fd, __ATOMIC_RELAXED);
 		usleep(1000);
@@ -735,7 +717,7 @@ static void node_race(void)
 {
 	void *(*const work[])(void *) = { node_comes, node_comes, node_binds, node_binds };
 
-	raced_iommu = iommufd();
+	raced_iommu = need_iommufd();
 	raced_node = -1;
 	race_of(work);
 	close(raced_iommu);
@@ -748,7 +730,7 @@ static void node_race(void)
 static void node_contested(void)
 {
 	struct vm vm = create_vm(), second_vm = create_vm();
-	int iommu = iommufd(), fd = node(bdf), second = node(bdf);
+	int iommu = need_iommufd(), fd = need_node(bdf), second = need_node(bdf);
 
 	add(vm.link, fd);
 	add(second_vm.link, second);

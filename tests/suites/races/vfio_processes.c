@@ -465,7 +465,6 @@ static void one_wins(void)
 	long before = pins_of_all();
 
 	pthread_barrier_init(&race.start, NULL, RACERS);
-	group_path(bdf);
 	for (int round = 0; round < rounds * 2; round++) {
 		int won = winners(0), devices = 0;
 

@@ -215,7 +215,9 @@ static inline int eeh(uint32_t argsz, uint32_t flags, uint32_t op, uint32_t type
 	return ioctl(u.container, VFIO_EEH_PE_OP, &param);
 }
 
+#ifndef FAULTS_H
 static int failures __attribute__((unused));
+#endif
 
 static inline void expect(bool ok, const char *format, ...)
 {

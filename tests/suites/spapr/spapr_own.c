@@ -6,12 +6,20 @@
  *   spapr_own BDF groups BDF
  *   spapr_own BDF race SECONDS   threads use a container whose group leaves and joins; not on the C vfio.ko, which has
  *                                the container freed while it is used
+ *   spapr_own BDF gone unbind|remove   a device is taken away while its endpoint is being reset
+ *   spapr_own BDF stuck unbind|remove   who holds a device that is being taken away resets its endpoint before he closes it;
+ *                                on C that leaves the device locked for good
+ *   spapr_own BDF unended        who began a reset of an endpoint closes all without having ended it; C leaves the device
+ *                                unusable
  *   spapr_own BDF random STEPS [SEED]   registers memory, makes windows, maps, unmaps at random against a model
  */
 #include "spapr.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 
 static void own_v1(void)
@@ -549,6 +557,132 @@ static void race_for(const char *bdf, unsigned int seconds)
 	expect(locked_kib() == before, "nothing is locked after the group has joined %u times", joined);
 }
 
+/* --- devices that go --- */
+
+static volatile bool gone;
+
+/* Takes the device away: returns when who holds it has closed it. */
+static void *take_away(void *arg)
+{
+	static char bdf[16], path[128];
+	char **argv = arg;
+	bool remove = !strcmp(argv[3], "remove");
+	const char *what = remove ? "1" : bdf;
+	int fd;
+
+	snprintf(bdf, sizeof(bdf), "%s", argv[1]);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", bdf, remove ? "remove" : "driver/unbind");
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, what, strlen(what)) < 0)
+		fail("%s", path);
+	close(fd);
+	gone = true;
+	return NULL;
+}
+
+static void *reset(void *arg)
+{
+	unsigned long done = 0;
+
+	while (!over) {
+		eeh(12, 0, VFIO_EEH_PE_RESET_HOT, 0, 0);
+		eeh(12, 0, VFIO_EEH_PE_RESET_DEACTIVATE, 0, 0);
+		done++;
+	}
+	return (void *)done;
+}
+
+/* Whether something comes to pass, however slow the host is. */
+static bool comes(volatile bool *event)
+{
+	for (int i = 0; i < 1200 && !*event; i++)
+		usleep(100000);
+	return *event;
+}
+
+static void gone_while_reset(char **argv)
+{
+	pthread_t threads[3];
+	void *count[2];
+
+	if (pthread_create(&threads[0], NULL, reset, NULL) || pthread_create(&threads[1], NULL, reset, NULL))
+		fail("threads");
+	usleep(rnd(1000000));
+	if (pthread_create(&threads[2], NULL, take_away, argv))
+		fail("a thread");
+	usleep(rnd(1000000));
+	close(u.device);
+	expect(comes(&gone), "the device goes when it is closed (%s)", argv[3]);
+	if (!gone)
+		_exit(1);
+	over = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], &count[i]);
+	pthread_join(threads[2], NULL);
+	expect(eeh(12, 0, VFIO_EEH_PE_GET_STATE, 0, 0) < 0, "there is no group in the container any more");
+	close(u.group);
+	close(u.container);
+}
+
+static void unended(const char *bdf)
+{
+	WORKS(eeh(12, 0, VFIO_EEH_PE_RESET_HOT, 0, 0), "RESET_HOT");
+	close_all(&u);
+	u = open_all(bdf, VFIO_SPAPR_TCE_v2_IOMMU);
+	expect(!eeh(12, 0, VFIO_EEH_PE_GET_STATE, 0, 0), "it works when it is opened again");
+	WORKS(reg(buffer, 2 * P), "REGISTER");
+	WORKS(map(RW, buffer, 0, 2 * P), "MAP");
+	edu_open();
+	expect(dma_works(0, buffer, P, buffer + P), "DMA");
+}
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/* Opens the device; and, when it is being taken away, resets it before it closes it. */
+static int reset_late(const char *bdf, bool signals, int opened, int go)
+{
+	struct itimerval often = { { .tv_usec = 500000 }, { .tv_usec = 500000 } };
+	struct sigaction action = { .sa_handler = on_alarm };
+	char byte = 0;
+
+	begin(bdf, false);
+	if (write(opened, &byte, 1) != 1 || read(go, &byte, 1) != 1)
+		fail("pipes");
+	if (signals && (sigaction(SIGALRM, &action, NULL) || setitimer(ITIMER_REAL, &often, NULL)))
+		fail("a timer");
+	/* If nobody had the lock yet it works: then this shows nothing, but does not fail. */
+	return !eeh(12, 0, VFIO_EEH_PE_RESET_HOT, 0, 0) || errno == (signals ? EINTR : EBUSY) ? 0 : errno;
+}
+
+static void stuck_in_reset(char **argv)
+{
+	int opened[2], go[2], status;
+	pthread_t thread;
+	char byte = 0;
+	pid_t holder;
+
+	if (pipe(opened) || pipe(go))
+		fail("pipes");
+	holder = fork();
+	if (!holder)
+		_exit(reset_late(argv[1], !strcmp(argv[3], "remove"), opened[1], go[0]));
+	close(opened[1]);
+	if (holder < 0 || read(opened[0], &byte, 1) != 1 || pthread_create(&thread, NULL, take_away, argv))
+		fail("a process that holds it");
+	usleep(1000000);
+	expect(!gone, "it waits for who holds it");
+	if (write(go[1], &byte, 1) != 1)
+		fail("pipes");
+	expect(comes(&gone), "the device goes when who holds it has given up, or had a signal (%s)", argv[3]);
+	if (!gone)
+		_exit(1);
+	pthread_join(thread, NULL);
+	expect(waitpid(holder, &status, 0) == holder && !status, "it did not wait otherwise (%x)", status);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 2 ? argv[2] : "";
@@ -557,11 +691,22 @@ int main(int argc, char **argv)
 		race_for(argv[1], atoi(argv[3]));
 		return failures ? 1 : 0;
 	}
+	if (!strcmp(what, "stuck") && argc > 3) {
+		stuck_in_reset(argv);
+		return failures ? 1 : 0;
+	}
 	begin(argv[1], !strcmp(what, "v1"));
+	if (!strcmp(what, "gone") && argc > 3) {
+		seed = getpid();
+		gone_while_reset(argv);
+		return failures ? 1 : 0;
+	}
 	if (!strcmp(what, "v1"))
 		own_v1();
 	else if (!strcmp(what, "v2"))
 		own_v2();
+	else if (!strcmp(what, "unended"))
+		unended(argv[1]);
 	else if (!strcmp(what, "lpar"))
 		own_lpar();
 	else if (!strcmp(what, "groups") && argc > 3)

@@ -73,8 +73,14 @@ all() {
 		groups) part $which groups edu edu64 ;;
 		twins) part $which twins twin-a twin-b ;;
 		frozen) ask $which frozen spapr_frozen "$(bdf edu)" ;;
-		# Only once for each endpoint.
-		forced) ask $which forced spapr_frozen "$(bdf $([ $which = c ] && echo edu || echo edu64))" forced ;;
+		forced)
+			# Only once for each endpoint: then the host does not know its bus any more, without which there are no
+			# resets. It does when the endpoint is made anew.
+			device=$([ $which = c ] && echo edu || echo edu64)
+			dev=$(bdf $device)
+			ask $which forced spapr_frozen "$dev" forced
+			echo 1 >"$PCI/$dev/remove" && echo 1 >/sys/bus/pci/rescan && bind $device || return 1
+			;;
 		recovery) recovery $which >"$OUT/$which.recovery" 2>&1 ;;
 		*) part $which $name edu ;;
 		esac
@@ -187,6 +193,17 @@ random() {
 	right spapr_own random $1 "${SPAPR_STEPS:-20000}" $2
 }
 
+# gone: devices are taken away while their endpoint is being reset, or by who holds them before he closes them.
+gone() {
+	for what in stuck gone; do
+		for how in unbind remove; do
+			bind edu && timeout -s KILL 300 spapr_own "$(bdf edu)" $what $how || return 1
+			[ $how = unbind ] || echo 1 >/sys/bus/pci/rescan
+		done
+	done
+	bind edu && spapr "$(bdf edu)" brief >$OUT/brief && grep ': arrived' $OUT/brief && unbind edu
+}
+
 # another_seed: as many random steps again.
 another_seed() {
 	vfio_load || return 1
@@ -217,11 +234,14 @@ if [ "$(selected vfio_iommu_spapr_tce)" = rust ]; then
 		t own1 right spapr_own v1 edu
 		t own2 right spapr_own v2 edu
 		t owngroups right spapr_own groups edu "$(bdf edu64)"
+		# Not of one that was recovered by force.
+		t unended right spapr_own unended twin-a
 		t random random edu64 1
 	fi
 	# A hypervisor gives up on a host bridge that once could not make a window.
 	if [ "$(selected vfio)" = rust ] && ! lpar; then
 		t race right spapr_own race edu "${SPAPR_SECONDS:-10}"
+		t gone gone
 	fi
 fi
 t unload vfio_unload

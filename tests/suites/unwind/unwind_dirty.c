@@ -7,6 +7,7 @@
  * vfio_test_emulated.ko is there; its device dirties pages.
  */
 #include "../state.h"
+#include "../dirty.h"
 #include "../emulated/emulated.h"
 #include "../cgroup.h"
 
@@ -29,24 +30,9 @@ static struct vfio_user u;
 static char *ram;
 static int wrong;
 
-static int tracking(uint32_t flags)
-{
-	struct vfio_iommu_type1_dirty_bitmap arg = { .argsz = sizeof(arg), .flags = flags };
-
-	return ioctl(u.container, VFIO_IOMMU_DIRTY_PAGES, &arg) ? -errno : 0;
-}
-
 static int get(void *bitmap)
 {
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} arg = {
-		{ sizeof(arg), VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP },
-		{ 0, PAGES * PAGE, { PAGE, BYTES & -8, bitmap } },
-	};
-
-	return ioctl(u.container, VFIO_IOMMU_DIRTY_PAGES, &arg) ? -errno : 0;
+	return read_dirty(u.container, 0, PAGES * PAGE, bitmap, BYTES & -8) ? -errno : 0;
 }
 
 static void dirty_pages(void)
@@ -155,12 +141,12 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++, iova += sizes[i - 1] * PAGE)
 		if (map(u.container, iova, ram + iova, sizes[i] * PAGE, 3))
 			fail("MAP_DMA");
-	if (tracking(VFIO_IOMMU_DIRTY_PAGES_FLAG_START) || pin(u.device, pinned_page * PAGE, 1, READ | WRITE, 0) != 1)
+	if (tracking(u.container, VFIO_IOMMU_DIRTY_PAGES_FLAG_START) || pin(u.device, pinned_page * PAGE, 1, READ | WRITE, 0) != 1)
 		fail("START");
 	expect(false, "at first", 0);
 	ends();
 	no_memory(argv[1]);
-	if (tracking(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP))
+	if (tracking(u.container, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP))
 		fail("STOP");
 	close_all(&u);
 	return !!wrong;

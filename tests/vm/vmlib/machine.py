@@ -6,7 +6,7 @@ Suites name devices (`edu`, `igb`, ...), never addresses; the guest gets the tab
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import acpi
 
@@ -52,7 +52,8 @@ class Machine:
     lines: tuple[str, ...] = PC_LINES
     defaults: tuple[str, ...] = ("-nodefaults",)  # what keeps QEMU from adding devices of its own
     memory: str = "4G"
-    # or "older": that of another version, "iommufd": the stock kernel with iommufd, or "debug"; modules of ours are built for each
+    # or "older": that of another version, "iommufd": the stock kernel with iommufd, or "debug", "kcsan"; modules of ours are built
+    # for each
     kernel: str = "stock"
     optional: bool = False  # left out of `make test` unless it is named; `make test-long` has it
     environment: tuple[tuple[str, str], ...] = ()  # what the suites and tests/vm/guest/init are told
@@ -173,6 +174,7 @@ def power_machine(
     name: str,
     about: str,
     args: tuple[str, ...] = ("-M", "powernv9"),
+    processors: int = 1,
     cmdline: str = "",
     devices: tuple[Device, ...] = POWERNV_DEVICES,
     # Without its defaults a powernv has no host bridges either.
@@ -185,7 +187,7 @@ def power_machine(
         about=about,
         arch="ppc64le",
         qemu="qemu-system-ppc64",
-        args=(*args, "-smp", "1"),
+        args=(*args, "-smp", str(processors)),
         # A processor that the host gives no time is none that hangs.
         cmdline=f"console=hvc0 rcupdate.rcu_cpu_stall_timeout=120 {cmdline}",
         devices=devices,
@@ -556,35 +558,25 @@ MACHINES = {
             processor=("PowerPC,POWER9@", "ibm,processor-radix-AP-encodings", RADIX_PAGES),
         ),
         power_machine(
+            "powernv9-debug",
+            "powernv9 with two processors and the debug kernel: lockdep, kmemleak, failing allocations",
+            processors=2,
+            # Not who has allocated: the depot of stacks has lockdep warn at the boot, and turn itself off.
+            cmdline="slub_debug=FZP",
+            kernel="debug",
+            suites=(),
+            long_suites=("spapr", "spapr-faults"),
+            # It has to build a kernel of its own.
+            optional=True,
+            slowness=4,
+        ),
+        power_machine(
             "pseries",
             "POWER9 below a hypervisor, with the firmware's calls",
             # Without a firmware that takes a minute to start.
             args=("-M", "pseries,x-vof=on", "-vga", "none", "-device", "spapr-pci-host-bridge,index=1,id=pci1"),
             devices=LPAR_DEVICES,
             defaults=("-nodefaults",),
-        ),
-        Machine(
-            name="q35-debug",
-            about="q35-vtd with the debug kernel: KASAN, lockdep, kmemleak, iommufd, no-IOMMU, debugfs",
-            arch="amd64",
-            qemu="qemu-system-x86_64",
-            # With five levels of page tables KASAN stops the kernel before it starts.
-            args=("-cpu", "max,la57=off", "-M", "q35,kernel-irqchip=split", "-smp", "2")
-            + ("-device", "intel-iommu,intremap=on,caching-mode=on"),
-            cmdline=f"console=ttyS0 intel_iommu=on no_timer_check tsc=reliable kunit.enable=0 kasan_multi_shot {HUGE_PAGES}"
-            " iommu.debug_pagealloc=1 rcupdate.rcu_cpu_stall_timeout=120",
-            devices=PC_DEVICES,
-            suites=("smoke", "kunit", "lifecycle", "pci"),
-            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "samples", "races", "attack")
-            + ("unwind", "type1", "type1-steps", "power", "mix", "emulated", "variants", "dma-buf"),
-            # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
-            optional=True,
-            modules=HOST_DRIVERS + ("mdev",),
-            # Each order of loading and unloading once, fewer steps; longer races, because little happens in a second.
-            environment=(("LIFECYCLE_ROUNDS", "9"), ("STEPS_SCRIPTS", "4"), ("STEPS_SLICE", "2"), ("STEPS_COUNT", "1000"))
-            + (("CORE_SECONDS", "60"), ("HUNG_SECONDS", "160")),
-            kernel="debug",
-            slowness=4,
         ),
         kvm_machine("q35-kvm", "PC with VT-d; KVM runs in it", "intremap=on,caching-mode=on"),
         kvm_machine(
@@ -596,7 +588,7 @@ MACHINES = {
             "q35-guest",
             "PC with VT-d; a guest runs in it by KVM",
             "stock",
-            suites=("guest",),
+            suites=("guest", "guest-viommu-short"),
             long_suites=("guest-viommu",),
         ),
         guest_machine(
@@ -614,5 +606,53 @@ MACHINES = {
             kernel="iommufd",
             suite="kvm-nodes",
         ),
+    )
+}
+
+
+def watched(machine: str, kernel: str, suites: tuple[str, ...] = (), long_suites: tuple[str, ...] = ()) -> Machine:
+    """That machine with a kernel that watches: `debug` (KASAN, lockdep, kmemleak, faults, ...) or `kcsan` (data races). It has what the
+    stock kernel leaves off, too: iommufd, no-IOMMU, debugfs."""
+    stock = MACHINES[machine]
+    own = {
+        "debug": "kasan_multi_shot iommu.debug_pagealloc=1",
+        # While one access is watched for some time the other processor runs: QEMU switches at the instruction that the kernel
+        # waits by.
+        "kcsan": "kcsan.early_enable=1",
+    }[kernel]
+    return replace(
+        stock,
+        name=f"{machine.removesuffix('-vtd')}-{kernel}",
+        about=f"{machine} with the {kernel} kernel",
+        # With five levels of page tables KASAN stops the kernel before it starts.
+        args=tuple("max,la57=off" if arg == "max" else arg for arg in stock.args),
+        cmdline=f"{stock.cmdline} kunit.enable=0 rcupdate.rcu_cpu_stall_timeout=120 {own}",
+        suites=suites,
+        long_suites=long_suites,
+        # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.
+        optional=True,
+        # Each order of loading and unloading once, fewer steps; longer races, because little happens in a second.
+        environment=(("LIFECYCLE_ROUNDS", "9"), ("STEPS_SCRIPTS", "4"), ("STEPS_SLICE", "2"), ("STEPS_COUNT", "1000"))
+        + (("CORE_SECONDS", "60"), ("IOMMUFD_SECONDS", "60"), ("HUNG_SECONDS", "160"))
+        + (("FUZZ_STEPS", "20000"),),
+        kernel=kernel,
+        slowness=4,
+    )
+
+
+MACHINES |= {
+    m.name: m
+    for m in (
+        watched(
+            "q35-vtd",
+            "debug",
+            suites=("smoke", "kunit", "lifecycle", "pci"),
+            long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "samples", "races", "attack")
+            + ("unwind", "type1", "type1-steps", "power", "mix", "emulated", "variants", "dma-buf", "config", "fuzz"),
+        ),
+        watched("q35-hotplug", "debug", long_suites=("hotplug", "surprise")),
+        watched("q35-noiommu", "debug", long_suites=("noiommu",)),
+        watched("q35-vtd", "kcsan", long_suites=("core", "races", "pci", "type1")),
+        watched("q35-groups", "kcsan", long_suites=("groups",)),
     )
 }

@@ -8,7 +8,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 
 # What each kernel is called in the environment.
-KERNELS = {"stock": "VFIO_STOCK", "older": "VFIO_OLDER", "debug": "VFIO_DEBUG", "iommufd": "VFIO_IOMMUFD"}
+KERNELS = {"stock": "VFIO_STOCK", "older": "VFIO_OLDER", "debug": "VFIO_DEBUG", "kcsan": "VFIO_KCSAN", "iommufd": "VFIO_IOMMUFD"}
 
 
 def kernel(arch: str, which: str) -> Path:

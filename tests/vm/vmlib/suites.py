@@ -249,6 +249,7 @@ SUITES = {
             script="spapr",
             environment=(("SPAPR_LONG", "1"), ("SPAPR_STEPS", "100000"), ("SPAPR_RELOADS", "10"), ("SPAPR_SECONDS", "60")),
         ),
+        Suite("spapr-faults", "the calls of the POWER backend, each allocation failing once", 1200),
         Suite(
             "guest",
             "Debian's QEMU with KVM: a guest with four devices, as a user without rights; unplugged, plugged in, reset, killed",
@@ -261,6 +262,14 @@ SUITES = {
             1800,
             script="guest",
             environment=(("GUEST_VIOMMU", "1"),),
+            **GUEST,
+        ),
+        Suite(
+            "guest-viommu-short",
+            "the same, only used and killed",
+            1800,
+            script="guest",
+            environment=(("GUEST_VIOMMU", "1"), ("GUEST_SHORT", "1")),
             **GUEST,
         ),
         Suite(

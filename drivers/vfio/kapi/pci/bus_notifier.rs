@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Learning of functions that come and get a driver.
+//! Learning of functions that come, get a driver, and go.
 //!
 //! C header: [`include/linux/device/bus.h`](srctree/include/linux/device/bus.h)
 
@@ -46,13 +46,22 @@ impl BoundDriver {
     }
 }
 
-/// What happens to functions on PCI buses.
-pub trait BusEvents: Send + Sync {
-    /// A function was found; it has no driver yet. May sleep.
-    fn added(&self, pdev: &pci::Device);
+/// What happens to functions on PCI buses. All calls may sleep. Whoever registers or unregisters a notifier of
+/// PCI buses waits for those in progress, and all events wait for him.
+pub trait BusEvents: Send + Sync + 'static {
+    /// Who has a greater one is told earlier.
+    const PRIORITY: c_int = 0;
 
-    /// A function got a driver. Its device lock is held. May sleep.
-    fn bound(&self, pdev: &pci::Device, driver: &BoundDriver);
+    /// A function was found; it has no driver yet.
+    fn added(&self, _pdev: &pci::Device) {}
+
+    /// A function got a driver. Its device lock is held.
+    fn bound(&self, _pdev: &pci::Device, _driver: &BoundDriver) {}
+
+    /// A function is removed. It has no driver any more, and still is in its IOMMU group. Its device lock is not
+    /// held. That of adding and removing PCI devices is, but for virtual functions: there it may be that of the
+    /// physical function.
+    fn removing(&self, _pdev: &pci::Device) {}
 }
 
 /// A registration for the events of all PCI buses, ended when dropped.
@@ -88,6 +97,7 @@ impl<T: BusEvents> BusNotifier<T> {
                     unsafe {
                         slot.write(bindings::notifier_block {
                             notifier_call: Some(Self::call),
+                            priority: T::PRIORITY,
                             ..pin_init::zeroed()
                         })
                     };
@@ -129,6 +139,7 @@ impl<T: BusEvents> BusNotifier<T> {
                     this.events.bound(pdev, driver);
                 }
             }
+            bindings::bus_notifier_event_BUS_NOTIFY_DEL_DEVICE => this.events.removing(pdev),
             _ => {}
         }
         0
