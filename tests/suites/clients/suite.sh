@@ -74,20 +74,31 @@ killed() {
 	[ $? = 137 ]
 }
 
+# under_way PID COMMAND...: waits, while the process lives, until COMMAND says that it has done something.
+under_way() {
+	client=$1
+	shift
+	i=0
+	until "$@"; do
+		i=$((i + 1))
+		kill -0 "$client" && [ $i -lt 1200 ] || {
+			cat $OUT/endless
+			return 1
+		}
+		sleep 0.1
+	done
+}
+
+interrupted() {
+	[ "$(vectors nvme)" -ge 50 ]
+}
+
 # In the middle of writes that have no end, once some have been done.
 nvme_killed() {
 	bind nvme || return 1
 	for _ in 1 2 3; do
 		yes 'write -P 0x77 4M 4M' | /usr/bin/qemu-io -f raw "nvme://$(bdf nvme)/1" >$OUT/endless 2>&1 &
-		i=0
-		until [ "$(vectors nvme)" -ge 50 ]; do
-			i=$((i + 1))
-			kill -0 $! && [ $i -lt 1200 ] || {
-				cat $OUT/endless
-				return 1
-			}
-			sleep 0.1
-		done
+		under_way $! interrupted || return 1
 		echo "killed after $(vectors nvme) interrupts, with $(sed -n 's/^VmLck:[^0-9]*//p' /proc/$!/status) locked"
 		killed $! || return 1
 		qio "write -P 0x66 4M 1M" "read -P 0x66 4M 1M" || return 1
@@ -103,15 +114,7 @@ crate_killed() {
 		# Nothing of the one before.
 		: >$OUT/endless
 		vfio-clients nvme-driver-endless "$(bdf nvme)" >>$OUT/endless 2>&1 &
-		i=0
-		until grep -q 'queue 0' $OUT/endless; do
-			i=$((i + 1))
-			kill -0 $! && [ $i -lt 1200 ] || {
-				cat $OUT/endless
-				return 1
-			}
-			sleep 0.1
-		done
+		under_way $! grep -q 'queue 0' $OUT/endless || return 1
 		killed $! || return 1
 	done
 	timeout -s KILL 120 vfio-clients nvme-driver "$(bdf nvme)" || return 1
