@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Loading and unloading the modules, binding and unbinding devices, and what root reads and writes in sysfs, with failures.
- * usage: faults_driver modules DIRECTORY | bind BDF | unbind BDF | sriov BDF
+ * usage: faults_driver modules DIRECTORY | bind BDF | unbind BDF | sriov BDF | token BDF
  */
 #include "faults.h"
 
@@ -231,12 +231,36 @@ static void binding(void)
 	OPERATION("remove-id", .ready = id_added, .run = remove_id);
 }
 
+static bool overridden_and_bound(void)
+{
+	set_override("vfio-pci");
+	return bound();
+}
+
+static long remove_device(void)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", bdf);
+	return put_text(path, "1") ? 0 : -1;
+}
+
+static void found_again(long result)
+{
+	if (!put_text("/sys/bus/pci/rescan", "1"))
+		fail("rescan");
+}
+
 static void unbinding(void)
 {
 	set_override("vfio-pci");
 	OPERATION("unbind", .ready = bound, .run = unbind_it);
 	OPERATION("unbind-in-use", .ready = bound_and_used, .run = unbind_it, .undo = user_gone);
 	set_override("\n");
+	/* Linux gives it another place in memory than the firmware did. */
+	remove_device();
+	found_again(0);
+	OPERATION("remove-device", .ready = overridden_and_bound, .run = remove_device, .undo = found_again);
 }
 
 /* --- functions of a device --- */
@@ -317,6 +341,10 @@ static void functions_of(void)
 {
 	OPERATION("make-functions", .run = make_functions, .undo = functions_removed);
 	OPERATION("remove-functions", .ready = functions_made, .run = remove_functions);
+}
+
+static void tokens(void)
+{
 	OPERATION("set-token", .ready = opened, .run = set_token, .undo = closed);
 	OPERATION("open-by-token", .ready = joined_with_functions, .run = open_by_token, .undo = closed_without_functions);
 }
@@ -336,6 +364,8 @@ int main(int argc, char **argv)
 		binding();
 	else if (!strcmp(argv[1], "unbind"))
 		unbinding();
+	else if (!strcmp(argv[1], "token"))
+		tokens();
 	else
 		functions_of();
 	return !!failures;
