@@ -646,7 +646,7 @@ MACHINES |= {
         watched(
             "q35-vtd",
             "debug",
-            suites=("smoke", "kunit", "lifecycle", "pci"),
+            suites=("smoke", "detectors", "kunit", "lifecycle", "pci"),
             long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "samples", "races", "attack")
             + ("unwind", "type1", "type1-steps", "power", "mix", "emulated", "variants", "dma-buf", "config", "fuzz"),
         ),

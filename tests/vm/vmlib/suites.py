@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import initramfs, kernellog, ktap, modules, paths, qemu
+from . import initramfs, kernellog, ktap, modules, paths, qemu, symbols
 from .machine import MACHINES, Machine
 
 DIRECTORY = paths.PROJECT / "tests" / "suites"
@@ -25,6 +25,9 @@ class Suite:
     environment: tuple[tuple[str, str], ...] = ()
     both: bool = False  # wants our modules beside the C ones, so there is nothing to do for MODULES=c
     allowed: str = ""  # expression for kernel messages that this suite provokes
+    tainted: str = ""  # letters of the taint that it brings about (kernellog.TAINTS), or its command line does
+    # What has to be found in its kernel's log and state, each as texts that follow on each other: it is judged the other way round.
+    provokes: tuple[tuple[str, ...], ...] = ()
     faults: tuple[str, ...] = ()  # devices whose DMA it has the IOMMU stop
     cmdline: str = ""
     files: tuple[str, ...] = ()  # more files of the project, that /vm/suite has to have
@@ -45,7 +48,7 @@ IGB = ("igb",)
 # samples/edu has the IOMMU block a DMA after unmap, both ways.
 EDU = ("edu", "edu-port")
 
-# Makes emulated steps faster, most of all the string instructions that clear pages.
+# Makes emulated steps faster, most of all the string instructions that clear pages. A kernel that is denied instructions is tainted (S).
 FASTER = "clearcpuid=erms,fsrm mitigations=off init_on_alloc=0"
 # C says each time that a limit is exceeded: the log must have room for more than that.
 STEPS_LOG = f"log_buf_len=16M loglevel=4 {FASTER}"
@@ -55,6 +58,7 @@ GUEST = {
     "clients": ("qemu",),
     "guest": ("nvme", "e1000e", "igbvf"),
     "cmdline": FASTER,
+    "tainted": "S",
     # Now and then KVM is told by the emulated SVM that an access to the emulated I/O APIC, which is made with interrupts off, came
     # amid the delivery of an event, and stops the guest: KVM_INTERNAL_ERROR_DELIVERY_EV.
     "stumbles": r"KVM internal error\. Suberror: 3",
@@ -170,18 +174,19 @@ SUITES = {
             cmdline=f"{SLUB} pcie_port_pm=force",
         ),
         Suite("igd", "the regions of Intel graphics, on a device that is made to look like it", 300, cmdline=SLUB),
-        Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, cmdline=SLUB),
+        Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, tainted="U", cmdline=SLUB),
         Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
         Suite("vga", "VGA memory and ports, ROMs, BARs of ports: the same as on the C modules", 300, cmdline=f"{SLUB} vga=0x317"),
         Suite("variants", "C variant drivers of vfio-pci; one calls all that the core exports, the same as on the C core", 600, cmdline=SLUB),
-        Suite("fuzz", "100,000 random steps on the C modules and on ours: the same answers", 1800, cmdline=FASTER),
+        Suite("fuzz", "100,000 random steps on the C modules and on ours: the same answers", 1800, tainted="S", cmdline=FASTER),
         Suite(
             "fuzz-iommufd",
             "the same with devices' own nodes and iommufd",
             900,
             script="fuzz",
             environment=(("FUZZ_STEPS", "20000"),),
+            tainted="S",
             cmdline=f"{FASTER} slub_debug=FZP",
         ),
         Suite(
@@ -190,6 +195,7 @@ SUITES = {
             7200,
             script="fuzz",
             environment=(("FUZZ_SEED", "2"), ("FUZZ_STEPS", "1000000")),
+            tainted="S",
             cmdline=f"{FASTER} slub_debug=FZP",
         ),
         Suite(
@@ -228,6 +234,7 @@ SUITES = {
             1800,
             faults=EDU,
             environment=(("STEPS_SCRIPTS", "10"), ("STEPS_COUNT", "2000")),
+            tainted="S",
             cmdline=f"{SLUB} {STEPS_LOG}",
         ),
         Suite(
@@ -237,9 +244,10 @@ SUITES = {
             script="type1-steps",
             faults=EDU,
             environment=(("STEPS_SCRIPTS", "400"), ("STEPS_SLICE", "8"), ("STEPS_COUNT", "2500"), ("STEPS_SEED", "1000")),
+            tainted="S",
             cmdline=STEPS_LOG,
         ),
-        Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, faults=EDU, cmdline=SLUB),
+        Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, tainted="U", faults=EDU, cmdline=SLUB),
         Suite("groups", "groups of several devices, with all combinations of drivers; groups moved between containers", 900, cmdline=SLUB),
         Suite("spapr", "DMA windows of POWER, EEH: answers the same as those of the C modules, DMA, random steps", 1800),
         Suite(
@@ -295,7 +303,7 @@ SUITES = {
             clients=("qemu",),
             cmdline=SLUB,
         ),
-        Suite("dpdk", "DPDK's testpmd on three network cards; killed and started anew", 600, clients=("dpdk",)),
+        Suite("dpdk", "DPDK's testpmd on three network cards; killed and started anew", 600, tainted="U", clients=("dpdk",)),
         Suite("soak", "everything over and over on six devices at a time; `make soak` for longer", 86400, cmdline="log_buf_len=64M"),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
         Suite(
@@ -329,6 +337,7 @@ SUITES = {
             900,
             script="iommufd",
             environment=(("IOMMUFD_NOIOMMU", "1"),),
+            tainted="U",
             cmdline=SLUB,
         ),
         Suite(
@@ -337,20 +346,42 @@ SUITES = {
             900,
             # Giving a device back to the kernel's own domain must not fail, and the IOMMU core says so when it does; the
             # same on the C modules. A file below /proc/irq that could not be made is not missed until it is removed.
-            # Failing vmalloc shows where it was called; kmemleak's own memory fails as well.
-            allowed=r"WARNING: at (iommu_(group|device)_release_dma_owner|remove_proc_entry)\+|Call Trace|"
-            "kmemleak: Cannot allocate a scan area",
+            # Failing vmalloc shows where it was called; an object of sysfs says that there was no memory; kmemleak's own fails as well.
+            allowed=r"WARNING: at (iommu_(group|device)_release_dma_owner|remove_proc_entry)\+|vmalloc error: |"
+            r"kobject_add_internal failed for .* \(error: -12 |kmemleak: Cannot allocate a scan area",
+            tainted="W",
             # One thing is done after the other, and an emulated processor waits for the turn of each other one.
             cmdline="nr_cpus=1",
         ),
         Suite("samples", "the modules of samples/, on ours and on the C ones", 300, both=True, faults=EDU, cmdline=SLUB),
-        Suite("kunit", "the library crates under KUnit", 120, cmdline="kunit.enable=1 kunit.autorun=1"),
+        Suite("kunit", "the library crates under KUnit", 120, tainted="N", cmdline="kunit.enable=1 kunit.autorun=1"),
+        Suite(
+            "detectors",
+            "what the debug kernel is to notice is done wrong on purpose: each of it is found, and shown",
+            120,
+            provokes=(
+                ("BUG: sleeping function called from invalid context",),
+                ("list_del corruption",),
+                ("refcount_t: addition on 0; use-after-free",),
+                ("UBSAN: shift-out-of-bounds",),
+                ("ODEBUG: free active",),
+                # The module that lost it is gone.
+                ("unreferenced object", "    0xffffffffa"),
+                ("possible circular locking dependency", "stack backtrace:", "splat_locks", "</TASK>"),
+                ("BUG: KASAN: slab-out-of-bounds in splat_bounds",),
+                ("BUG: KASAN: slab-use-after-free in splat_freed", "Allocated by task", "Freed by task", "======"),
+                ("panicked at ", "attempt to add with overflow"),
+                ("kernel BUG at ", "Overflow as kernel::Module", "---[ end trace"),
+                ("tainted: BDW (",),
+                ("lockdep is off",),
+            ),
+        ),
         Suite(
             "unwind",
             "bad pages, limits, broken arguments, signals, no memory: what fails half-way leaves nothing",
             600,
             # What the kernel shows when it kills for want of memory in a cgroup.
-            allowed="Call Trace",
+            allowed="invoked oom-killer: ",
             cmdline=SLUB,
         ),
         Suite("attack", "a user without privileges attacks the host: what he is answered is the same as on the C modules", 600, both=True, cmdline=SLUB),
@@ -402,6 +433,12 @@ class Printer:
 def skipped(name: str, reason: str) -> ktap.Tally:
     print(f"ok - {name} # SKIP {reason}", flush=True)
     return ktap.Tally(skipped=1)
+
+
+def in_order(lines: list[str], texts: tuple[str, ...]) -> bool:
+    """Whether each of the texts is in a line, and none before the one that it follows."""
+    left = iter(lines)
+    return all(any(text in line for line in left) for text in texts)
 
 
 def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Suite, rust: dict, live: bool, again: bool = False):
@@ -465,8 +502,19 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
 
     allowed = [suite.allowed] if suite.allowed else []
     allowed += [kernellog.faults(d.bdf) for d in machine.devices if d.name in suite.faults]
-    bad = kernellog.problems(outcome.kernel_log or outcome.console, "|".join(allowed))
-    verdict(not bad, "kernel log is clean", kernellog.excerpt(outcome.kernel_log or outcome.console, bad))
+    log = kernellog.parse(outcome.kernel_log, outcome.console)
+    bad = kernellog.problems(log, "|".join(allowed))
+    reports = symbols.readable(kernellog.excerpt(log, bad), rust)
+    unsound = kernellog.unsound(log, machine.arch, machine.kernel, suite.tainted) if log.ended else []
+    if suite.provokes:
+        for texts in suite.provokes:
+            found = in_order(reports + unsound, texts)
+            verdict(found, "found: " + " .. ".join(texts), [] if found else ["that is not in what is found:", *reports, *unsound])
+    else:
+        verdict(not bad, "kernel log is clean", reports)
+        verdict(not unsound, "kernel is untainted, what watches it works", unsound)
+    for line in kernellog.foreign_leaks(log):
+        printer.line(f"    # {line}")
     if outcome.timed_out:
         why = [f"killed after {outcome.seconds:.0f} s", *outcome.console.splitlines()[-40:]]
     elif outcome.status is None:
