@@ -532,7 +532,8 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
         for part in ("console", "output", "kernel", "qemu.sh"):
             if (folder / part).exists():
                 (keep / part).write_bytes((folder / part).read_bytes())
-        print(f"# kept in {keep.relative_to(paths.PROJECT)}: console, output, kernel log", flush=True)
+        (keep / "report").write_text("".join(line + "\n" for line in reports + unsound))
+        print(f"# kept in {keep.relative_to(paths.PROJECT)}: output, report, kernel, console, qemu.sh", flush=True)
     stumbled = suite.stumbles and re.search(suite.stumbles, outcome.output)
     if tally.failed and stumbled and not bad and not again:
         print(f"# {name}: not by what is tested, but by QEMU ({stumbled[0]}): once more", flush=True)
