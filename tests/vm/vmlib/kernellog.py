@@ -223,7 +223,7 @@ def report(lines: list[str], at: int, most: int = 500) -> tuple[int, int]:
 
     if re.search(r"BUG: K[A-Z]*SAN", lines[at]):
         whole = closed(FENCE.search)
-    elif any(CUT in line for line in lines[first:at]) or re.search(r"Oops|kernel BUG|Internal error", lines[at]):
+    elif any(CUT in line for line in lines[first:at]) or re.search(r"WARNING: at |Oops|kernel BUG|Internal error", "".join(lines[at : at + 2])):
         whole = closed(lambda line: TRACE_END in line)
     else:
         # lockdep lists locks and chains of them before its own stack; others have theirs at once.
@@ -251,8 +251,9 @@ def excerpt(log: Log, bad: list[str], most: int = 400) -> list[str]:
         if line not in wanted or at < shown:
             continue
         if len(lines) < most:
-            first, shown = report(log.lines, at)
-            lines += log.lines[first:shown]
+            first, end = report(log.lines, at)
+            lines += log.lines[max(first, shown) : end]
+            shown = end
         elif len(lines) < 2 * most:
             lines.append(line)
         else:
