@@ -47,6 +47,9 @@ class State(unittest.TestCase):
         self.assertIn("tainted: W ", unsound("=== state ===\ntaint 4608\n", "stock")[0])
         self.assertEqual(unsound("=== state ===\ntaint 4608\n", "stock", "W"), [])
         self.assertIn("tainted: D ", unsound("=== state ===\ntaint 4736\n", "stock", "W")[0])
+        # What it was before the first process (S, by the command line) is nobody's here.
+        self.assertEqual(unsound("=== state ===\ntaint 4100\ntaint-at-boot 4\n", "stock"), [])
+        self.assertIn("tainted: W ", unsound("=== state ===\ntaint 4612\ntaint-at-boot 4\n", "stock")[0])
         self.assertEqual(kernellog.taint(1 << 6 | 1 << 18), "UN")
         self.assertEqual(len(unsound("=== state ===\n", "stock")), 1)
 

@@ -179,14 +179,17 @@ def taint(mask: int) -> str:
 
 
 def unsound(log: Log, arch: str, kernel: str, tainted: str = "") -> list[str]:
-    """What is wrong with a kernel at its end, beside what its log says: why it is tainted beyond `tainted`, which detectors are dead."""
+    """What is wrong with a kernel at its end, beside what its log says: how it is tainted beyond `tainted`, which detectors are dead."""
     found = []
     if log.cut:
         found.append("the log's beginning is lost: it needs a larger log_buf_len")
     if "taint" not in log.state:
         found.append("it has not said whether it is tainted")
-    elif beyond := "".join(letter for letter in taint(int(log.state["taint"])) if letter not in EXPECTED_TAINT + tainted):
-        found.append(f"tainted: {beyond} (see tainted-kernels.rst of the kernel; {EXPECTED_TAINT}{tainted} would be expected)")
+    else:
+        # What the processor or the firmware is to blame for it was before the first process ran.
+        mask = int(log.state["taint"]) & ~int(log.state.get("taint-at-boot", 0))
+        if beyond := "".join(letter for letter in taint(mask) if letter not in EXPECTED_TAINT + tainted):
+            found.append(f"tainted: {beyond} (see tainted-kernels.rst of the kernel; {EXPECTED_TAINT}{tainted} would be expected)")
     wanted = DETECTORS.get((arch, kernel), ())
     for name in ("kcsan", "kmemleak", "lockdep"):
         if log.state.get(name, "off" if name in wanted else "on") != "on":

@@ -25,7 +25,7 @@ class Suite:
     environment: tuple[tuple[str, str], ...] = ()
     both: bool = False  # wants our modules beside the C ones, so there is nothing to do for MODULES=c
     allowed: str = ""  # expression for kernel messages that this suite provokes
-    tainted: str = ""  # letters of the taint that it brings about (kernellog.TAINTS), or its command line does
+    tainted: str = ""  # letters of the taint that it brings about (kernellog.TAINTS)
     # What has to be found in its kernel's log and state, each as texts that follow on each other: it is judged the other way round.
     provokes: tuple[tuple[str, ...], ...] = ()
     faults: tuple[str, ...] = ()  # devices whose DMA it has the IOMMU stop
@@ -48,7 +48,7 @@ IGB = ("igb",)
 # samples/edu has the IOMMU block a DMA after unmap, both ways.
 EDU = ("edu", "edu-port")
 
-# Makes emulated steps faster, most of all the string instructions that clear pages. A kernel that is denied instructions is tainted (S).
+# Makes emulated steps faster, most of all the string instructions that clear pages.
 FASTER = "clearcpuid=erms,fsrm mitigations=off init_on_alloc=0"
 # C says each time that a limit is exceeded: the log must have room for more than that.
 STEPS_LOG = f"log_buf_len=16M loglevel=4 {FASTER}"
@@ -58,7 +58,6 @@ GUEST = {
     "clients": ("qemu",),
     "guest": ("nvme", "e1000e", "igbvf"),
     "cmdline": FASTER,
-    "tainted": "S",
     # Now and then KVM is told by the emulated SVM that an access to the emulated I/O APIC, which is made with interrupts off, came
     # amid the delivery of an event, and stops the guest: KVM_INTERNAL_ERROR_DELIVERY_EV.
     "stumbles": r"KVM internal error\. Suberror: 3",
@@ -182,14 +181,13 @@ SUITES = {
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
         Suite("vga", "VGA memory and ports, ROMs, BARs of ports: the same as on the C modules", 300, cmdline=f"{SLUB} vga=0x317"),
         Suite("variants", "C variant drivers of vfio-pci; one calls all that the core exports, the same as on the C core", 600, cmdline=SLUB),
-        Suite("fuzz", "100,000 random steps on the C modules and on ours: the same answers", 1800, tainted="S", cmdline=FASTER),
+        Suite("fuzz", "100,000 random steps on the C modules and on ours: the same answers", 1800, cmdline=FASTER),
         Suite(
             "fuzz-iommufd",
             "the same with devices' own nodes and iommufd",
             900,
             script="fuzz",
             environment=(("FUZZ_STEPS", "20000"),),
-            tainted="S",
             cmdline=f"{FASTER} slub_debug=FZP",
         ),
         Suite(
@@ -198,7 +196,6 @@ SUITES = {
             7200,
             script="fuzz",
             environment=(("FUZZ_SEED", "2"), ("FUZZ_STEPS", "1000000")),
-            tainted="S",
             cmdline=f"{FASTER} slub_debug=FZP",
         ),
         Suite(
@@ -237,7 +234,6 @@ SUITES = {
             1800,
             faults=EDU,
             environment=(("STEPS_SCRIPTS", "10"), ("STEPS_COUNT", "2000")),
-            tainted="S",
             cmdline=f"{SLUB} {STEPS_LOG}",
         ),
         Suite(
@@ -247,7 +243,6 @@ SUITES = {
             script="type1-steps",
             faults=EDU,
             environment=(("STEPS_SCRIPTS", "400"), ("STEPS_SLICE", "8"), ("STEPS_COUNT", "2500"), ("STEPS_SEED", "1000")),
-            tainted="S",
             cmdline=STEPS_LOG,
         ),
         Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, tainted="U", faults=EDU, cmdline=SLUB),
