@@ -226,7 +226,8 @@ def report(lines: list[str], at: int, most: int = 500) -> tuple[int, int]:
 
     if re.search(r"BUG: K[A-Z]*SAN", lines[at]):
         whole = closed(FENCE.search)
-    elif any(CUT in line for line in lines[first:at]) or re.search(r"WARNING: at |Oops|kernel BUG|Internal error", "".join(lines[at : at + 2])):
+    # An oops may begin with what Rust or a list's check has to say of it.
+    elif any(CUT in line for line in lines[first:at]) or re.search(r"WARNING: at |Oops|kernel BUG|Internal error", "".join(lines[at : at + 4])):
         whole = closed(lambda line: TRACE_END in line)
     else:
         # lockdep lists locks and chains of them before its own stack; others have theirs at once.
