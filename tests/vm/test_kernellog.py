@@ -92,6 +92,11 @@ class Lines(unittest.TestCase):
         other = "irq 16: nobody cared\n" + heads + stack("a")
         self.assertEqual(bad(wanted + other, "invoked oom-killer: |irq \\d+: no"), [])
         self.assertEqual(bad(wanted + other, "invoked oom-killer: "), ["irq 16: nobody cared", "Call Trace:"])
+        warning = (
+            "WARNING: at remove_proc_entry+0x310/0x4b0, CPU#0: x/160\nModules linked in: vfio(O)\n" + heads + "RIP: 0010:remove_proc_entry+0x314/0x4b0\n"
+            "Code: 89 e7 <67> 48\nRSP: 0018:ffffc9 EFLAGS: 00010286\nFS:  0000(0000) GS:ffff(0000)\nCS:  0010 DS: 0000\nCR2: 0000 CR3: 0000\n"
+        )
+        self.assertEqual(bad(warning + stack("kmemleak_alloc"), r"WARNING: at remove_proc_entry\+"), [])
         self.assertEqual(bad("something\n" + heads + "Call trace:\n x+0x1/0x2\n", "invoked oom-killer: "), ["Call trace:"])
 
 

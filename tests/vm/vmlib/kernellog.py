@@ -23,7 +23,9 @@ HARMLESS = re.compile(
     r"rcu.*stall.*suppress|stall warnings timeout|rcu_cpu_stall_timeout=|"
     r"kasan: KernelAddressSanitizer initialized|kasan_multi_shot|use-after-free debug is enabled|"
     # QEMU's pseries has one that nothing was ever written to.
-    r"nvram corruption detected: 0-length partition"
+    r"nvram corruption detected: 0-length partition|"
+    # A function in a stack, whatever it is called (kmemleak_alloc).
+    r"^(?:\[[ .0-9]+\])? +(?:\? )?[\w.$]+\+0x[0-9a-f]+/0x[0-9a-f]+"
 )
 
 # What the guest's first process puts behind the kernel log (tests/vm/guest/init): what has become of the kernel, and the leaks that
@@ -45,7 +47,7 @@ TRACE = re.compile(r"Call [Tt]race")
 # What dump_stack(), warnings and oopses print between their reason and the stack: who runs, on what, the registers.
 PREAMBLE = re.compile(
     r"^(?:\[[ .0-9]+\] *)?(?:\[ *[CT]\d+\] *)?"
-    r"(?:CPU: |Tainted: |Hardware name: |Workqueue: |Modules linked in: |[A-Z][A-Z0-9]{1,6}: +(?:\d{4}:)?\S|"
+    r"(?:CPU: |Tainted: |Hardware name: |Workqueue: |Modules linked in: |Code: |(?!WARNING:|BUG:|UBSAN:|ODEBUG:)[A-Z][A-Z0-9]{1,6}: +(?:\d{4}:)?\S|"
     r"(?:pstate|pc|lr|sp|x\d+) *: )"
 )
 
