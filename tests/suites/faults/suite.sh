@@ -18,8 +18,9 @@ arm() {
 		echo "${FAULTS_VERBOSE:-0}" >$DEBUG/$kind/verbose
 		[ ! -e $DEBUG/$kind/ignore-gfp-wait ] || echo N >$DEBUG/$kind/ignore-gfp-wait
 	done
-	# What the kernel warns of is in its log; a serial line would take longer for it than all the rest.
-	dmesg -n 1
+	# Warnings of an allocation that failed are in the log only: a serial line would take longer for them than all the rest. Errors are
+	# on the console as well, should the machine not come to its end.
+	dmesg -n 4
 	echo N >$DEBUG/fail_page_alloc/ignore-gfp-highmem
 	echo 0 >$DEBUG/fail_page_alloc/min-order
 	spare "$ACPI"

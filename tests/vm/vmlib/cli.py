@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import initramfs, kernellog, modules, paths, qemu, suites
+from . import initramfs, kernellog, modules, paths, qemu, suites, symbols
 from .machine import MACHINES, Machine
 
 DESCRIPTION = "Boots a test machine with the stock kernel and runs suites or shell text in it."
@@ -104,7 +104,8 @@ def shell(options: argparse.Namespace, work: Path) -> int:
         on_line=out,
         on_console=out if options.verbose else lambda line: None,
     )
-    bad = kernellog.problems(outcome.kernel_log or outcome.console, options.allow)
+    log = kernellog.parse(outcome.kernel_log, outcome.console)
+    bad = kernellog.problems(log, options.allow)
     quiet = options.verbose or (options.no_log and outcome.status == 0 and not bad)
     if outcome.kernel_log and not quiet:
         print("# kernel log from the end of the boot on:")
@@ -114,8 +115,11 @@ def shell(options: argparse.Namespace, work: Path) -> int:
     elif not outcome.kernel_log:
         print("# the guest did not reach its end; its console:")
         print(outcome.console)
-    for line in kernellog.excerpt(outcome.kernel_log or outcome.console, bad):
+    for line in symbols.readable(kernellog.excerpt(log, bad), rust) + kernellog.foreign_leaks(log):
         print(f"# KERNEL: {line}")
+    # By hand one may taint it, and stop what watches.
+    for line in kernellog.unsound(log, machine.arch, machine.kernel) if log.ended else []:
+        print(f"# the kernel: {line}")
     ended = "timed out" if outcome.timed_out else f"exit status {outcome.status}"
     print(f"# {machine.name}: {ended} after {outcome.seconds:.0f} s")
     return outcome.status if outcome.status is not None and not bad else 1

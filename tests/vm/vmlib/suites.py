@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import initramfs, kernellog, ktap, modules, paths, qemu
+from . import initramfs, kernellog, ktap, modules, paths, qemu, symbols
 from .machine import MACHINES, Machine
 
 DIRECTORY = paths.PROJECT / "tests" / "suites"
@@ -25,6 +25,9 @@ class Suite:
     environment: tuple[tuple[str, str], ...] = ()
     both: bool = False  # wants our modules beside the C ones, so there is nothing to do for MODULES=c
     allowed: str = ""  # expression for kernel messages that this suite provokes
+    tainted: str = ""  # letters of the taint that it brings about (kernellog.TAINTS)
+    # What has to be found in its kernel's log and state, each as texts that follow on each other: it is judged the other way round.
+    provokes: tuple[tuple[str, ...], ...] = ()
     faults: tuple[str, ...] = ()  # devices whose DMA it has the IOMMU stop
     cmdline: str = ""
     files: tuple[str, ...] = ()  # more files of the project, that /vm/suite has to have
@@ -59,6 +62,9 @@ GUEST = {
     # amid the delivery of an event, and stops the guest: KVM_INTERNAL_ERROR_DELIVERY_EV.
     "stumbles": r"KVM internal error\. Suberror: 3",
 }
+
+# More of what is found in a kernel's log is in build/test-failures, and not printed.
+REPORT_LINES = 400
 
 SUITES = {
     s.name: s
@@ -170,7 +176,7 @@ SUITES = {
             cmdline=f"{SLUB} pcie_port_pm=force",
         ),
         Suite("igd", "the regions of Intel graphics, on a device that is made to look like it", 300, cmdline=SLUB),
-        Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, cmdline=SLUB),
+        Suite("noiommu", "no-IOMMU mode: absent until asked for, rights, containers, DMA by physical address", 600, tainted="U", cmdline=SLUB),
         Suite("tables", "the pure functions that are exported answer as tests/host/tables", 300, files=("tests/host/tables/*.txt",)),
         Suite("abi", "files, nodes, uevents and messages, the same as those of the C modules", 1200, both=True, files=("tests/abi/compare.sh",)),
         Suite("vga", "VGA memory and ports, ROMs, BARs of ports: the same as on the C modules", 300, cmdline=f"{SLUB} vga=0x317"),
@@ -239,7 +245,7 @@ SUITES = {
             environment=(("STEPS_SCRIPTS", "400"), ("STEPS_SLICE", "8"), ("STEPS_COUNT", "2500"), ("STEPS_SEED", "1000")),
             cmdline=STEPS_LOG,
         ),
-        Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, faults=EDU, cmdline=SLUB),
+        Suite("noiommu-kinds", "groups with and without an IOMMU side by side", 300, tainted="U", faults=EDU, cmdline=SLUB),
         Suite("groups", "groups of several devices, with all combinations of drivers; groups moved between containers", 900, cmdline=SLUB),
         Suite("spapr", "DMA windows of POWER, EEH: answers the same as those of the C modules, DMA, random steps", 1800),
         Suite(
@@ -295,7 +301,7 @@ SUITES = {
             clients=("qemu",),
             cmdline=SLUB,
         ),
-        Suite("dpdk", "DPDK's testpmd on three network cards; killed and started anew", 600, clients=("dpdk",)),
+        Suite("dpdk", "DPDK's testpmd on three network cards; killed and started anew", 600, tainted="U", clients=("dpdk",)),
         Suite("soak", "everything over and over on six devices at a time; `make soak` for longer", 86400, cmdline="log_buf_len=64M"),
         Suite("kvm", "KVM's link with VFIO: which files, coherency, who keeps a virtual machine", 300, cmdline=SLUB),
         Suite(
@@ -329,6 +335,7 @@ SUITES = {
             900,
             script="iommufd",
             environment=(("IOMMUFD_NOIOMMU", "1"),),
+            tainted="U",
             cmdline=SLUB,
         ),
         Suite(
@@ -337,20 +344,42 @@ SUITES = {
             900,
             # Giving a device back to the kernel's own domain must not fail, and the IOMMU core says so when it does; the
             # same on the C modules. A file below /proc/irq that could not be made is not missed until it is removed.
-            # Failing vmalloc shows where it was called; kmemleak's own memory fails as well.
-            allowed=r"WARNING: at (iommu_(group|device)_release_dma_owner|remove_proc_entry)\+|Call Trace|"
-            "kmemleak: Cannot allocate a scan area",
+            # Failing vmalloc shows where it was called; an object of sysfs says that there was no memory; kmemleak's own fails as well.
+            allowed=r"WARNING: at (iommu_(group|device)_release_dma_owner|remove_proc_entry)\+|vmalloc error: |"
+            r"kobject_add_internal failed for .* \(error: -12 |kmemleak: Cannot allocate a scan area",
+            tainted="W",
             # One thing is done after the other, and an emulated processor waits for the turn of each other one.
             cmdline="nr_cpus=1",
         ),
         Suite("samples", "the modules of samples/, on ours and on the C ones", 300, both=True, faults=EDU, cmdline=SLUB),
-        Suite("kunit", "the library crates under KUnit", 120, cmdline="kunit.enable=1 kunit.autorun=1"),
+        Suite("kunit", "the library crates under KUnit", 120, tainted="N", cmdline="kunit.enable=1 kunit.autorun=1"),
+        Suite(
+            "detectors",
+            "what the debug kernel is to notice is done wrong on purpose: each of it is found, and shown",
+            120,
+            provokes=(
+                ("BUG: sleeping function called from invalid context",),
+                ("list_del corruption",),
+                ("refcount_t: addition on 0; use-after-free",),
+                ("UBSAN: shift-out-of-bounds",),
+                ("ODEBUG: free active",),
+                # The module that lost it is gone: another one may be there now, and lend its name.
+                ("unreferenced object", "kmalloc", "do_init_module"),
+                ("possible circular locking dependency", "stack backtrace:", "splat_locks", "</TASK>"),
+                ("BUG: KASAN: slab-out-of-bounds in splat_bounds",),
+                ("BUG: KASAN: slab-use-after-free in splat_freed", "Allocated by task", "Freed by task", "======"),
+                ("panicked at ", "attempt to add with overflow"),
+                ("kernel BUG at ", "core::panicking::panic_const", "init_module", "---[ end trace"),
+                ("tainted: BDW (",),
+                ("lockdep is off",),
+            ),
+        ),
         Suite(
             "unwind",
             "bad pages, limits, broken arguments, signals, no memory: what fails half-way leaves nothing",
             600,
             # What the kernel shows when it kills for want of memory in a cgroup.
-            allowed="Call Trace",
+            allowed="invoked oom-killer: ",
             cmdline=SLUB,
         ),
         Suite("attack", "a user without privileges attacks the host: what he is answered is the same as on the C modules", 600, both=True, cmdline=SLUB),
@@ -402,6 +431,12 @@ class Printer:
 def skipped(name: str, reason: str) -> ktap.Tally:
     print(f"ok - {name} # SKIP {reason}", flush=True)
     return ktap.Tally(skipped=1)
+
+
+def in_order(lines: list[str], texts: tuple[str, ...]) -> bool:
+    """Whether each of the texts is in a line, and none before the one that it follows."""
+    left = iter(lines)
+    return all(any(text in line for line in left) for text in texts)
 
 
 def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Suite, rust: dict, live: bool, again: bool = False):
@@ -465,8 +500,20 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
 
     allowed = [suite.allowed] if suite.allowed else []
     allowed += [kernellog.faults(d.bdf) for d in machine.devices if d.name in suite.faults]
-    bad = kernellog.problems(outcome.kernel_log or outcome.console, "|".join(allowed))
-    verdict(not bad, "kernel log is clean", kernellog.excerpt(outcome.kernel_log or outcome.console, bad))
+    log = kernellog.parse(outcome.kernel_log, outcome.console)
+    bad = kernellog.problems(log, "|".join(allowed))
+    reports = symbols.readable(kernellog.excerpt(log, bad, 20000), rust)
+    unsound = kernellog.unsound(log, machine.arch, machine.kernel, suite.tainted) if log.ended else []
+    if suite.provokes:
+        for texts in suite.provokes:
+            found = in_order(reports + unsound, texts)
+            verdict(found, "found: " + " .. ".join(texts), [] if found else ["that is not in what is found:", *reports, *unsound])
+    else:
+        short = len(reports) <= REPORT_LINES
+        verdict(not bad, "kernel log is clean", reports if short else symbols.readable(kernellog.excerpt(log, bad, REPORT_LINES), rust))
+        verdict(not unsound, "kernel is untainted, what watches it works", unsound)
+    for line in kernellog.foreign_leaks(log):
+        printer.line(f"    # {line}")
     if outcome.timed_out:
         why = [f"killed after {outcome.seconds:.0f} s", *outcome.console.splitlines()[-40:]]
     elif outcome.status is None:
@@ -484,7 +531,8 @@ def run_one(options: argparse.Namespace, work: Path, machine: Machine, suite: Su
         for part in ("console", "output", "kernel", "qemu.sh"):
             if (folder / part).exists():
                 (keep / part).write_bytes((folder / part).read_bytes())
-        print(f"# kept in {keep.relative_to(paths.PROJECT)}: console, output, kernel log", flush=True)
+        (keep / "report").write_text("".join(line + "\n" for line in reports + unsound))
+        print(f"# kept in {keep.relative_to(paths.PROJECT)}: output, report, kernel, console, qemu.sh", flush=True)
     stumbled = suite.stumbles and re.search(suite.stumbles, outcome.output)
     if tally.failed and stumbled and not bad and not again:
         print(f"# {name}: not by what is tested, but by QEMU ({stumbled[0]}): once more", flush=True)
