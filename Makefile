@@ -103,6 +103,10 @@ machines:
 check:
 	@scripts/check
 
+.PHONY: lints
+lints:
+	@scripts/lints
+
 .PHONY: entry-points
 entry-points:
 	@scripts/setup root kernel

@@ -543,6 +543,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_match_token_uuid(
 
 /// An error was detected on the way to the device, or by it.
 ///
+/// Called by: `report_error_detected()`, as `pci_error_handlers.error_detected`.
+///
 /// Context: thread of the error service, device lock held; may sleep.
 ///
 /// # Safety
