@@ -106,7 +106,7 @@ def callers(source: Path, names: list[str]) -> dict[str, list[str]]:
             # A header of VFIO's own declares them.
             if "vfio" not in text or where in ("drivers/vfio/vfio.h", "drivers/vfio/pci/vfio_pci_priv.h"):
                 continue
-            for name in pattern.findall(text):
+            for name in pattern.findall(re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.S)):
                 users[macros.get(name, name)].add(parts.get(where) or str(Path(where).parent))
     return users
 

@@ -287,8 +287,8 @@ def proofs(source: Source) -> int:
     return count
 
 
-def modules(source: Source, folder: Path, tree: Path) -> list[str]:
-    """The files of the modules that the file declares; its own are in `folder`."""
+def modules(source: Source, folder: Path, tree: Path) -> list[tuple[str, Path]]:
+    """The files of the modules that the file declares, in `folder`, and the folder of theirs."""
     found = []
     inline: list[tuple[int, str]] = []
     for i in range(len(source.code)):
@@ -302,13 +302,14 @@ def modules(source: Source, folder: Path, tree: Path) -> list[str]:
         if source.word(i + 2) != ";":
             continue
         inner = folder.joinpath(*(part for _, part in inline))
-        ways = [inner / f"{name}.rs", inner / name / "mod.rs"]
+        ways = {inner / f"{name}.rs": inner / name, inner / name / "mod.rs": inner / name}
         for first, last in source.attributes():
             if first < i and i - last <= 5 and source.word(first + 2) == "path":
-                ways = [(tree / source.name).parent / source.word(first + 4).strip('"')]
+                way = (tree / source.name).parent / source.word(first + 4).strip('"')
+                ways = {way: way.parent}
         there = [way for way in ways if way.exists()]
         if there:
-            found.append(str(there[0].resolve().relative_to(tree.resolve())))
+            found.append((str(there[0].resolve().relative_to(tree.resolve())), ways[there[0]].resolve()))
         else:
             complain(source.line(i), f"there is no file for mod {name}")
     return found
@@ -328,9 +329,7 @@ def crates(tree: Path, sources: dict[str, Source]) -> tuple[set[str], set[str]]:
         if name in reached or name not in sources:
             continue
         reached.add(name)
-        for module in modules(sources[name], folder, tree):
-            path = tree / module
-            todo.append((module, path.parent if path.name == "mod.rs" else path.with_suffix("")))
+        todo += modules(sources[name], folder, tree)
     return roots, reached
 
 
