@@ -352,7 +352,10 @@ pub(crate) fn configuration_is_emulated() -> Outcome {
             && board.power.get() == Some(PowerState::from_ctrl(3)),
         "the host does not hear of the power state"
     );
-    check!(board.get(PM + 4) & 3 == 0, "the user changed the power state");
+    check!(
+        board.get(PM + 4) & 3 == 0,
+        "the user changed the power state"
+    );
     // MSI is switched on by the host.
     check!(
         access(MSI + 2, 2)
@@ -361,7 +364,13 @@ pub(crate) fn configuration_is_emulated() -> Outcome {
             && board.get(MSI + 2) & 1 == 0,
         "the user switched MSI on"
     );
-    check!(read(SIZE) == Err(EFAULT), "there is something behind the end");
-    check!(read(SIZE - 2).is_err(), "an access that reaches beyond the end");
+    check!(
+        read(SIZE) == Err(EFAULT),
+        "there is something behind the end"
+    );
+    check!(
+        read(SIZE - 2).is_err(),
+        "an access that reaches beyond the end"
+    );
     Ok(())
 }

@@ -190,33 +190,241 @@ pub(crate) fn interrupts_are_decided() -> Outcome {
     const BAD_FD: [u8; 4] = (-2i32).to_ne_bytes();
     let (none, bools, fds) = (irq::DATA_NONE, irq::DATA_BOOL, irq::DATA_EVENTFD);
     let (mask, unmask) = (irq::ACTION_MASK, irq::ACTION_UNMASK);
-    let table: [(Delivery, u32, u32, u32, u32, &[u8], Result<Request<'_>, Errno>); 26] = [
-        (Delivery::None, TRIGGER | fds, irq::INTX, 0, 1, &FD, Ok(Request::IntxEnable(Some(7)))),
-        (Delivery::None, TRIGGER | fds, irq::INTX, 0, 1, &NO_FD, Ok(Request::IntxEnable(None))),
-        (Delivery::Intx, TRIGGER | fds, irq::INTX, 0, 1, &FD, Ok(Request::IntxReplace(Some(7)))),
-        (Delivery::Intx, TRIGGER | none, irq::INTX, 0, 0, &[], Ok(Request::IntxDisable)),
-        (Delivery::None, TRIGGER | none, irq::INTX, 0, 0, &[], Err(EINVAL)),
-        (Delivery::Intx, TRIGGER | none, irq::INTX, 0, 1, &[], Ok(Request::IntxSignal)),
-        (Delivery::Intx, TRIGGER | bools, irq::INTX, 0, 1, &[0], Ok(Request::Nothing)),
-        (Delivery::Msi, TRIGGER | fds, irq::INTX, 0, 1, &FD, Err(EINVAL)),
-        (Delivery::Intx, mask | none, irq::INTX, 0, 1, &[], Ok(Request::IntxMask)),
-        (Delivery::Intx, mask | bools, irq::INTX, 0, 1, &[1], Ok(Request::IntxMask)),
-        (Delivery::Intx, mask | fds, irq::INTX, 0, 1, &FD, Err(ENOTTY)),
-        (Delivery::None, mask | none, irq::INTX, 0, 1, &[], Err(EINVAL)),
-        (Delivery::Intx, unmask | none, irq::INTX, 0, 1, &[], Ok(Request::IntxUnmask)),
-        (Delivery::Intx, unmask | fds, irq::INTX, 0, 1, &FD, Ok(Request::IntxUnmaskBy(Some(7)))),
+    let table: [(
+        Delivery,
+        u32,
+        u32,
+        u32,
+        u32,
+        &[u8],
+        Result<Request<'_>, Errno>,
+    ); 26] = [
+        (
+            Delivery::None,
+            TRIGGER | fds,
+            irq::INTX,
+            0,
+            1,
+            &FD,
+            Ok(Request::IntxEnable(Some(7))),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | fds,
+            irq::INTX,
+            0,
+            1,
+            &NO_FD,
+            Ok(Request::IntxEnable(None)),
+        ),
+        (
+            Delivery::Intx,
+            TRIGGER | fds,
+            irq::INTX,
+            0,
+            1,
+            &FD,
+            Ok(Request::IntxReplace(Some(7))),
+        ),
+        (
+            Delivery::Intx,
+            TRIGGER | none,
+            irq::INTX,
+            0,
+            0,
+            &[],
+            Ok(Request::IntxDisable),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | none,
+            irq::INTX,
+            0,
+            0,
+            &[],
+            Err(EINVAL),
+        ),
+        (
+            Delivery::Intx,
+            TRIGGER | none,
+            irq::INTX,
+            0,
+            1,
+            &[],
+            Ok(Request::IntxSignal),
+        ),
+        (
+            Delivery::Intx,
+            TRIGGER | bools,
+            irq::INTX,
+            0,
+            1,
+            &[0],
+            Ok(Request::Nothing),
+        ),
+        (
+            Delivery::Msi,
+            TRIGGER | fds,
+            irq::INTX,
+            0,
+            1,
+            &FD,
+            Err(EINVAL),
+        ),
+        (
+            Delivery::Intx,
+            mask | none,
+            irq::INTX,
+            0,
+            1,
+            &[],
+            Ok(Request::IntxMask),
+        ),
+        (
+            Delivery::Intx,
+            mask | bools,
+            irq::INTX,
+            0,
+            1,
+            &[1],
+            Ok(Request::IntxMask),
+        ),
+        (
+            Delivery::Intx,
+            mask | fds,
+            irq::INTX,
+            0,
+            1,
+            &FD,
+            Err(ENOTTY),
+        ),
+        (
+            Delivery::None,
+            mask | none,
+            irq::INTX,
+            0,
+            1,
+            &[],
+            Err(EINVAL),
+        ),
+        (
+            Delivery::Intx,
+            unmask | none,
+            irq::INTX,
+            0,
+            1,
+            &[],
+            Ok(Request::IntxUnmask),
+        ),
+        (
+            Delivery::Intx,
+            unmask | fds,
+            irq::INTX,
+            0,
+            1,
+            &FD,
+            Ok(Request::IntxUnmaskBy(Some(7))),
+        ),
         (Delivery::Msi, mask | none, irq::MSI, 0, 1, &[], Err(ENOTTY)),
-        (Delivery::Intx, mask | unmask | none, irq::INTX, 0, 1, &[], Err(ENOTTY)),
-        (Delivery::MsiX, TRIGGER | none, irq::MSIX, 0, 0, &[], Ok(Request::MsiDisable)),
-        (Delivery::MsiX, TRIGGER | none, irq::MSI, 0, 0, &[], Err(EINVAL)),
-        (Delivery::None, TRIGGER | none, irq::MSI, 0, 0, &[], Err(EINVAL)),
-        (Delivery::Msi, TRIGGER | none, irq::MSI, u32::MAX, 1, &[], Err(EINVAL)),
-        (Delivery::None, TRIGGER | fds, irq::MSI, 0, 2, &FD, Err(EINVAL)),
-        (Delivery::None, TRIGGER | fds, irq::ERR, 0, 1, &FD, Ok(Request::NoticeSet(Notice::Err, Some(7)))),
-        (Delivery::None, TRIGGER | fds, irq::REQ, 0, 1, &NO_FD, Ok(Request::NoticeSet(Notice::Req, None))),
-        (Delivery::None, TRIGGER | fds, irq::REQ, 0, 1, &BAD_FD, Err(EINVAL)),
-        (Delivery::None, TRIGGER | none, irq::ERR, 0, 1, &[], Err(EINVAL)),
-        (Delivery::None, TRIGGER | none, irq::REQ, 0, 1, &[], Ok(Request::NoticeSignal(Notice::Req))),
+        (
+            Delivery::Intx,
+            mask | unmask | none,
+            irq::INTX,
+            0,
+            1,
+            &[],
+            Err(ENOTTY),
+        ),
+        (
+            Delivery::MsiX,
+            TRIGGER | none,
+            irq::MSIX,
+            0,
+            0,
+            &[],
+            Ok(Request::MsiDisable),
+        ),
+        (
+            Delivery::MsiX,
+            TRIGGER | none,
+            irq::MSI,
+            0,
+            0,
+            &[],
+            Err(EINVAL),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | none,
+            irq::MSI,
+            0,
+            0,
+            &[],
+            Err(EINVAL),
+        ),
+        (
+            Delivery::Msi,
+            TRIGGER | none,
+            irq::MSI,
+            u32::MAX,
+            1,
+            &[],
+            Err(EINVAL),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | fds,
+            irq::MSI,
+            0,
+            2,
+            &FD,
+            Err(EINVAL),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | fds,
+            irq::ERR,
+            0,
+            1,
+            &FD,
+            Ok(Request::NoticeSet(Notice::Err, Some(7))),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | fds,
+            irq::REQ,
+            0,
+            1,
+            &NO_FD,
+            Ok(Request::NoticeSet(Notice::Req, None)),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | fds,
+            irq::REQ,
+            0,
+            1,
+            &BAD_FD,
+            Err(EINVAL),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | none,
+            irq::ERR,
+            0,
+            1,
+            &[],
+            Err(EINVAL),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | none,
+            irq::REQ,
+            0,
+            1,
+            &[],
+            Ok(Request::NoticeSignal(Notice::Req)),
+        ),
     ];
     for (delivery, flags, index, start, count, data, wanted) in table {
         let state = irq::State {
@@ -250,8 +458,7 @@ impl Pin for Counted {
 
     fn check_and_mask_function(&self) -> bool {
         let was = self.asserted.get() && !self.function_masked.get();
-        self.function_masked
-            .set(self.function_masked.get() || was);
+        self.function_masked.set(self.function_masked.get() || was);
         was
     }
 
@@ -297,7 +504,10 @@ pub(crate) fn pins_stay_balanced() -> Outcome {
                         let again = intx.unmask(&pin, false);
                         let held = masking == Masking::Function && pin.asserted.get();
                         check!(again == (was && held), "an interrupt for nothing, or none");
-                        check!(intx.is_masked() == again, "masked, or not, against the rule");
+                        check!(
+                            intx.is_masked() == again,
+                            "masked, or not, against the rule"
+                        );
                     }
                     3 => check!(
                         !intx.unmask(&pin, true) && intx.is_masked() == was,
@@ -308,7 +518,10 @@ pub(crate) fn pins_stay_balanced() -> Outcome {
                 }
                 let masked = intx.is_masked();
                 let lines = i32::from(masked && masking == Masking::Controller);
-                check!(pin.disabled.get() == lines, "the line is disabled too often");
+                check!(
+                    pin.disabled.get() == lines,
+                    "the line is disabled too often"
+                );
                 check!(
                     masking == Masking::Controller || pin.function_masked.get() == masked,
                     "the function is masked, or not, against the state"
@@ -432,7 +645,10 @@ pub(crate) fn regions_have_their_places() -> Outcome {
             check!(region::split(pos) == (index, at), "another region");
         }
         let wanted = (index >= 9).then_some((index as usize).saturating_sub(9));
-        check!(region::added(index) == wanted, "another region is the driver's");
+        check!(
+            region::added(index) == wanted,
+            "another region is the driver's"
+        );
     }
     for (pos, count, size, wanted) in [
         (0, 4, 4, Ok(4)),
@@ -460,11 +676,17 @@ pub(crate) fn regions_have_their_places() -> Outcome {
             "mapped against the rules"
         );
     }
-    for pos in (0x3a0..0x3f0).chain(0x9_fff0..0xa_0010).chain(0xb_fff0..0xc_0010) {
+    for pos in (0x3a0..0x3f0)
+        .chain(0x9_fff0..0xa_0010)
+        .chain(0xb_fff0..0xc_0010)
+    {
         let memory = (0xa_0000..0xc_0000).contains(&pos);
         let ports = (0x3b0..0x3bc).contains(&pos) || (0x3c0..0x3e0).contains(&pos);
         let answer = region::vga_range(pos);
-        check!(answer.is_ok() == (memory || ports), "a legacy address too many");
+        check!(
+            answer.is_ok() == (memory || ports),
+            "a legacy address too many"
+        );
         if let Ok(range) = answer {
             let end = u64::from(range.start).saturating_add(range.len.into());
             check!(
@@ -479,7 +701,12 @@ pub(crate) fn regions_have_their_places() -> Outcome {
 pub(crate) fn accesses_are_cut_well() -> Outcome {
     for pos in 0..24u64 {
         for count in 1..24usize {
-            for max in [io::Width::One, io::Width::Two, io::Width::Four, io::Width::Eight] {
+            for max in [
+                io::Width::One,
+                io::Width::Two,
+                io::Width::Four,
+                io::Width::Eight,
+            ] {
                 let hole = 8..13;
                 let (mut at, mut left) = (pos, count);
                 while left > 0 {
@@ -546,7 +773,10 @@ pub(crate) fn features_are_parsed() -> Outcome {
         (0x1000, 0, 0x1000, Err(EINVAL)),
         (!0xfff, 0x1000, 0x1000, Err(EOVERFLOW)),
     ] {
-        check!(feature::log_range(iova, length, page) == wanted, "another range");
+        check!(
+            feature::log_range(iova, length, page) == wanted,
+            "another range"
+        );
     }
     for (page, wanted) in [(0x1000, true), (0x800, false), (0x3000, false), (0, false)] {
         check!(
@@ -637,7 +867,11 @@ pub(crate) fn graphics_are_laid_out() -> Outcome {
             "the VBT is elsewhere"
         );
         let Ok(layout) = layout else { continue };
-        let len = if layout.vbt().is_some() { 0x3800 } else { 0x2000 };
+        let len = if layout.vbt().is_some() {
+            0x3800
+        } else {
+            0x2000
+        };
         check!(layout.len() == len, "another length");
         let mut at = 0;
         while at < len {
@@ -655,13 +889,13 @@ pub(crate) fn graphics_are_laid_out() -> Outcome {
             check!(bytes > 0, "an empty part");
             at = at.saturating_add(bytes);
         }
-        check!(at == len && layout.part(len as u64, 1).is_err(), "more than there is");
+        check!(
+            at == len && layout.part(len as u64, 1).is_err(),
+            "more than there is"
+        );
     }
     for broken in [
-        igd::Header {
-            size: 0,
-            ..header
-        },
+        igd::Header { size: 0, ..header },
         igd::Header {
             signature: [0; 16],
             ..header
@@ -758,7 +992,10 @@ pub(crate) fn information_is_a_chain() -> Outcome {
             if next == 0 {
                 break;
             }
-            check!(next % 8 == 0 && next as usize > at, "a link that leads back");
+            check!(
+                next % 8 == 0 && next as usize > at,
+                "a link that leads back"
+            );
             at = (next as usize).saturating_sub(type1_info::INFO_BYTES as usize);
             check!(at < len, "a link that leads out");
         }
@@ -853,7 +1090,12 @@ pub(crate) fn windows_are_kept_to() -> Outcome {
             "another one resets"
         );
     }
-    for (answer, wanted) in [(0, Ok(())), (-12, Err(vfio_logic::errno::ENOMEM)), (-99, Err(EIO)), (5, Err(EIO))] {
+    for (answer, wanted) in [
+        (0, Ok(())),
+        (-12, Err(vfio_logic::errno::ENOMEM)),
+        (-99, Err(EIO)),
+        (5, Err(EIO)),
+    ] {
         check!(
             tce::PlatformCall::Exchange.check(answer) == wanted,
             "another errno"
@@ -877,7 +1119,10 @@ pub(crate) fn stale_entries_are_all_forgotten() -> Outcome {
             forget(stale.add(gap.saturating_mul(i)));
         }
         forget(stale.take());
-        check!(forgotten == 10, "an entry is forgotten twice, or not at all");
+        check!(
+            forgotten == 10,
+            "an entry is forgotten twice, or not at all"
+        );
         check!(
             last == gap.saturating_mul(9).saturating_add(1) && stale.take().is_none(),
             "something is left"
@@ -900,7 +1145,10 @@ pub(crate) fn functions_are_known() -> Outcome {
         );
     }
     for (control, wanted) in [(0, 1), (0x0a, 32), (0x70, 1), (0x0e, 128)] {
-        check!(pci::msi_vectors(control) == wanted, "another number of vectors");
+        check!(
+            pci::msi_vectors(control) == wanted,
+            "another number of vectors"
+        );
     }
     for (memory, start, len, wanted) in [
         (true, 0x1000, 0x1000, pci::Mappable::Yes),

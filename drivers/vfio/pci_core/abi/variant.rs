@@ -17,7 +17,6 @@ use kernel::{
     ffi::{
         c_char,
         c_int,
-        c_uint,
         c_void, //
     },
     prelude::*, //
@@ -25,7 +24,6 @@ use kernel::{
 use vfio_bindings as vb;
 use vfio_kapi::{
     mmio::Mmio,
-    pci,
     uaccess::UserArg, //
 };
 use vfio_logic::{
@@ -289,7 +287,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_fill_phys_vec(
 pub(crate) unsafe extern "C" fn vfio_pci_core_get_dmabuf_phys(
     core: *mut CDevice,
     provider: *mut *mut bindings::p2pdma_provider,
-    region_index: c_uint,
+    region_index: kernel::ffi::c_uint,
     phys_vec: *mut bindings::phys_vec,
     dma_ranges: *mut vb::vfio_region_dma_range,
     nr_ranges: usize,
@@ -305,8 +303,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_get_dmabuf_phys(
         return EINVAL.to_errno();
     }
     let (start, len) = (
-        pci::resource_start(pdev, region_index),
-        pci::resource_len(pdev, region_index),
+        vfio_kapi::pci::resource_start(pdev, region_index),
+        vfio_kapi::pci::resource_len(pdev, region_index),
     );
     // SAFETY: The caller keeps to the contract of that function.
     unsafe { vfio_pci_core_fill_phys_vec(phys_vec, dma_ranges, nr_ranges, start, len) }
