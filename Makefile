@@ -83,9 +83,7 @@ miri:
 	@scripts/miri $(TEST)
 proofs:
 	@scripts/setup root
-	@scripts/fuzz-logic '$(or $(SECONDS),600)'
-	@scripts/miri
-	@scripts/mutants
+	@scripts/proofs '$(SECONDS)'
 
 # PROFILE=1: by function as well. ONLY=<boot>: one of the boots. KEEP=1: as the numbers of the release.
 .PHONY: bench
@@ -102,6 +100,10 @@ machines:
 .PHONY: check
 check:
 	@scripts/check
+
+.PHONY: lints
+lints:
+	@scripts/lints
 
 .PHONY: entry-points
 entry-points:

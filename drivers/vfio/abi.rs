@@ -139,6 +139,10 @@ pub(crate) unsafe extern "C" fn _vfio_alloc_device(
         })
 }
 
+/// Frees a device when the last reference to it is gone.
+///
+/// Called by: `device_release()`, as `device.release`.
+///
 /// Context: process context; may sleep.
 ///
 /// # Safety

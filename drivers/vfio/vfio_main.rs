@@ -65,6 +65,10 @@ struct Vfio {
 }
 
 impl kernel::Module for Vfio {
+    /// Makes `/dev/vfio/vfio`, the classes and numbers of the nodes, the queue of eventfd handlers
+    /// and the folder of debugfs; what was made goes again if the rest fails.
+    ///
+    /// Context: process context of who loads the module; may sleep.
     fn init(_module: &'static ThisModule) -> Result<Self> {
         debugfs::init()?;
         container::init()?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Checks of `vfio_logic` against naive models, the same on the host (`make check`) and in the kernel (KUnit).
+//! Checks of `vfio_logic`, the same on the host (`make check`) and in the kernel (KUnit): here against naive models,
+//! in `rules.rs` and `config.rs` against tables.
 //!
 //! Nothing but `core`: no allocation, no panic. What is wrong is answered as text. Inputs are random from a fixed seed.
 
@@ -30,14 +31,39 @@ pub(crate) type Outcome = Result<(), &'static str>;
 macro_rules! with_all_checks {
     ($use_them:ident) => {
         $use_them! {
-            dirty_bits_as_counted,
+            accesses_are_cut_well,
+            bars_are_sized,
             bitmaps_are_placed,
-            extents_are_whole,
-            usable_ranges_are_what_is_left,
+            capabilities_have_lengths,
             chains_are_linked,
             closest_ranges_are_found,
+            configuration_is_emulated,
+            dirty_bits_as_counted,
+            driver_ids_are_read,
+            errnos_keep_their_reason,
+            extents_are_whole,
+            features_are_parsed,
+            functions_are_known,
+            graphics_are_laid_out,
+            groups_follow_their_state,
+            information_is_a_chain,
+            interrupts_are_decided,
+            iommufd_arguments_are_checked,
             irq_sets_fit,
+            lent_counts_are_given_once,
+            mappings_are_parsed,
             migration_arrives,
+            page_sizes_are_those_of_both,
+            permissions_are_those_of_registers,
+            pins_stay_balanced,
+            regions_have_their_places,
+            registers_overlap,
+            shared_memory_has_a_size,
+            stale_entries_are_all_forgotten,
+            tokens_are_read_and_compared,
+            unmappings_are_parsed,
+            usable_ranges_are_what_is_left,
+            windows_are_kept_to,
         }
     };
 }
@@ -49,6 +75,12 @@ macro_rules! check {
         }
     };
 }
+
+mod config;
+mod rules;
+
+pub(crate) use config::*;
+pub(crate) use rules::*;
 
 /// Random numbers.
 struct Random(u64);

@@ -74,6 +74,10 @@ impl Class {
         self.class.get()
     }
 
+    /// The name and mode of a node of the class.
+    ///
+    /// Called by: `device_get_devnode()`, as `class.devnode`.
+    ///
     /// Context: udev's or devtmpfs's question for a name; may sleep.
     ///
     /// # Safety
@@ -311,6 +315,10 @@ impl<T: Send + Sync + 'static> CharDevice<T> {
         NonNull::new(inner).map(Self).ok_or(EINVAL)
     }
 
+    /// Frees what a device of ours is part of.
+    ///
+    /// Called by: `device_release()`, as `device.release`.
+    ///
     /// Context: the last reference to the device; may sleep.
     ///
     /// # Safety

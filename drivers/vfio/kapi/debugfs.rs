@@ -248,6 +248,10 @@ impl<F: DebugFile> Adapter<F> {
         <Self as StaticOps>::OPS
     }
 
+    /// Opens a file that shows something.
+    ///
+    /// Called by: `full_proxy_open_regular()`, as `file_operations.open`.
+    ///
     /// Context: process context of the administrator; may sleep.
     ///
     /// # Safety
@@ -262,6 +266,10 @@ impl<F: DebugFile> Adapter<F> {
         unsafe { bindings::single_open(file, Some(Self::show), (*inode).i_private) }
     }
 
+    /// Writes what the file shows.
+    ///
+    /// Called by: `seq_read_iter()`, as `seq_operations.show`, of `single_open()`.
+    ///
     /// Context: process context of the administrator; may sleep.
     ///
     /// # Safety

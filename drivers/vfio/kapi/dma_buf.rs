@@ -380,6 +380,10 @@ impl<O> Drop for ActiveBuf<O> {
     }
 }
 
+/// Lets another device in, if it can reach the memory.
+///
+/// Called by: `dma_buf_dynamic_attach()`, as `dma_buf_ops.attach`.
+///
 /// Context: the importer's attach; may sleep.
 ///
 /// # Safety
@@ -406,6 +410,10 @@ unsafe extern "C" fn attach<O: Send + Sync + Unpin + 'static>(
     })
 }
 
+/// Maps the memory for another device.
+///
+/// Called by: `dma_buf_map_attachment()`, as `dma_buf_ops.map_dma_buf`.
+///
 /// Context: the importer, the buffer's reservation locked; may sleep.
 ///
 /// # Safety
@@ -440,6 +448,10 @@ unsafe extern "C" fn map<O: Send + Sync + Unpin + 'static>(
     table
 }
 
+/// Takes such a mapping back.
+///
+/// Called by: `dma_buf_unmap_attachment()`, as `dma_buf_ops.unmap_dma_buf`.
+///
 /// Context: the importer, the buffer's reservation locked; may sleep.
 ///
 /// # Safety
@@ -462,6 +474,10 @@ unsafe extern "C" fn unmap<O: Send + Sync + Unpin + 'static>(
     }
 }
 
+/// Frees a buffer that nobody has any more.
+///
+/// Called by: `dma_buf_release()`, as `dma_buf_ops.release`.
+///
 /// Context: the last reference to the buffer; may sleep.
 ///
 /// # Safety

@@ -246,6 +246,10 @@ impl<T: EmulatedOps> Registration<T> {
         }
     }
 
+    /// The first user opens the device.
+    ///
+    /// Called by: `vfio_df_device_first_open()`, as `vfio_device_ops.open_device`.
+    ///
     /// Context: the device opens, lock of its set held; may sleep.
     ///
     /// # Safety
@@ -257,6 +261,10 @@ impl<T: EmulatedOps> Registration<T> {
         from_result(|| device.ops().open().map(|()| 0))
     }
 
+    /// The last user closes the device.
+    ///
+    /// Called by: `vfio_df_device_last_close()`, as `vfio_device_ops.close_device`.
+    ///
     /// Context: the device closes, lock of its set held; may sleep.
     ///
     /// # Safety
@@ -283,6 +291,10 @@ impl<T: EmulatedOps> Registration<T> {
         access().unwrap_or_else(|err: Error| err.to_errno() as isize)
     }
 
+    /// Reads from the device file.
+    ///
+    /// Called by: `vfio_device_fops_read()`, as `vfio_device_ops.read`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety
@@ -301,6 +313,10 @@ impl<T: EmulatedOps> Registration<T> {
         unsafe { Self::access(ppos, |pos| device.ops().read(device, pos, count, to)) }
     }
 
+    /// Writes to the device file.
+    ///
+    /// Called by: `vfio_device_fops_write()`, as `vfio_device_ops.write`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety
@@ -319,6 +335,10 @@ impl<T: EmulatedOps> Registration<T> {
         unsafe { Self::access(ppos, |pos| device.ops().write(device, pos, count, from)) }
     }
 
+    /// The ioctls that `vfio.ko` does not do.
+    ///
+    /// Called by: `vfio_device_fops_unl_ioctl()`, as `vfio_device_ops.ioctl`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety
@@ -337,6 +357,10 @@ impl<T: EmulatedOps> Registration<T> {
         }
     }
 
+    /// What is to be told of a region.
+    ///
+    /// Called by: `vfio_get_region_info()`, as `vfio_device_ops.get_region_info_caps`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety
@@ -352,6 +376,10 @@ impl<T: EmulatedOps> Registration<T> {
         from_result(|| device.ops().region_info(info).map(|()| 0))
     }
 
+    /// The device is wanted back.
+    ///
+    /// Called by: `vfio_unregister_group_dev()`, as `vfio_device_ops.request`.
+    ///
     /// Context: who unregisters the device, which may be open; may sleep.
     ///
     /// # Safety

@@ -138,6 +138,10 @@ impl<T: FileOps<Node = ()>> FileOperations<T> {
         Self::new(Opens::Misc, Some(Self::open_misc))
     }
 
+    /// Opens the node of a misc device.
+    ///
+    /// Called by: `misc_open()`, as `file_operations.open`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety
@@ -270,6 +274,10 @@ impl<T: FileOps> FileOperations<T> {
         }
     }
 
+    /// Opens the node of a character device.
+    ///
+    /// Called by: `chrdev_open()`, as `file_operations.open`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety
@@ -288,6 +296,10 @@ impl<T: FileOps> FileOperations<T> {
         unsafe { Self::finish_open(file, T::open(node)) }
     }
 
+    /// Drops what the file owns.
+    ///
+    /// Called by: `__fput()`, as `file_operations.release`.
+    ///
     /// Context: the last use of the file; may sleep.
     ///
     /// # Safety
@@ -310,6 +322,10 @@ impl<T: FileOps> FileOperations<T> {
         unsafe { T::Ptr::borrow((*file).private_data) }
     }
 
+    /// Reads from the file.
+    ///
+    /// Called by: `vfs_read()`, as `file_operations.read`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety
@@ -326,6 +342,10 @@ impl<T: FileOps> FileOperations<T> {
         from_result(|| Ok(T::read(data, UserArg::new(buf as usize), count, pos)? as isize))
     }
 
+    /// Writes to the file.
+    ///
+    /// Called by: `vfs_write()`, as `file_operations.write`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety
@@ -342,6 +362,10 @@ impl<T: FileOps> FileOperations<T> {
         from_result(|| Ok(T::write(data, UserArg::new(buf as usize), count, pos)? as isize))
     }
 
+    /// An ioctl.
+    ///
+    /// Called by: `vfs_ioctl()`, `compat_ptr_ioctl()`, as `file_operations.unlocked_ioctl`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety
@@ -357,6 +381,10 @@ impl<T: FileOps> FileOperations<T> {
         from_result(|| T::ioctl(data, file, cmd, arg))
     }
 
+    /// Maps part of the file.
+    ///
+    /// Called by: `vfs_mmap()`, as `file_operations.mmap`.
+    ///
     /// Context: process context of the user, `mmap_lock` held for writing; may sleep.
     ///
     /// # Safety
@@ -371,6 +399,10 @@ impl<T: FileOps> FileOperations<T> {
         from_result(|| T::mmap(data, vma).map(|()| 0))
     }
 
+    /// What `/proc/<pid>/fdinfo` shows of the file.
+    ///
+    /// Called by: `seq_show()`, as `file_operations.show_fdinfo`.
+    ///
     /// Context: a reader of `/proc/<pid>/fdinfo`; may sleep.
     ///
     /// # Safety
@@ -393,6 +425,10 @@ where
         Self::new(Opens::Device, Some(Self::open_device))
     }
 
+    /// Opens the node of a VFIO device.
+    ///
+    /// Called by: `chrdev_open()`, as `file_operations.open`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety
@@ -423,6 +459,10 @@ where
         })
     }
 
+    /// Opens the node of a VFIO device.
+    ///
+    /// Called by: nobody, as `file_operations.open`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety

@@ -138,6 +138,9 @@ impl PagingDomain {
     pub fn for_group(group: &IommuGroup) -> Result<Self> {
         /// Allocates a domain for the device and stops the iteration.
         ///
+        /// Called by: `iommu_group_for_each_dev()`, as the argument of
+        /// `iommu_group_for_each_dev()`.
+        ///
         /// Context: the caller of `iommu_group_for_each_dev()`, here; may sleep.
         ///
         /// # Safety

@@ -453,6 +453,10 @@ impl<T: IommuDriver> Adapter<T> {
         unsafe { &*data.cast() }
     }
 
+    /// Makes what a container has of the backend.
+    ///
+    /// Called by: `vfio_ioctl_set_iommu()`, as `vfio_iommu_driver_ops.open`.
+    ///
     /// Context: `VFIO_SET_IOMMU`, the container locked; may sleep.
     ///
     /// # Safety
@@ -476,6 +480,10 @@ impl<T: IommuDriver> Adapter<T> {
         }
     }
 
+    /// Frees that.
+    ///
+    /// Called by: `vfio_group_detach_container()`, as `vfio_iommu_driver_ops.release`.
+    ///
     /// Context: the container's last group leaves, the container locked; may sleep.
     ///
     /// # Safety
@@ -489,6 +497,11 @@ impl<T: IommuDriver> Adapter<T> {
         hosted.driver.release();
     }
 
+    /// An ioctl of the container that `vfio.ko` does not do; or what the backend can, before there
+    /// is an instance.
+    ///
+    /// Called by: `vfio_fops_unl_ioctl()`, as `vfio_iommu_driver_ops.ioctl`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety
@@ -514,6 +527,10 @@ impl<T: IommuDriver> Adapter<T> {
         }
     }
 
+    /// A group joins.
+    ///
+    /// Called by: `vfio_container_attach_group()`, as `vfio_iommu_driver_ops.attach_group`.
+    ///
     /// Context: `VFIO_SET_IOMMU` or `VFIO_GROUP_SET_CONTAINER`, the container locked; may sleep.
     ///
     /// # Safety
@@ -530,6 +547,10 @@ impl<T: IommuDriver> Adapter<T> {
         from_result(|| hosted.driver.attach_group(group, kind).map(|()| 0))
     }
 
+    /// A group leaves.
+    ///
+    /// Called by: `vfio_group_detach_container()`, as `vfio_iommu_driver_ops.detach_group`.
+    ///
     /// Context: a group leaves, the container locked; may sleep.
     ///
     /// # Safety
@@ -541,6 +562,10 @@ impl<T: IommuDriver> Adapter<T> {
         hosted.driver.detach_group(&hosted.devices, group);
     }
 
+    /// Pins pages of the user's for a driver.
+    ///
+    /// Called by: `vfio_device_container_pin_pages()`, as `vfio_iommu_driver_ops.pin_pages`.
+    ///
     /// Context: a driver of an open device; may sleep.
     ///
     /// # Safety
@@ -581,6 +606,10 @@ impl<T: IommuDriver> Adapter<T> {
         }
     }
 
+    /// Unpins them.
+    ///
+    /// Called by: `vfio_device_container_unpin_pages()`, as `vfio_iommu_driver_ops.unpin_pages`.
+    ///
     /// Context: a driver of an open device; may sleep.
     ///
     /// # Safety
@@ -595,6 +624,10 @@ impl<T: IommuDriver> Adapter<T> {
         hosted.driver.unpin_pages(iova, npage as u64);
     }
 
+    /// A device opens that wants to know of unmappings.
+    ///
+    /// Called by: `vfio_device_container_register()`, as `vfio_iommu_driver_ops.register_device`.
+    ///
     /// Context: the device opens, lock of its set held; may sleep.
     ///
     /// # Safety
@@ -611,6 +644,11 @@ impl<T: IommuDriver> Adapter<T> {
         };
     }
 
+    /// It closes.
+    ///
+    /// Called by: `vfio_device_container_unregister()`, as
+    /// `vfio_iommu_driver_ops.unregister_device`.
+    ///
     /// Context: the device closes, lock of its set held; may sleep.
     ///
     /// # Safety
@@ -625,6 +663,10 @@ impl<T: IommuDriver> Adapter<T> {
         };
     }
 
+    /// Copies to or from the user's memory, as a device would.
+    ///
+    /// Called by: `vfio_device_container_dma_rw()`, as `vfio_iommu_driver_ops.dma_rw`.
+    ///
     /// Context: a driver of an open device; may sleep.
     ///
     /// # Safety

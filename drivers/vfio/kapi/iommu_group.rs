@@ -111,6 +111,11 @@ impl IommuGroup {
     pub fn find_device<R>(&self, mut f: impl FnMut(&Device) -> Option<R>) -> Option<R> {
         struct Search<'a, R>(&'a mut dyn FnMut(&Device) -> Option<R>, Option<R>);
 
+        /// Has the function called for one device.
+        ///
+        /// Called by: `iommu_group_for_each_dev()`, as the argument of
+        /// `iommu_group_for_each_dev()`.
+        ///
         /// Context: the caller of `iommu_group_for_each_dev()`, here; the group's mutex held.
         ///
         /// # Safety

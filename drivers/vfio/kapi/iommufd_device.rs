@@ -270,6 +270,10 @@ static ACCESS_OPS: vb::iommufd_access_ops = vb::iommufd_access_ops {
     unmap: Some(unmapped),
 };
 
+/// Tells the driver what is unmapped.
+///
+/// Called by: `iommufd_access_notify_unmap()`, as `iommufd_access_ops.unmap`.
+///
 /// Context: an unmap or the end of iommufd's access, its locks held; may sleep.
 ///
 /// # Safety

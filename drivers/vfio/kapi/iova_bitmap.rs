@@ -55,6 +55,10 @@ impl Drop for Bitmap {
     }
 }
 
+/// Marks what the device has written to in one piece of the bitmap.
+///
+/// Called by: `iova_bitmap_for_each()`, as the argument of `iova_bitmap_for_each()`.
+///
 /// Context: the caller of `iova_bitmap_for_each()`, here; may sleep.
 ///
 /// # Safety

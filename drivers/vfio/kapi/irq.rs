@@ -268,6 +268,10 @@ impl<H: Handler> Irq<H> {
         }
     }
 
+    /// Has the handler called.
+    ///
+    /// Called by: `__handle_irq_event_percpu()`, as `irqaction.handler`, by `request_irq()`.
+    ///
     /// Context: interrupt.
     ///
     /// # Safety

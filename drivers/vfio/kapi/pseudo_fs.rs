@@ -53,6 +53,10 @@ impl<const MAGIC: usize> PseudoFs<MAGIC> {
         }
     }
 
+    /// Sets up a mount of the file system that only the kernel sees.
+    ///
+    /// Called by: `alloc_fs_context()`, as `file_system_type.init_fs_context`.
+    ///
     /// Context: the mount of the pseudo file system; may sleep.
     ///
     /// # Safety

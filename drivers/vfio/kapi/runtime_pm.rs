@@ -167,6 +167,10 @@ impl<T: RuntimePm> Ops<T> {
         ..pin_init::zeroed()
     };
 
+    /// The device goes to sleep.
+    ///
+    /// Called by: `pci_pm_runtime_suspend()`, as `dev_pm_ops.runtime_suspend`.
+    ///
     /// Context: runtime power management, the device awake; may sleep.
     ///
     /// # Safety
@@ -180,6 +184,10 @@ impl<T: RuntimePm> Ops<T> {
         0
     }
 
+    /// The device wakes up.
+    ///
+    /// Called by: `pci_pm_runtime_resume()`, as `dev_pm_ops.runtime_resume`.
+    ///
     /// Context: runtime power management; may sleep.
     ///
     /// # Safety

@@ -81,6 +81,10 @@ impl<T: Target> Virqfd<T> {
         unsafe { vb::vfio_virqfd_disable(self.virqfd.get()) };
     }
 
+    /// Decides what to do, where the eventfd is signalled.
+    ///
+    /// Called by: `virqfd_wakeup()`, as the argument of `vfio_virqfd_enable()`.
+    ///
     /// Context: `virqfds.rs`: the lock of the eventfd's queue held, interrupts off.
     ///
     /// # Safety
@@ -91,6 +95,10 @@ impl<T: Target> Virqfd<T> {
         unsafe { &*target.cast::<T>() }.wake().into()
     }
 
+    /// Does the rest, where it may sleep.
+    ///
+    /// Called by: `virqfd_inject()`, as the argument of `vfio_virqfd_enable()`.
+    ///
     /// Context: a workqueue; may sleep.
     ///
     /// # Safety

@@ -278,7 +278,9 @@ impl State {
         }
     }
 
-    /// Called with the lock of the eventfd's queue held and interrupts off.
+    /// The eventfd was signalled, or is going.
+    ///
+    /// Called by: `__wake_up_common()`, as `wait_queue_entry.func`.
     ///
     /// Context: whoever signals or closes the eventfd: the lock of its queue held, interrupts off.
     ///
@@ -320,6 +322,10 @@ impl State {
         0
     }
 
+    /// Puts the entry into the queue of the eventfd.
+    ///
+    /// Called by: `poll_wait()`, as `poll_table.qproc`.
+    ///
     /// Context: `vfs_poll()`, here; may sleep.
     ///
     /// # Safety
@@ -337,6 +343,10 @@ impl State {
         }
     }
 
+    /// Takes a handler out of service that is in no slot any more.
+    ///
+    /// Called by: `process_one_work()`, as `work_struct.func`.
+    ///
     /// Context: the cleanup workqueue; may sleep.
     ///
     /// # Safety
@@ -359,6 +369,10 @@ impl State {
         }
     }
 
+    /// Runs what the handler left for a context that may sleep.
+    ///
+    /// Called by: `process_one_work()`, as `work_struct.func`.
+    ///
     /// Context: a workqueue; may sleep.
     ///
     /// # Safety
@@ -374,6 +388,10 @@ impl State {
         }
     }
 
+    /// Runs it once more, and waits until it ran.
+    ///
+    /// Called by: `process_one_work()`, as `work_struct.func`.
+    ///
     /// Context: a workqueue; may sleep.
     ///
     /// # Safety

@@ -234,6 +234,10 @@ impl<T: Faults> FaultOps<T> {
         ..pin_init::zeroed()
     };
 
+    /// Maps one page where it is touched.
+    ///
+    /// Called by: `__do_fault()`, as `vm_operations_struct.fault`.
+    ///
     /// Context: a page fault: the VMA's or the memory map's lock held for reading; may sleep.
     ///
     /// # Safety
@@ -244,6 +248,10 @@ impl<T: Faults> FaultOps<T> {
         unsafe { Self::huge_fault(vmf, 0) }
     }
 
+    /// Maps many pages at once.
+    ///
+    /// Called by: `create_huge_pmd()`, `create_huge_pud()`, as `vm_operations_struct.huge_fault`.
+    ///
     /// Context: a page fault: the VMA's or the memory map's lock held for reading; may sleep.
     ///
     /// # Safety

@@ -15,7 +15,7 @@ pub struct Extent {
 const PINNED: u64 = 1 << 63;
 
 impl Extent {
-    /// The `pages` pages from frame number `pfn` on.
+    /// The `pages` pages from frame number `pfn` on. Addresses have 64 bits, so both are far below 2^63.
     pub const fn new(pfn: u64, pages: u64, pinned: bool) -> Self {
         let pinned = if pinned { PINNED } else { 0 };
         Self {

@@ -146,6 +146,9 @@ impl Module {
 }
 
 impl kernel::InPlaceModule for Module {
+    /// Registers the PCI driver, with what the parameter `ids` lists.
+    ///
+    /// Context: process context of who loads the module; may sleep.
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             driver <- Registration::new(module, c"vfio_pci", &VFIO_PCI_TABLE),

@@ -39,6 +39,9 @@ module! {
 struct Module;
 
 impl kernel::Module for Module {
+    /// Prepares the list of physical functions whose virtual functions are handed out.
+    ///
+    /// Context: process context of who loads the module; may sleep.
     fn init(_module: &'static ThisModule) -> Result<Self> {
         sriov::init_module()?;
         Ok(Self)

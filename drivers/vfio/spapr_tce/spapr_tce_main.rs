@@ -48,6 +48,9 @@ struct SpaprTceModule {
 }
 
 impl kernel::Module for SpaprTceModule {
+    /// Registers the backend with `vfio.ko`, and looks at which PEs have devices of user space.
+    ///
+    /// Context: process context of who loads the module; may sleep.
     fn init(_module: &'static ThisModule) -> Result<Self> {
         debugfs::init()?;
         memory::init()?;

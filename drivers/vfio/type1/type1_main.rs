@@ -40,6 +40,9 @@ struct Type1Module {
 }
 
 impl kernel::Module for Type1Module {
+    /// Registers the backend with `vfio.ko`.
+    ///
+    /// Context: process context of who loads the module; may sleep.
     fn init(_module: &'static ThisModule) -> Result<Self> {
         debugfs::init()?;
         let registration = Registration::new()?;

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod decisions;
+pub mod states;
 pub mod texts;
 
 /// A target, by name.
@@ -14,6 +15,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("config", config::run),
     ("decisions", decisions::run),
+    ("states", states::run),
     ("texts", texts::run),
 ];
 

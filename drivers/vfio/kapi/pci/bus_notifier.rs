@@ -112,6 +112,10 @@ impl<T: BusEvents> BusNotifier<T> {
         )
     }
 
+    /// A device comes to a bus, or gets a driver, or loses one.
+    ///
+    /// Called by: `notifier_call_chain()`, as `notifier_block.notifier_call`.
+    ///
     /// Context: the driver core; may sleep.
     ///
     /// # Safety

@@ -132,6 +132,10 @@ impl<T: DeviceOps> Adapter<T> {
         get_dmabuf_phys: None,
     };
 
+    /// Prepares the device, which was just allocated.
+    ///
+    /// Called by: `vfio_init_device()`, as `vfio_device_ops.init`.
+    ///
     /// Context: `_vfio_alloc_device()`; may sleep.
     ///
     /// # Safety
@@ -150,6 +154,10 @@ impl<T: DeviceOps> Adapter<T> {
         unsafe { vb::vfio_pci_core_init_dev(vdev) }
     }
 
+    /// The first user opens the device.
+    ///
+    /// Called by: `vfio_df_device_first_open()`, as `vfio_device_ops.open_device`.
+    ///
     /// Context: the device opens, lock of its set held; may sleep.
     ///
     /// # Safety

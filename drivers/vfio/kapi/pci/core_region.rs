@@ -55,6 +55,10 @@ impl<T: ReadRegion> Ops<T> {
         add_capability: None,
     };
 
+    /// Reads or writes the region.
+    ///
+    /// Called by: `vfio_pci_rw()`, as `vfio_pci_regops.rw`.
+    ///
     /// Context: process context of the user; may sleep.
     ///
     /// # Safety
@@ -90,6 +94,10 @@ impl<T: ReadRegion> Ops<T> {
         }
     }
 
+    /// Frees what the region is made of.
+    ///
+    /// Called by: `vfio_pci_core_disable()`, as `vfio_pci_regops.release`.
+    ///
     /// Context: the device closes, lock of its set held; may sleep.
     ///
     /// # Safety

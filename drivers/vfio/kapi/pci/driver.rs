@@ -166,6 +166,10 @@ impl<T: Driver> Registration<T> {
         })
     }
 
+    /// Binds to a function.
+    ///
+    /// Called by: `local_pci_probe()`, as `pci_driver.probe`.
+    ///
     /// Context: the driver core, device lock held; may sleep.
     ///
     /// # Safety
@@ -180,6 +184,10 @@ impl<T: Driver> Registration<T> {
         from_result(|| T::probe(pdev).map(|()| 0))
     }
 
+    /// Unbinds from it.
+    ///
+    /// Called by: `pci_device_remove()`, as `pci_driver.remove`.
+    ///
     /// Context: the driver core, device lock held; may sleep.
     ///
     /// # Safety
@@ -190,6 +198,10 @@ impl<T: Driver> Registration<T> {
         T::remove(unsafe { &*pdev.cast::<pci::Device<Core<'_>>>() });
     }
 
+    /// Makes virtual functions, or removes them.
+    ///
+    /// Called by: `sriov_numvfs_store()`, as `pci_driver.sriov_configure`.
+    ///
     /// Context: process context of the administrator, device lock held; may sleep.
     ///
     /// # Safety

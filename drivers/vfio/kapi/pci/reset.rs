@@ -131,6 +131,10 @@ pub fn for_each(
         result: Result,
     }
 
+    /// Has the function called for one device of the bus.
+    ///
+    /// Called by: `pci_walk_bus()`, as the argument of `pci_walk_bus()`.
+    ///
     /// Context: the caller of `pci_walk_bus()`, here, the bus locked for reading.
     ///
     /// # Safety

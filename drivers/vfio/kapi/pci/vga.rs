@@ -50,6 +50,10 @@ impl Client {
     ///
     /// `ENODEV` if the arbiter does not know the function.
     pub fn register<T: Decoder>(pdev: &pci::Device) -> Result<Self> {
+        /// What the function decodes, when another VGA adapter comes or goes.
+        ///
+        /// Called by: `vga_arbiter_notify_clients()`, as the argument of `vga_client_register()`.
+        ///
         /// Context: the VGA arbiter, its spinlock held.
         ///
         /// # Safety

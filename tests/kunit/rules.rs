@@ -1,0 +1,1248 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Checks of `vfio_logic` against tables: what is asked, and what is to be answered.
+//!
+//! As in the other file nothing but `core`, on the host and in the kernel alike.
+
+use super::Outcome;
+use core::cell::Cell;
+use vfio_logic::{
+    dma,
+    dma_buf,
+    errno::{
+        Errno,
+        EACCES,
+        EBUSY,
+        EINVAL,
+        EIO,
+        ENODEV,
+        ENOENT,
+        ENOTTY,
+        EOPNOTSUPP,
+        EOVERFLOW,
+        EPERM, //
+    },
+    feature,
+    group::{
+        Container,
+        Group, //
+    },
+    igd,
+    io,
+    iommufd,
+    iova::IovaRange,
+    irq,
+    irq_intx::{
+        Interrupt,
+        Intx,
+        Masking,
+        Pin, //
+    },
+    lent::Lendable,
+    pci,
+    pci_driver::{
+        self,
+        DynId, //
+    },
+    region,
+    tce,
+    type1_info,
+    vf_token::{
+        self,
+        Match,
+        Refusal,
+        Role, //
+    }, //
+};
+
+pub(crate) fn errnos_keep_their_reason() -> Outcome {
+    let told = EINVAL.because("too long");
+    check!(
+        told == EINVAL && told.get() == 22,
+        "a reason makes another errno"
+    );
+    check!(
+        told.why() == Some("too long") && EINVAL.why().is_none(),
+        "the reason is lost"
+    );
+    check!(told != EPERM, "all errnos are the same");
+    Ok(())
+}
+
+pub(crate) fn mappings_are_parsed() -> Outcome {
+    const TOP: u64 = u64::MAX - 0xfff;
+    let table: [(u32, u64, u64, u64, Option<Errno>); 12] = [
+        (dma::MAP_READ, 0x1000, 0x2000, 0x3000, None),
+        (dma::MAP_READ | dma::MAP_WRITE, 0, 0, 0x1000, None),
+        (dma::MAP_VADDR, 0x1000, 0, 0x1000, None),
+        (0, 0x1000, 0, 0x1000, Some(EINVAL)),
+        (
+            dma::MAP_VADDR | dma::MAP_READ,
+            0x1000,
+            0,
+            0x1000,
+            Some(EINVAL),
+        ),
+        (8 | dma::MAP_READ, 0x1000, 0, 0x1000, Some(EINVAL)),
+        (dma::MAP_READ, 0x1000, 0, 0, Some(EINVAL)),
+        (dma::MAP_READ, 0x1000, TOP, 0x1000, None),
+        (dma::MAP_READ, 0x1000, TOP, 0x1001, Some(EOVERFLOW)),
+        (dma::MAP_READ, TOP, 0, 0x1000, None),
+        (dma::MAP_READ, TOP, 0, 0x2000, Some(EOVERFLOW)),
+        (dma::MAP_WRITE, 1, 1, u64::MAX, None),
+    ];
+    for (flags, vaddr, iova, size, wanted) in table {
+        let answer = dma::MapRequest::parse(flags, vaddr, iova, size);
+        check!(answer.err() == wanted, "a mapping is judged otherwise");
+        if let Ok(map) = answer {
+            check!(
+                map.range.start == iova && map.range.last.wrapping_sub(iova) == size - 1,
+                "the range is another one"
+            );
+            check!(
+                map.update_vaddr == (flags & dma::MAP_VADDR != 0)
+                    && map.write == (flags & dma::MAP_WRITE != 0),
+                "the flags are others"
+            );
+            let whole = (vaddr | iova | size) & 0xfff == 0;
+            check!(
+                map.check_alignment(!0xfff).is_ok() == whole,
+                "pages that are none"
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn unmappings_are_parsed() -> Outcome {
+    let (bitmap, all, vaddr) = (
+        dma::UNMAP_GET_DIRTY_BITMAP,
+        dma::UNMAP_ALL,
+        dma::UNMAP_VADDR,
+    );
+    for flags in 0..16 {
+        let wanted = flags < 8 && (flags & bitmap == 0 || flags & (all | vaddr) == 0);
+        check!(
+            dma::UnmapFlags::parse(flags).is_ok() == wanted,
+            "flags are judged otherwise"
+        );
+    }
+    let table = [
+        (0, 0x1000, 0x1000, Ok((0x1000, 0x1fff))),
+        (0, 0x1000, 0, Err(EINVAL)),
+        (0, 0x1001, 0x1000, Err(EINVAL)),
+        (0, 0x1000, 0x1001, Err(EINVAL)),
+        (0, !0xfff, 0x1000, Ok((!0xfff, u64::MAX))),
+        (0, !0xfff, 0x2000, Err(EOVERFLOW)),
+        (all, 0, 0, Ok((0, u64::MAX))),
+        (all, 0x1000, 0, Err(EINVAL)),
+        (all, 0, 0x1000, Err(EINVAL)),
+    ];
+    for (flags, iova, size, wanted) in table {
+        let answer = dma::UnmapFlags::parse(flags).and_then(|f| f.range(iova, size, !0xfff));
+        check!(
+            answer.map(|range| (range.start, range.last)) == wanted,
+            "another range"
+        );
+    }
+    let range = |start, last| IovaRange { start, last };
+    for (asked, mapping, wanted) in [
+        (range(0, 9), range(0, 9), false),
+        (range(0, 9), range(2, 3), false),
+        (range(2, 3), range(0, 9), true),
+        (range(0, 4), range(4, 9), true),
+        (range(0, 3), range(4, 9), false),
+    ] {
+        check!(
+            dma::bisects(&asked, &mapping) == wanted,
+            "a mapping would be cut, or not"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn page_sizes_are_those_of_both() -> Outcome {
+    for (iommu, cpu, wanted, smallest, shift) in [
+        (0x4020_1000, 0x1000, 0x4020_1000, 0x1000, 12),
+        (0x4020_1000, 0x1_0000, 0x4021_0000, 0x1_0000, 16),
+        (!0xfff, 0x1000, !0xfff, 0x1000, 12),
+        (!0x3ff, 0x1000, !0xfff, 0x1000, 12),
+        (0x4000_0000, 0x1000, 0x4000_0000, 0x4000_0000, 30),
+        (0, 0x1000, 0, 0, 63),
+    ] {
+        let visible = dma::visible_page_sizes(iommu, cpu);
+        check!(visible == wanted, "another set of sizes");
+        check!(dma::smallest_page(visible) == smallest, "another page");
+        check!(dma::page_shift(visible) == shift, "another shift");
+    }
+    Ok(())
+}
+
+pub(crate) fn interrupts_are_decided() -> Outcome {
+    use irq::{
+        Delivery,
+        Notice,
+        Request, //
+    };
+    const TRIGGER: u32 = irq::ACTION_TRIGGER;
+    const FD: [u8; 4] = 7i32.to_ne_bytes();
+    const NO_FD: [u8; 4] = (-1i32).to_ne_bytes();
+    const BAD_FD: [u8; 4] = (-2i32).to_ne_bytes();
+    let (none, bools, fds) = (irq::DATA_NONE, irq::DATA_BOOL, irq::DATA_EVENTFD);
+    let (mask, unmask) = (irq::ACTION_MASK, irq::ACTION_UNMASK);
+    let table: [(
+        Delivery,
+        u32,
+        u32,
+        u32,
+        u32,
+        &[u8],
+        Result<Request<'_>, Errno>,
+    ); 26] = [
+        (
+            Delivery::None,
+            TRIGGER | fds,
+            irq::INTX,
+            0,
+            1,
+            &FD,
+            Ok(Request::IntxEnable(Some(7))),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | fds,
+            irq::INTX,
+            0,
+            1,
+            &NO_FD,
+            Ok(Request::IntxEnable(None)),
+        ),
+        (
+            Delivery::Intx,
+            TRIGGER | fds,
+            irq::INTX,
+            0,
+            1,
+            &FD,
+            Ok(Request::IntxReplace(Some(7))),
+        ),
+        (
+            Delivery::Intx,
+            TRIGGER | none,
+            irq::INTX,
+            0,
+            0,
+            &[],
+            Ok(Request::IntxDisable),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | none,
+            irq::INTX,
+            0,
+            0,
+            &[],
+            Err(EINVAL),
+        ),
+        (
+            Delivery::Intx,
+            TRIGGER | none,
+            irq::INTX,
+            0,
+            1,
+            &[],
+            Ok(Request::IntxSignal),
+        ),
+        (
+            Delivery::Intx,
+            TRIGGER | bools,
+            irq::INTX,
+            0,
+            1,
+            &[0],
+            Ok(Request::Nothing),
+        ),
+        (
+            Delivery::Msi,
+            TRIGGER | fds,
+            irq::INTX,
+            0,
+            1,
+            &FD,
+            Err(EINVAL),
+        ),
+        (
+            Delivery::Intx,
+            mask | none,
+            irq::INTX,
+            0,
+            1,
+            &[],
+            Ok(Request::IntxMask),
+        ),
+        (
+            Delivery::Intx,
+            mask | bools,
+            irq::INTX,
+            0,
+            1,
+            &[1],
+            Ok(Request::IntxMask),
+        ),
+        (
+            Delivery::Intx,
+            mask | fds,
+            irq::INTX,
+            0,
+            1,
+            &FD,
+            Err(ENOTTY),
+        ),
+        (
+            Delivery::None,
+            mask | none,
+            irq::INTX,
+            0,
+            1,
+            &[],
+            Err(EINVAL),
+        ),
+        (
+            Delivery::Intx,
+            unmask | none,
+            irq::INTX,
+            0,
+            1,
+            &[],
+            Ok(Request::IntxUnmask),
+        ),
+        (
+            Delivery::Intx,
+            unmask | fds,
+            irq::INTX,
+            0,
+            1,
+            &FD,
+            Ok(Request::IntxUnmaskBy(Some(7))),
+        ),
+        (Delivery::Msi, mask | none, irq::MSI, 0, 1, &[], Err(ENOTTY)),
+        (
+            Delivery::Intx,
+            mask | unmask | none,
+            irq::INTX,
+            0,
+            1,
+            &[],
+            Err(ENOTTY),
+        ),
+        (
+            Delivery::MsiX,
+            TRIGGER | none,
+            irq::MSIX,
+            0,
+            0,
+            &[],
+            Ok(Request::MsiDisable),
+        ),
+        (
+            Delivery::MsiX,
+            TRIGGER | none,
+            irq::MSI,
+            0,
+            0,
+            &[],
+            Err(EINVAL),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | none,
+            irq::MSI,
+            0,
+            0,
+            &[],
+            Err(EINVAL),
+        ),
+        (
+            Delivery::Msi,
+            TRIGGER | none,
+            irq::MSI,
+            u32::MAX,
+            1,
+            &[],
+            Err(EINVAL),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | fds,
+            irq::MSI,
+            0,
+            2,
+            &FD,
+            Err(EINVAL),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | fds,
+            irq::ERR,
+            0,
+            1,
+            &FD,
+            Ok(Request::NoticeSet(Notice::Err, Some(7))),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | fds,
+            irq::REQ,
+            0,
+            1,
+            &NO_FD,
+            Ok(Request::NoticeSet(Notice::Req, None)),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | fds,
+            irq::REQ,
+            0,
+            1,
+            &BAD_FD,
+            Err(EINVAL),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | none,
+            irq::ERR,
+            0,
+            1,
+            &[],
+            Err(EINVAL),
+        ),
+        (
+            Delivery::None,
+            TRIGGER | none,
+            irq::REQ,
+            0,
+            1,
+            &[],
+            Ok(Request::NoticeSignal(Notice::Req)),
+        ),
+    ];
+    for (delivery, flags, index, start, count, data, wanted) in table {
+        let state = irq::State {
+            delivery,
+            has_err: false,
+            has_req: true,
+        };
+        check!(
+            irq::decide(&state, flags, index, start, count, data) == wanted,
+            "something else is decided"
+        );
+    }
+    for (vectors, wanted) in [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (32, 5)] {
+        check!(irq::msi_qmax(vectors) == wanted, "another logarithm");
+    }
+    Ok(())
+}
+
+/// A pin that counts what is done to it.
+#[derive(Default)]
+struct Counted {
+    asserted: Cell<bool>,
+    function_masked: Cell<bool>,
+    disabled: Cell<i32>,
+}
+
+impl Pin for Counted {
+    fn mask_function(&self) {
+        self.function_masked.set(true);
+    }
+
+    fn check_and_mask_function(&self) -> bool {
+        let was = self.asserted.get() && !self.function_masked.get();
+        self.function_masked.set(self.function_masked.get() || was);
+        was
+    }
+
+    fn check_and_unmask_function(&self) -> bool {
+        if !self.asserted.get() {
+            self.function_masked.set(false);
+        }
+        !self.asserted.get()
+    }
+
+    fn disable_line(&self) {
+        self.disabled.set(self.disabled.get().saturating_add(1));
+    }
+
+    fn enable_line(&self) {
+        self.disabled.set(self.disabled.get().saturating_sub(1));
+    }
+}
+
+/// All sequences of six things that can happen to a pin.
+pub(crate) fn pins_stay_balanced() -> Outcome {
+    for masking in [Masking::Function, Masking::Controller] {
+        for sequence in 0..6u32.pow(6) {
+            let (pin, mut intx) = (Counted::default(), Intx::new(masking, false));
+            let mut rest = sequence;
+            for _ in 0..6 {
+                let was = intx.is_masked();
+                match rest % 6 {
+                    0 => {
+                        let ours = intx.interrupt(&pin) == Interrupt::Ours;
+                        check!(!(ours && was), "an interrupt while it was masked");
+                        check!(!ours || intx.is_masked(), "not masked after an interrupt");
+                        check!(
+                            masking == Masking::Function || ours != was,
+                            "an interrupt was lost"
+                        );
+                    }
+                    1 => check!(
+                        intx.mask(&pin) != was && intx.is_masked(),
+                        "masking did nothing"
+                    ),
+                    2 => {
+                        let again = intx.unmask(&pin, false);
+                        let held = masking == Masking::Function && pin.asserted.get();
+                        check!(again == (was && held), "an interrupt for nothing, or none");
+                        check!(
+                            intx.is_masked() == again,
+                            "masked, or not, against the rule"
+                        );
+                    }
+                    3 => check!(
+                        !intx.unmask(&pin, true) && intx.is_masked() == was,
+                        "unmasked though it is disabled"
+                    ),
+                    4 => pin.asserted.set(true),
+                    _ => pin.asserted.set(false),
+                }
+                let masked = intx.is_masked();
+                let lines = i32::from(masked && masking == Masking::Controller);
+                check!(
+                    pin.disabled.get() == lines,
+                    "the line is disabled too often"
+                );
+                check!(
+                    masking == Masking::Controller || pin.function_masked.get() == masked,
+                    "the function is masked, or not, against the state"
+                );
+                rest /= 6;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All sequences of eight things that can happen to a count that is lent: exactly one count is given away
+/// for each time that it was lent.
+pub(crate) fn lent_counts_are_given_once() -> Outcome {
+    for sequence in 0..4u32.pow(8) {
+        let lendable = Lendable::default();
+        let (mut users, mut lent, mut owed) = (0u32, false, 0u32);
+        let mut rest = sequence;
+        for _ in 0..8 {
+            let given = match rest % 4 {
+                0 => {
+                    check!(lendable.enter() != lent, "relied on a count that is lent");
+                    users = users.saturating_add(u32::from(!lent));
+                    false
+                }
+                1 if users > 0 => {
+                    users = users.saturating_sub(1);
+                    lendable.leave()
+                }
+                2 if !lent => {
+                    lent = true;
+                    owed = owed.saturating_add(1);
+                    lendable.lend()
+                }
+                3 if lent => {
+                    lent = false;
+                    lendable.take_back()
+                }
+                _ => false,
+            };
+            check!(!given || owed > 0, "a count is given away twice");
+            owed = owed.saturating_sub(u32::from(given));
+            check!(
+                owed == u32::from(lent && users > 0),
+                "a count is given away too early, or never"
+            );
+            rest /= 4;
+        }
+    }
+    Ok(())
+}
+
+/// All states of a group.
+pub(crate) fn groups_follow_their_state() -> Outcome {
+    for bits in 0..128u32 {
+        let bit = |i: u32| bits >> i & 1 != 0;
+        let group = Group {
+            present: bit(0),
+            opened: bit(1),
+            attached: bit(2),
+            users: usize::from(bit(3)),
+            bound: usize::from(bit(4)),
+            noiommu: bit(5),
+        };
+        let allowed = !group.noiommu || bit(6);
+        let refused = |rules: &[(bool, Errno)]| rules.iter().find(|rule| rule.0).map(|rule| rule.1);
+        let (gone, busy) = ((!group.present, ENODEV), (group.opened || bit(4), EBUSY));
+        check!(
+            group.open(|| bit(6)).err() == refused(&[gone, (!allowed, EPERM), busy]),
+            "opened against the rules"
+        );
+        check!(
+            group.bind().err() == refused(&[(group.opened, EBUSY)]),
+            "bound against the rules"
+        );
+        check!(
+            group.attach().err() == refused(&[(group.attached, EINVAL), gone]),
+            "attached against the rules"
+        );
+        check!(
+            group.detach().err() == refused(&[(!group.attached, EINVAL), (bit(3), EBUSY)]),
+            "detached against the rules"
+        );
+        check!(
+            group.open_device().err() == refused(&[(!group.attached, EINVAL)]),
+            "a device opened against the rules"
+        );
+        check!(
+            group.permit_direct(|| bit(6), || bit(1)).is_ok() == (allowed && !bit(1)),
+            "used directly against the rules"
+        );
+        let status = match (group.present, group.attached, bit(6)) {
+            (false, _, _) => Err(ENODEV),
+            (_, true, _) => Ok(3),
+            (_, _, claimed) => Ok(u32::from(!claimed)),
+        };
+        check!(group.status(|| bit(6)) == status, "another status");
+
+        let container = Container {
+            groups: usize::from(bit(0)),
+            backend: bit(1),
+            noiommu: bit(2),
+        };
+        let alike = !bit(0) || bit(2) == bit(3);
+        check!(
+            container.add(bit(3)).is_ok() == alike && container.suits(bit(3)) == alike,
+            "groups of two kinds"
+        );
+        check!(
+            container.set_backend().is_ok() == (bit(0) && !bit(1)),
+            "a backend against the rules"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn regions_have_their_places() -> Outcome {
+    for index in 0..64u32 {
+        for at in [0, 1, 0xfff, (1 << region::OFFSET_SHIFT) - 1] {
+            let pos = region::offset(index) | at;
+            check!(region::split(pos) == (index, at), "another region");
+        }
+        let wanted = (index >= 9).then_some((index as usize).saturating_sub(9));
+        check!(
+            region::added(index) == wanted,
+            "another region is the driver's"
+        );
+    }
+    for (pos, count, size, wanted) in [
+        (0, 4, 4, Ok(4)),
+        (3, 4, 4, Ok(1)),
+        (4, 0, 4, Err(EINVAL)),
+        (0, usize::MAX, u64::MAX, Ok(usize::MAX)),
+        (u64::MAX, 1, u64::MAX, Err(EINVAL)),
+        (0, 0, 0, Err(EINVAL)),
+    ] {
+        check!(region::clip(pos, count, size) == wanted, "cut elsewhere");
+    }
+    let page = |index, at: u64| region::offset(index) / 0x1000 + at;
+    for (offset, len, bar, wanted) in [
+        (page(0, 0), 0x1000, Some(0x1000), Ok(0)),
+        (page(5, 1), 0x1000, Some(0x2000), Ok(5)),
+        (page(5, 1), 0x1001, Some(0x2000), Err(EINVAL)),
+        (page(0, 0), 0x1000, Some(0x10), Ok(0)),
+        (page(0, 0), 0x1000, None, Err(EINVAL)),
+        (page(6, 0), 0x1000, Some(0x1000), Err(EINVAL)),
+        (u64::MAX, 0x1000, Some(0x1000), Err(EINVAL)),
+        (page(0, 1), u64::MAX, Some(0x1000), Err(EINVAL)),
+    ] {
+        check!(
+            region::mmap(offset, len, 0x1000, |_| bar) == wanted,
+            "mapped against the rules"
+        );
+    }
+    for pos in (0x3a0..0x3f0)
+        .chain(0x9_fff0..0xa_0010)
+        .chain(0xb_fff0..0xc_0010)
+    {
+        let memory = (0xa_0000..0xc_0000).contains(&pos);
+        let ports = (0x3b0..0x3bc).contains(&pos) || (0x3c0..0x3e0).contains(&pos);
+        let answer = region::vga_range(pos);
+        check!(
+            answer.is_ok() == (memory || ports),
+            "a legacy address too many"
+        );
+        if let Ok(range) = answer {
+            let end = u64::from(range.start).saturating_add(range.len.into());
+            check!(
+                range.ports == ports && (range.start.into()..end).contains(&pos),
+                "in another range"
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn accesses_are_cut_well() -> Outcome {
+    for pos in 0..24u64 {
+        for count in 1..24usize {
+            for max in [
+                io::Width::One,
+                io::Width::Two,
+                io::Width::Four,
+                io::Width::Eight,
+            ] {
+                let hole = 8..13;
+                let (mut at, mut left) = (pos, count);
+                while left > 0 {
+                    let done = match io::step(at, left, &hole, max) {
+                        io::Step::Access { width, times } => {
+                            let bytes = width.bytes().saturating_mul(times);
+                            let end = at.saturating_add(bytes as u64);
+                            check!(
+                                width <= max && io::is_aligned(at, width) && times > 0,
+                                "too wide, or at no place for it"
+                            );
+                            check!(end <= hole.start || at >= hole.end, "into the hole");
+                            bytes
+                        }
+                        io::Step::Hole(bytes) => {
+                            let end = at.saturating_add(bytes as u64);
+                            check!(
+                                hole.start <= at && end <= hole.end,
+                                "a hole where there is none"
+                            );
+                            bytes
+                        }
+                    };
+                    check!(done > 0 && done <= left, "nothing, or too much");
+                    at = at.saturating_add(done as u64);
+                    left = left.saturating_sub(done);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn features_are_parsed() -> Outcome {
+    let (get, set, probe) = (feature::GET, feature::SET, feature::PROBE);
+    for (flags, wanted) in [
+        (get | 3, Ok(3)),
+        (set | 0xffff, Ok(0xffff)),
+        (get | set | probe, Ok(0)),
+        (get | set, Err(EINVAL)),
+        (1 << 19, Err(EINVAL)),
+        (0, Ok(0)),
+    ] {
+        check!(feature::index(flags) == wanted, "another feature");
+    }
+    for (flags, len, supported, wanted) in [
+        (get, 8, get, Ok(feature::Request::Get)),
+        (set, 8, get | set, Ok(feature::Request::Set)),
+        (get, 7, get, Err(EINVAL)),
+        (set, 8, get, Err(EINVAL)),
+        (probe | get, 0, get, Ok(feature::Request::Probe)),
+        (probe, 0, 0, Ok(feature::Request::Probe)),
+        (probe | set, 0, get, Err(EINVAL)),
+        (0, 8, get, Err(EINVAL)),
+    ] {
+        check!(
+            feature::request(flags, len, supported, 8) == wanted,
+            "something else is asked for"
+        );
+    }
+    for (iova, length, page, wanted) in [
+        (0x1000, 0x1000, 0x1000, Ok((0x1000, 0x1fff))),
+        (0x800, 0x1000, 0x1000, Err(EINVAL)),
+        (0x1000, 0, 0x1000, Err(EINVAL)),
+        (!0xfff, 0x1000, 0x1000, Err(EOVERFLOW)),
+    ] {
+        check!(
+            feature::log_range(iova, length, page) == wanted,
+            "another range"
+        );
+    }
+    for (page, wanted) in [(0x1000, true), (0x800, false), (0x3000, false), (0, false)] {
+        check!(
+            feature::log_report(0, 0x1000, page).is_ok() == wanted,
+            "a page of another size"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn tokens_are_read_and_compared() -> Outcome {
+    const NAME: &[u8] = b"0000:01:00.0";
+    const TOKEN: [u8; 16] = [
+        0x2a, 0xb7, 0x4f, 0x24, 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xff,
+    ];
+    let table: [(&[u8], Result<Match, Errno>); 8] = [
+        (NAME, Ok(Match::Yes(None))),
+        (b"0000:01:00.0  ", Ok(Match::Yes(None))),
+        (b"0000:01:00.1", Ok(Match::No)),
+        (b"0000:01:00.01", Ok(Match::No)),
+        (
+            b"0000:01:00.0 vf_token=2ab74f24-0011-2233-4455-66778899aaff",
+            Ok(Match::Yes(Some(TOKEN))),
+        ),
+        (
+            b"0000:01:00.0 vf_token=2ab74f24-0011-2233-4455-66778899aaf",
+            Err(EINVAL),
+        ),
+        (
+            b"0000:01:00.0 vf_token=2ab74f240-011-2233-4455-66778899aaff",
+            Err(EINVAL),
+        ),
+        (b"0000:01:00.0 other", Err(EINVAL)),
+    ];
+    for (text, wanted) in table {
+        check!(vf_token::parse(text, NAME) == wanted, "read otherwise");
+    }
+    let other = [1; 16];
+    for (role, token, wanted) in [
+        (Role::Virtual(&TOKEN), None, Err(Refusal::Required)),
+        (Role::Virtual(&TOKEN), Some(&TOKEN), Ok(None)),
+        (Role::Virtual(&TOKEN), Some(&other), Err(Refusal::Incorrect)),
+        (Role::Physical(&TOKEN, true), None, Err(Refusal::Required)),
+        (Role::Physical(&TOKEN, true), Some(&TOKEN), Ok(None)),
+        (Role::Physical(&TOKEN, false), Some(&other), Ok(Some(other))),
+        (Role::Physical(&TOKEN, false), None, Ok(None)),
+        (Role::Foreign, None, Ok(None)),
+        (Role::Foreign, Some(&TOKEN), Err(Refusal::NotBound)),
+        (Role::Plain, None, Ok(None)),
+        (Role::Plain, Some(&TOKEN), Err(Refusal::NotSriov)),
+    ] {
+        check!(vf_token::check(role, token) == wanted, "judged otherwise");
+    }
+    check!(
+        Refusal::Incorrect.errno() == EACCES && Refusal::NotBound.errno() == EINVAL,
+        "another errno"
+    );
+    Ok(())
+}
+
+pub(crate) fn graphics_are_laid_out() -> Outcome {
+    let header = igd::Header {
+        signature: *b"IntelGraphicsMem",
+        size: 8,
+        version: 0x0200,
+        rvda: 0x9000_0000,
+        rvds: 0x1800,
+    };
+    // Version, address and length of the VBT; what is shown of it.
+    for (version, rvda, rvds, wanted) in [
+        (0x0100, 0x9000_0000, 0x1800, Ok(None)),
+        (0x0200, 0x9000_0000, 0x1800, Ok(Some(0x9000_0000))),
+        (0x0201, 0x2000, 0x1800, Ok(Some(0x8000_2000))),
+        (0x0201, 0, 0x1800, Ok(None)),
+        (0x0201, 0x2000, 0, Ok(None)),
+        (0x0201, u64::MAX, 0x1800, Err(EINVAL)),
+        (0x0200, u64::MAX, 0x1800, Err(EINVAL)),
+    ] {
+        let header = igd::Header {
+            version,
+            rvda,
+            rvds,
+            ..header
+        };
+        let layout = header.layout(0x8000_0000);
+        check!(
+            layout.map(|layout| layout.vbt().map(|vbt| vbt.address)) == wanted,
+            "the VBT is elsewhere"
+        );
+        let Ok(layout) = layout else { continue };
+        let len = if layout.vbt().is_some() {
+            0x3800
+        } else {
+            0x2000
+        };
+        check!(layout.len() == len, "another length");
+        let mut at = 0;
+        while at < len {
+            let Ok((part, bytes)) = layout.part(at as u64, len) else {
+                return Err("a part that is not there");
+            };
+            check!(
+                part == if at < igd::OPREGION_LEN {
+                    igd::Part::OpRegion(at)
+                } else {
+                    igd::Part::Vbt(at.saturating_sub(igd::OPREGION_LEN))
+                },
+                "another part"
+            );
+            check!(bytes > 0, "an empty part");
+            at = at.saturating_add(bytes);
+        }
+        check!(
+            at == len && layout.part(len as u64, 1).is_err(),
+            "more than there is"
+        );
+    }
+    for broken in [
+        igd::Header { size: 0, ..header },
+        igd::Header {
+            signature: [0; 16],
+            ..header
+        },
+    ] {
+        check!(broken.layout(0) == Err(EINVAL), "what is no OpRegion");
+    }
+    Ok(())
+}
+
+pub(crate) fn iommufd_arguments_are_checked() -> Outcome {
+    for (flags, fd, wanted) in [
+        (0, 0, Ok(false)),
+        (1, 5, Ok(true)),
+        (2, 5, Err(EINVAL)),
+        (0, -1, Err(EINVAL)),
+    ] {
+        check!(iommufd::bind(flags, fd) == wanted, "bound otherwise");
+    }
+    for (flags, argsz, supported, wanted) in [
+        (0, 0, false, Ok(false)),
+        (1, 16, true, Ok(true)),
+        (1, 15, true, Err(EINVAL)),
+        (1, 16, false, Err(EOPNOTSUPP)),
+        (2, 16, true, Err(EINVAL)),
+    ] {
+        check!(
+            iommufd::has_pasid(flags, argsz, 16, supported) == wanted,
+            "a PASID, or none"
+        );
+    }
+    for (answer, devid, owned) in [
+        (7, 7, true),
+        (-ENOENT.get(), 0, true),
+        (-ENODEV.get(), u32::MAX, false),
+        (0, u32::MAX, false),
+        (i32::MIN, u32::MAX, false),
+    ] {
+        let ownership = iommufd::Ownership::from_answer(answer);
+        check!(
+            ownership.devid() == devid && ownership.is_owned() == owned,
+            "it belongs to somebody else"
+        );
+    }
+    for bits in 0..8u32 {
+        let (flags, files, by_node) = (bits & 1, bits >> 1 & 1, bits & 4 != 0);
+        check!(
+            iommufd::hot_reset(flags, files, by_node).is_ok()
+                == (flags == 0 && (files == 0) == by_node),
+            "reset against the rules"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn information_is_a_chain() -> Outcome {
+    let all = [
+        IovaRange {
+            start: 0,
+            last: 0xfedf_ffff,
+        },
+        IovaRange {
+            start: 0xfef0_0000,
+            last: u64::MAX,
+        },
+    ];
+    for used in 0..=2usize {
+        let ranges = all.get(..used).unwrap_or_default();
+        let mut out = [0xaau8; 96];
+        let len = type1_info::chain_len(used).unwrap_or(0);
+        let Some(room) = out.get_mut(..len) else {
+            return Err("a chain that is longer than it can be");
+        };
+        check!(
+            type1_info::write_chain(room, !0xfff, 77, ranges).is_ok(),
+            "no room though it is as long as told"
+        );
+        let word = |at: usize| {
+            let bytes = out.get(at..).and_then(<[u8]>::first_chunk);
+            bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+        };
+        // Each capability: its ID and version, and where the next one is.
+        let (mut at, mut seen) = (0usize, 0u32);
+        loop {
+            let header = word(at).to_ne_bytes();
+            seen = match header {
+                [a, b, 1, 0] | [a, b, 0, 1] => seen
+                    .checked_shl(8)
+                    .unwrap_or(0)
+                    .saturating_add(u16::from_ne_bytes([a, b]).into()),
+                _ => return Err("another version"),
+            };
+            let next = word(at.saturating_add(4));
+            if next == 0 {
+                break;
+            }
+            check!(
+                next % 8 == 0 && next as usize > at,
+                "a link that leads back"
+            );
+            at = (next as usize).saturating_sub(type1_info::INFO_BYTES as usize);
+            check!(at < len, "a link that leads out");
+        }
+        let wanted = if used == 0 { 0x0203 } else { 0x02_0301 };
+        check!(seen == wanted, "other capabilities");
+        check!(
+            used == 0 || word(at.saturating_add(8)) as usize == used,
+            "another number of ranges"
+        );
+        let short = len.saturating_sub(1);
+        check!(
+            out.get_mut(..short).is_some_and(|out| {
+                type1_info::write_chain(out, !0xfff, 77, ranges) == Err(EINVAL)
+            }),
+            "written though there is no room"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn windows_are_kept_to() -> Outcome {
+    let Some(window) = tce::Window::new(12, 0x100, 0x100, 0x10) else {
+        return Err("a window that can be is refused");
+    };
+    check!(
+        (window.start(), window.last()) == (0x10_0000, 0x1f_ffff),
+        "another window"
+    );
+    for (iova, size, wanted) in [
+        (0x10_0000, 0x10_0000, Ok((0, 0x100))),
+        (0x1f_f000, 0x1000, Ok((0xff, 1))),
+        (0x1f_f000, 0x2000, Err(EINVAL)),
+        (0x0f_f000, 0x1000, Err(EINVAL)),
+        (0x10_0800, 0x1000, Err(EINVAL)),
+        (0x10_0000, 0x800, Err(EINVAL)),
+        (0x20_0000, 0, Ok((0x100, 0))),
+        (!0xfff, 0x1000, Err(EINVAL)),
+    ] {
+        let answer = window.range(iova, size).map(|e| (e.first, e.count));
+        check!(answer == wanted, "other entries");
+    }
+    for (index, wanted) in [(0, 0x10), (0xf, 0x10), (0x10, 0x20), (u64::MAX, u64::MAX)] {
+        check!(window.behind_part(index) == wanted, "another part");
+    }
+    for (shift, first, entries, level) in [
+        (12, 0, 0, 0),
+        (64, 0, 1, 0),
+        (12, 1 << 52, 1, 0),
+        (12, u64::MAX, 2, 0),
+        (12, 0, 16, 3),
+    ] {
+        check!(
+            tce::Window::new(shift, first, entries, level).is_none(),
+            "a window that cannot be"
+        );
+    }
+    let limits = tce::GroupLimits {
+        page_sizes: 0x1_1000,
+        max_levels: 2,
+    };
+    for (page_shift, size, levels, wanted) in [
+        (12, 0x1000, 1, true),
+        (16, 0x1_0000, 2, true),
+        (16, 0x1000, 1, false),
+        (13, 0x2000, 1, false),
+        (12, 0x3000, 1, false),
+        (12, 0x1000, 3, false),
+        (64, 0x1000, 1, false),
+        (12, 0, 1, false),
+    ] {
+        let new = tce::NewWindow {
+            page_shift,
+            size,
+            levels,
+        };
+        check!(new.check(&limits).is_ok() == wanted, "judged otherwise");
+    }
+    for (vaddr, size, wanted) in [
+        (0x1000, 0x3000, Ok(3)),
+        (0x1000, 0, Err(EINVAL)),
+        (0x1001, 0x1000, Err(EINVAL)),
+        (!0xfff, 0x1000, Err(EINVAL)),
+    ] {
+        let answer = tce::RegisterRequest::parse(vaddr, size, 0x1000);
+        check!(answer.map(|r| r.pages) == wanted, "other pages");
+    }
+    for op in 0..12 {
+        let answer = tce::EehOp::from_raw(op);
+        check!(answer.is_ok() == (op < 10), "an operation too many");
+        check!(
+            answer.is_ok_and(tce::EehOp::may_reset) == matches!(op, 1 | 5..=7),
+            "another one resets"
+        );
+    }
+    for (answer, wanted) in [
+        (0, Ok(())),
+        (-12, Err(vfio_logic::errno::ENOMEM)),
+        (-99, Err(EIO)),
+        (5, Err(EIO)),
+    ] {
+        check!(
+            tce::PlatformCall::Exchange.check(answer) == wanted,
+            "another errno"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn stale_entries_are_all_forgotten() -> Outcome {
+    for gap in 1..80u64 {
+        let mut stale = tce::Stale::new();
+        let mut forgotten = 0u64;
+        let mut last = 0;
+        let mut forget = |entries: Option<tce::Entries>| {
+            if let Some(entries) = entries {
+                forgotten = forgotten.saturating_add(entries.count.div_ceil(gap));
+                last = entries.end();
+            }
+        };
+        for i in 0..10 {
+            forget(stale.add(gap.saturating_mul(i)));
+        }
+        forget(stale.take());
+        check!(
+            forgotten == 10,
+            "an entry is forgotten twice, or not at all"
+        );
+        check!(
+            last == gap.saturating_mul(9).saturating_add(1) && stale.take().is_none(),
+            "something is left"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn functions_are_known() -> Outcome {
+    for (control, table, bar, offset, vectors, end) in [
+        (0x0000, 0x0000_0000, 0, 0, 1, 16),
+        (0x07ff, 0x0000_1003, 3, 0x1000, 2048, 0x9000),
+        (0xf801, 0xffff_fff7, 7, 0xffff_fff0, 2, 0x1_0000_0010u64),
+    ] {
+        let decoded = pci::MsixTable::decode(control, table);
+        check!(
+            (decoded.bar, decoded.offset, decoded.vectors) == (bar, offset, vectors)
+                && decoded.range().end == end,
+            "another table"
+        );
+    }
+    for (control, wanted) in [(0, 1), (0x0a, 32), (0x70, 1), (0x0e, 128)] {
+        check!(
+            pci::msi_vectors(control) == wanted,
+            "another number of vectors"
+        );
+    }
+    for (memory, start, len, wanted) in [
+        (true, 0x1000, 0x1000, pci::Mappable::Yes),
+        (true, 0x1800, 0x1000, pci::Mappable::Yes),
+        (true, 0x1000, 0x800, pci::Mappable::WithRestOfPage),
+        (true, 0x1800, 0x800, pci::Mappable::No),
+        (true, 0x1000, 0, pci::Mappable::No),
+        (false, 0x1000, 0x1000, pci::Mappable::No),
+    ] {
+        check!(
+            pci::mappable(memory, start, len, 0x1000) == wanted,
+            "mapped against the rules"
+        );
+    }
+    for (offset, len, wanted) in [
+        (0, 0x1000, Ok(0x1000)),
+        (0xfff, 1, Ok(0x1fff)),
+        (0, 0x1001, Err(EINVAL)),
+        (0, 0, Err(EINVAL)),
+        (u64::MAX, 1, Err(EOVERFLOW)),
+        (0, u64::MAX, Err(EOVERFLOW)),
+    ] {
+        check!(
+            pci::dma_range(0x1000, 0x1000, offset, len) == wanted,
+            "out of the BAR"
+        );
+    }
+    for (index, dynamic, wanted) in [
+        (irq::INTX, false, Ok(7)),
+        (irq::MSI, true, Ok(9)),
+        (irq::MSIX, false, Ok(9)),
+        (irq::MSIX, true, Ok(1)),
+        (irq::REQ, false, Ok(9)),
+        (irq::NUM, false, Err(EINVAL)),
+    ] {
+        check!(pci::irq_flags(index, dynamic) == wanted, "other flags");
+    }
+    Ok(())
+}
+
+pub(crate) fn driver_ids_are_read() -> Outcome {
+    let any = DynId {
+        vendor: 0x8086,
+        device: 0x10c9,
+        subvendor: pci_driver::ANY_ID,
+        subdevice: pci_driver::ANY_ID,
+        class: 0,
+        class_mask: 0,
+    };
+    let table: [(&[u8], Option<DynId>); 6] = [
+        (b"8086:10c9", Some(any)),
+        (b" 0x8086: 10C9:zz", Some(any)),
+        (
+            b"8086:10c9:1:2:30000:ffffff",
+            Some(DynId {
+                subvendor: 1,
+                subdevice: 2,
+                class: 0x3_0000,
+                class_mask: 0xff_ffff,
+                ..any
+            }),
+        ),
+        (b"8086", None),
+        (b":10c9", None),
+        (b"", None),
+    ];
+    for (text, wanted) in table {
+        check!(DynId::parse(text) == wanted, "read otherwise");
+    }
+    check!(
+        pci_driver::entries(b",a,,b\0c").eq([b"a".as_slice(), b"b"]),
+        "other entries"
+    );
+    check!(
+        pci_driver::is_denied(0x8086, 0x37c8) && !pci_driver::is_denied(0x8087, 0x37c8),
+        "denied, or not"
+    );
+    Ok(())
+}
+
+pub(crate) fn shared_memory_has_a_size() -> Outcome {
+    let table: [(&[(u64, u64)], Result<u64, Errno>); 6] = [
+        (&[(0, 0x1000), (0x3000, 0x2000)], Ok(0x3000)),
+        (&[(0, 0)], Err(EINVAL)),
+        (&[(1, 0x1000)], Err(EINVAL)),
+        (&[(0, 0x1001)], Err(EINVAL)),
+        (&[(0, 1 << 63)], Err(EINVAL)),
+        (&[(0, !0xfff), (0, !0xfff)], Err(EINVAL)),
+    ];
+    for (ranges, wanted) in table {
+        check!(
+            dma_buf::size(ranges.iter().copied(), 0x1000) == wanted,
+            "another size"
+        );
+    }
+    Ok(())
+}
