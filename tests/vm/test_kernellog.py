@@ -52,6 +52,9 @@ class State(unittest.TestCase):
         self.assertIn("tainted: W ", unsound("=== state ===\ntaint 4612\ntaint-at-boot 4\n", "stock")[0])
         self.assertEqual(kernellog.taint(1 << 6 | 1 << 18), "UN")
         self.assertEqual(len(unsound("=== state ===\n", "stock")), 1)
+        # Lines that are none of the state's, as of a program that complains.
+        self.assertEqual(len(unsound("=== state ===\ncat: cannot open it\ntaint \n", "stock")), 1)
+        self.assertEqual(kernellog.unsound(kernellog.parse(BEGIN + "=== state ===\n\n"), "ppc64le", "stock"), [])
 
     def test_a_dead_detector_is_a_fault(self):
         for name in ("lockdep", "kmemleak"):
