@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Checks of `vfio_logic`, the same on the host (`make check`) and in the kernel (KUnit): here against naive models,
-//! in `rules.rs` and `config.rs` against tables.
+//! in the other files against tables.
 //!
 //! Nothing but `core`: no allocation, no panic. What is wrong is answered as text. Inputs are random from a fixed seed.
 
@@ -77,9 +77,13 @@ macro_rules! check {
 }
 
 mod config;
+mod devices;
+mod interrupts;
 mod rules;
 
 pub(crate) use config::*;
+pub(crate) use devices::*;
+pub(crate) use interrupts::*;
 pub(crate) use rules::*;
 
 /// Random numbers.

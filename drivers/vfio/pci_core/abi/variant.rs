@@ -177,7 +177,7 @@ unsafe fn one_access<'a>(core: *mut CDevice, memory: bool, io: *mut c_void, len:
 ///
 /// # Safety
 ///
-/// `core` must be initialized, and enabled ([`vfio_pci_core_enable`]).
+/// `core` must be initialized, and enabled (`vfio_pci_core_enable`).
 #[no_mangle]
 pub(crate) unsafe extern "C" fn __vfio_pci_memory_enabled(core: *mut CDevice) -> bool {
     // SAFETY: By the contract of this function.
