@@ -135,7 +135,10 @@ static inline void sweep_all(const struct call *call)
 			memcpy(arg + f->at, &one, f->width);
 			make(call, arg);
 			for (const struct field *g = f + 1; g->name; g++)
+				/* Every second pair: the others have the same value beside another neighbour. */
 				for (size_t j = 0; value_at(call, g, j, &two); j++) {
+					if ((i + j) % 2)
+						continue;
 					memcpy(arg, call->right, call->size);
 					memcpy(arg + f->at, &one, f->width);
 					memcpy(arg + g->at, &two, g->width);

@@ -356,7 +356,7 @@ SUITES = {
         Suite(
             "attack",
             "a user without privileges attacks the host: what he is answered is the same as on the C modules",
-            900,
+            1800,
             both=True,
             faults=EDU,
             # What the kernel says when a message is no interrupt of the device's, and when a cgroup has no memory.
