@@ -417,8 +417,8 @@ MACHINES = {
             devices=tuple(d for d in PC_DEVICES if d.name in ("igb", "e1000e", "nvme"))
             # The only one of these that reports errors.
             + (Device("virtio-net", "0000:04:00.0", "1af4:1041", behind_port(4, f"virtio-net-pci,{VIRTIO},aer=on", "virtio-net")),),
-            suites=("hotplug", "surprise", "attack-lost"),
-            long_suites=("hotplug-long",),
+            suites=("hotplug", "surprise"),
+            long_suites=("hotplug-long", "attack-lost"),
             memory="2G",
         ),
         Machine(
