@@ -112,7 +112,7 @@ static inline bool same(const struct state *before, const char *when)
 {
 	struct state now;
 
-	for (int tries = 0; tries < 20; tries++) {
+	for (int tries = 0; tries < 1000; tries++) {
 		now = look();
 		if (!memcmp(&now, before, sizeof(now)))
 			return true;

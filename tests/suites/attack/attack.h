@@ -15,6 +15,10 @@
 #include <sys/resource.h>
 #include <linux/pci_regs.h>
 
+#ifndef VFIO_DEVICE_FEATURE_DMA_BUF /* not in the headers of older systems */
+#define VFIO_DEVICE_FEATURE_DMA_BUF 11
+#endif
+
 #define USER 1000
 #define LOCKED_MB 8
 #define CONFIG ((uint64_t)VFIO_PCI_CONFIG_REGION_INDEX << 40)
@@ -41,15 +45,20 @@ static inline void give_group(const char *device)
 		fail("chown %s", group_path(device));
 }
 
-/* The end of all privileges. */
-static inline void become_user(void)
+/* The end of all privileges; he may lock so much memory. */
+static inline void become_user_with(rlim_t bytes)
 {
-	struct rlimit locked = { LOCKED_MB << 20, LOCKED_MB << 20 };
+	struct rlimit locked = { bytes, bytes };
 
 	if (setrlimit(RLIMIT_MEMLOCK, &locked) || setgroups(0, NULL) || setresgid(USER, USER, USER) || setresuid(USER, USER, USER))
 		fail("becoming a user");
 	if (!setuid(0))
 		fail("still root");
+}
+
+static inline void become_user(void)
+{
+	become_user_with(LOCKED_MB << 20);
 }
 
 /* Opens what only root can, then becomes the user. */
@@ -64,7 +73,8 @@ static inline void prepare(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
 	real = open(path, O_RDONLY | O_CLOEXEC);
-	if (real < 0)
+	/* A mediated device has none. */
+	if (real < 0 && strchr(bdf, ':'))
 		fail("%s", path);
 	give_group(bdf);
 	give_group(bdf2);
@@ -127,21 +137,35 @@ static inline int set_irq(int device, uint32_t flags, uint32_t index, uint32_t c
 	return ioctl(device, VFIO_DEVICE_SET_IRQS, &arg);
 }
 
+/* A dma-buf of the first page of BAR 0. */
+static inline int export_page(int device)
+{
+	struct { struct vfio_device_feature f; uint32_t index, open_flags, flags, count; uint64_t offset, length; } arg = {
+		{ sizeof(arg), VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF }, 0, O_RDWR | O_CLOEXEC, 0, 1, 0, PAGE };
+
+	return ioctl(device, VFIO_DEVICE_FEATURE, &arg);
+}
+
 #define ON_EVENT (VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER)
 #define MASK (VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK)
 #define UNMASK (VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK)
 #define NO_IRQ (VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER)
 
-/* How often an eventfd was signalled since it was last asked. */
-static inline unsigned long events(int fd)
+/* How often an eventfd was signalled since it was last asked. Those that have to come get as long as they need. */
+static inline unsigned long events(int fd, unsigned long expected)
 {
 	struct pollfd set = { .fd = fd, .events = POLLIN };
-	uint64_t count = 0;
+	unsigned long all = 0;
+	uint64_t count;
 
-	/* A slow machine needs time for the first; whether there are more shows soon. */
-	poll(&set, 1, 500);
-	usleep(20000);
-	return read(fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
+	for (int tries = 0; tries < 60 && all < expected; tries++) {
+		poll(&set, 1, 1000);
+		if (read(fd, &count, sizeof(count)) == sizeof(count))
+			all += count;
+	}
+	/* Whether there are more shows soon, or not at all. */
+	poll(&set, 1, 50);
+	return read(fd, &count, sizeof(count)) == sizeof(count) ? all + count : all;
 }
 
 #endif

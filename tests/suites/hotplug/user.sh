@@ -2,7 +2,7 @@
 # shellcheck shell=dash
 # A user of a device in the background (vfio_events), who is told what to do, and prints into $log what is seen of it.
 
-mkfifo /tmp/ask
+[ -e /tmp/ask ] || mkfifo /tmp/ask
 
 # within SECONDS COMMAND...: waits until it succeeds.
 within() {

@@ -7,6 +7,7 @@
  */
 #include "../proc.h"
 #include "../vfio_user.h"
+#include "../descriptors.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -96,32 +97,6 @@ static bool device_answers(int fd)
 	uint32_t id;
 
 	return !ioctl(fd, VFIO_DEVICE_GET_INFO, &info) && pread(fd, &id, 4, CONFIG) == 4;
-}
-
-static void send_fds(int socket, const int *fds, int count)
-{
-	char byte = 0, control[CMSG_SPACE(sizeof(int) * 8)] = {};
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-		.msg_controllen = CMSG_SPACE(sizeof(int) * count) };
-	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
-
-	*head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int) * count), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
-	memcpy(CMSG_DATA(head), fds, sizeof(int) * count);
-	if (sendmsg(socket, &msg, 0) != 1)
-		fail("sendmsg");
-}
-
-static bool receive_fds(int socket, int *fds, int count)
-{
-	char byte, control[CMSG_SPACE(sizeof(int) * 8)] = {};
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
-
-	if (recvmsg(socket, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
-		return false;
-	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int) * count);
-	return true;
 }
 
 /* --- cases ---------------------------------------------------------------------------------------------- */

@@ -73,6 +73,8 @@ def behind_port(number: int, device: str, ident: str) -> tuple[str, ...]:
 
 
 VIRTIO = "iommu_platform=on,disable-legacy=on"
+# One that reaches all addresses.
+EDU64 = "edu,dma_mask=0xffffffffffffffff"
 
 # Buses are numbered by the firmware in the order of the root ports, so the addresses are fixed.
 PC_DEVICES = (
@@ -116,7 +118,7 @@ PC_DEVICES = (
     ),
     Device("twin-b", "0000:07:02.0", "8086:100e", ("-device", "e1000,bus=pci,addr=0x2"), "e1000"),
     # The edu on the root bus cannot be reset; this one can, by its port.
-    Device("edu-port", "0000:08:00.0", "1234:11e8", behind_port(7, "edu", "eduport")),
+    Device("edu-port", "0000:08:00.0", "1234:11e8", behind_port(7, EDU64, "eduport")),
     Device("xhci", "0000:09:00.0", "1b36:000d", behind_port(8, "qemu-xhci", "xhci")),
 )
 
@@ -139,8 +141,6 @@ def kvm_machine(name: str, about: str, iommu: str, kernel: str = "stock", suite:
         kernel=kernel,
     )
 
-
-EDU64 = "edu,dma_mask=0xffffffffffffffff"
 
 # A device has to be at address 0 behind the one port of its host bridge; the firmware numbers these.
 POWERNV_DEVICES = (
@@ -418,7 +418,7 @@ MACHINES = {
             # The only one of these that reports errors.
             + (Device("virtio-net", "0000:04:00.0", "1af4:1041", behind_port(4, f"virtio-net-pci,{VIRTIO},aer=on", "virtio-net")),),
             suites=("hotplug", "surprise"),
-            long_suites=("hotplug-long",),
+            long_suites=("hotplug-long", "attack-lost"),
             memory="2G",
         ),
         Machine(

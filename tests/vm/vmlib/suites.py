@@ -382,7 +382,26 @@ SUITES = {
             allowed="invoked oom-killer: ",
             cmdline=SLUB,
         ),
-        Suite("attack", "a user without privileges attacks the host: what he is answered is the same as on the C modules", 600, both=True, cmdline=SLUB),
+        Suite(
+            "attack",
+            "a user without privileges attacks the host: what he is answered is the same as on the C modules",
+            1800,
+            both=True,
+            faults=EDU,
+            # What the kernel says when a message is no interrupt of the device's, and when a cgroup has no memory.
+            allowed=r"DMAR: \[INTR-REMAP\] Request device \[0000:(01:00\.0|ff:1f\.7)\]|Call Trace",
+            cmdline=SLUB,
+        ),
+        Suite(
+            "attack-lost",
+            "a device is pulled out while such a user has it: the same as on the C modules",
+            900,
+            script="attack",
+            environment=(("ATTACK", "lost"),),
+            both=True,
+            files=("tests/suites/hotplug/user.sh",),
+            cmdline=f"{SLUB} pciehp.pciehp_poll_mode=1 pciehp.pciehp_poll_time=1",
+        ),
         Suite("errors", "answers to right and wrong calls, the same as those of the C modules", 1800, cmdline=SLUB),
     )
 }
