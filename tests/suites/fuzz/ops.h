@@ -35,6 +35,19 @@ static const struct {
 	void (*run)(const uint64_t *a);
 } ops[] = { OPS(OP_ENTRY) };
 
+/* Whether files or mappings may go at this step, or processes that have them. Steps that only ask or set something are told here. */
+static inline bool lets_go(unsigned op)
+{
+	switch (op) {
+	case GROUP_STATUS: case EXTENSION: case IOMMU_INFO: case MAP: case UNMAP: case DIRTY: case LOCKED: case DEVICE_INFO:
+	case REGION_INFO: case IRQ_INFO: case SET_IRQS: case EVENTS: case SIGNAL: case EDU_IRQ: case RESET: case HOT_INFO:
+	case HOT_RESET: case IOEVENTFD: case CONFIG_READ: case CONFIG_WRITE: case REGION_READ: case REGION_WRITE: case TOUCH: case TICK:
+		return false;
+	default:
+		return true;
+	}
+}
+
 static inline int format_step(char *to, size_t room, const struct step *step)
 {
 	int last = ARGS, len = snprintf(to, room, "%s", ops[step->op].name);

@@ -44,7 +44,7 @@ static void run_steps(const struct script *script, unsigned from, unsigned to, u
 			else if (ops[step->op].run)
 				ops[step->op].run(step->a);
 			if (!depth)
-				follow_leaving();
+				follow_leaving(lets_go(step->op));
 			note("\n");
 			continue;
 		}
@@ -60,7 +60,7 @@ static void run_steps(const struct script *script, unsigned from, unsigned to, u
 		waitpid(pid, &status, 0);
 		note("%u } %x", join, status);
 		if (!depth)
-			follow_leaving();
+			follow_leaving(true);
 		note("\n");
 		i = join;
 	}
