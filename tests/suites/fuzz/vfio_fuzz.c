@@ -18,11 +18,18 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#define EPISODE 500 /* steps, or a few more */
 #define SWAP "/vm/suite/swap.sh"
 
 static const char *folder = "/tmp/fuzz";
 static bool fresh = true; /* the modules were loaded since the last episode */
+
+/* Steps of an episode, or a few more. */
+static unsigned episode_steps(void)
+{
+	const char *steps = getenv("FUZZ_EPISODE");
+
+	return steps ? atoi(steps) : 500;
+}
 
 /* --- one episode -------------------------------------------------------------------------------------------------- */
 
@@ -228,7 +235,7 @@ static void run_worker(const char *dir, unsigned number, const char *worker, uin
 	for (unsigned episode = 0; done < steps * share / 100; episode++) {
 		time_t start = time(NULL);
 
-		generate(&script, seed, number, episode, EPISODE);
+		generate(&script, seed, number, episode, episode_steps());
 		run_episode(&script);
 		if (time(NULL) - start > 20)
 			printf("worker %u, episode %u took %ld s\n", number, episode, (long)(time(NULL) - start));
@@ -248,8 +255,12 @@ static int run(const char *dir, uint64_t seed, unsigned long steps, char **worke
 	snprintf(path, sizeof(path), "%s/%s", folder, dir);
 	mkdir(path, 0700);
 	for (unsigned i = 0; i < count; i++) {
-		if (fork())
+		if (fork()) {
+			/* Where waiting takes no time, one after the other is faster. */
+			if (getenv("FUZZ_ALONE") && wait(&status) > 0)
+				failed |= status;
 			continue;
+		}
 		run_worker(dir, i, workers[i], seed, steps);
 		exit(0);
 	}
@@ -523,7 +534,7 @@ static bool again(uint64_t seed, unsigned worker, unsigned episode)
 	for (unsigned i = episode < 5 ? 0 : episode - 5; i <= episode; i++) {
 		struct script *script = malloc(sizeof(*script));
 
-		generate(script, seed, worker, i, EPISODE);
+		generate(script, seed, worker, i, episode_steps());
 		scripts[count++] = script;
 	}
 	apart = never_the_same(scripts + count - 1, 1, 4) || never_the_same(scripts, count, 2);
@@ -568,7 +579,7 @@ static int compare(uint64_t seed, char **workers, unsigned count)
 			}
 			if (real++)
 				continue;
-			generate(&script, seed, number, episode, EPISODE);
+			generate(&script, seed, number, episode, episode_steps());
 			shrink(&script, workers[number], getenv("FUZZ_SHRINK") ? atoi(getenv("FUZZ_SHRINK")) : 240);
 		}
 		free(c);
@@ -605,7 +616,7 @@ int main(int argc, char **argv)
 		char text[256];
 
 		become_worker(argv[5]);
-		generate(&script, strtoull(argv[2], NULL, 0), atoi(argv[3]), atoi(argv[4]), EPISODE);
+		generate(&script, strtoull(argv[2], NULL, 0), atoi(argv[3]), atoi(argv[4]), episode_steps());
 		for (unsigned i = 0; i < script.count; i++) {
 			format_step(text, sizeof(text), &script.steps[i]);
 			puts(text);
