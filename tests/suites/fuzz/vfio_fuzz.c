@@ -35,7 +35,7 @@ static unsigned episode_steps(void)
 
 static void run_steps(const struct script *script, unsigned from, unsigned to, unsigned depth)
 {
-	char text[256];
+	char text[STEP_TEXT];
 
 	for (unsigned i = from; i < to; i++) {
 		const struct step *step = &script->steps[i];
@@ -43,7 +43,7 @@ static void run_steps(const struct script *script, unsigned from, unsigned to, u
 		int status;
 		pid_t pid;
 
-		format_step(text, sizeof(text), step);
+		format_step(text, step);
 		note("%u %s =", i, text);
 		if (step->op != FORK) {
 			if (((step->op == UNBIND || step->op == REMOVE) && depth) || (step->op == DIE && !depth))
@@ -371,7 +371,7 @@ static const char *last_lines(const char *text, unsigned lines)
 static void shrink(struct script *script, const char *worker, unsigned seconds)
 {
 	const struct script *candidates[MAX_STEPS];
-	char *c = NULL, *ours = NULL, text[256];
+	char *c = NULL, *ours = NULL, text[STEP_TEXT];
 	time_t end = time(NULL) + seconds;
 	bool apart[MAX_STEPS];
 	unsigned step;
@@ -434,7 +434,7 @@ static void shrink(struct script *script, const char *worker, unsigned seconds)
 	tell_apart(candidates, 1, apart, &c, &ours);
 	printf("--- %u steps, as a file for `make fuzz-replay SCRIPT=<file>`:\n# worker %s\n", script->count, worker);
 	for (unsigned i = 0; i < script->count; i++) {
-		format_step(text, sizeof(text), &script->steps[i]);
+		format_step(text, &script->steps[i]);
 		printf("%s\n", text);
 	}
 	printf("--- and what is answered:\n");
@@ -613,12 +613,12 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "compare") && argc > 3)
 		return compare(strtoull(argv[2], NULL, 0), argv + 3, argc - 3);
 	if (!strcmp(what, "script") && argc == 6) {
-		char text[256];
+		char text[STEP_TEXT];
 
 		become_worker(argv[5]);
 		generate(&script, strtoull(argv[2], NULL, 0), atoi(argv[3]), atoi(argv[4]), episode_steps());
 		for (unsigned i = 0; i < script.count; i++) {
-			format_step(text, sizeof(text), &script.steps[i]);
+			format_step(text, &script.steps[i]);
 			puts(text);
 		}
 		return 0;
