@@ -64,6 +64,12 @@ tables:
 	@scripts/setup root kernel tests
 	@scripts/make-tables
 
+# STEPS in all: started again, it goes on behind what build/fuzz/results tells.
+.PHONY: fuzz
+fuzz: modules
+	@scripts/setup root kernel tests
+	@scripts/fuzz --steps $(or $(STEPS),10000000) --jobs $(JOBS)
+
 .PHONY: fuzz-replay
 fuzz-replay:
 	@[ -f '$(SCRIPT)' ] || { echo 'make fuzz-replay SCRIPT=<file>: there is no file "$(SCRIPT)"'; exit 1; }

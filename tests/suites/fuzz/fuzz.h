@@ -215,6 +215,11 @@ static inline void note_changes(void)
 	size_t told = 0, i = 0;
 
 	while (i < a->length) {
+		/* Most of it is alike, and an emulated processor slow. */
+		if (a->length - i >= 8 && !memcmp(a->seen + i, a->before + i, 8)) {
+			i += 8;
+			continue;
+		}
 		if (a->seen[i] == a->before[i]) {
 			i++;
 			continue;

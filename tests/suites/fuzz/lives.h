@@ -99,7 +99,10 @@ static void x_kill(const uint64_t *a)
 
 /* --- the device is taken away ------------------------------------------------------------------------------------- */
 
-/* 0 when the process has ended, 1 when it waits, 2 when it does neither for too long. */
+/*
+ * 0 when the process has ended, 1 when it waits, 2 when it does neither for too long. That it waits is seen twice, with more than
+ * a tick of the kernel between: what is closed a little later is closed by then.
+ */
 static int ended_or_waits(pid_t pid)
 {
 	char path[64], text[512], *at;
@@ -118,9 +121,9 @@ static int ended_or_waits(pid_t pid)
 		text[len > 0 ? len : 0] = 0;
 		at = strrchr(text, ')');
 		still = at && at[2] == 'S' ? still + 1 : 0;
-		if (still == 5)
+		if (still == 2)
 			return 1;
-		rest(1000);
+		rest(still ? 5000 : 1000);
 	}
 	return 2;
 }
@@ -157,14 +160,17 @@ static void x_remove(const uint64_t *a)
 	leave(path, "1");
 }
 
-/* Each step may be what the leaving waits for. */
-static void follow_leaving(void)
+/*
+ * Each step may be what the leaving waits for. After one that lets go of nothing, as it should, it is only looked at, which takes
+ * less time than to wait until it waits again.
+ */
+static void follow_leaving(bool lets_go)
 {
 	int state;
 
 	if (!leaving)
 		return;
-	state = ended_or_waits(leaving);
+	state = lets_go ? ended_or_waits(leaving) : !waitpid(leaving, NULL, WNOHANG);
 	if (state == 2)
 		note(" leaving hangs");
 	if (state == 0)

@@ -87,8 +87,9 @@ static inline void settle(void)
 	for (int cpu = 1; cpu >= 0; cpu--) {
 		CPU_ZERO(&set);
 		CPU_SET(cpu, &set);
-		sched_setaffinity(0, sizeof(set), &set);
-		rest(200);
+		/* It is not if the machine has one. */
+		if (!sched_setaffinity(0, sizeof(set), &set))
+			rest(200);
 	}
 	CPU_SET(1, &set);
 	sched_setaffinity(0, sizeof(set), &set);
@@ -330,16 +331,20 @@ static void x_map(const uint64_t *a)
 	note_call(ioctl(slot(a[0]), VFIO_IOMMU_MAP_DMA, place(a[6], &map, sizeof(map))));
 }
 
-static uint8_t bitmap[PAGE];
+static union {
+	uint8_t bytes[PAGE];
+	uint64_t words[PAGE / 8];
+} bitmap;
 
 static void note_bitmap(void)
 {
 	size_t bits = 0;
 
-	for (size_t i = 0; i < sizeof(bitmap); i++)
-		bits += __builtin_popcount(bitmap[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(bitmap.words); i++)
+		if (bitmap.words[i])
+			bits += __builtin_popcountll(bitmap.words[i]);
 	if (bits)
-		note(" bits %zu %08x", bits, hash(bitmap, sizeof(bitmap)));
+		note(" bits %zu %08x", bits, hash(bitmap.bytes, sizeof(bitmap)));
 }
 
 static void x_unmap(const uint64_t *a)
@@ -348,9 +353,9 @@ static void x_unmap(const uint64_t *a)
 		struct vfio_iommu_type1_dma_unmap u;
 		struct vfio_bitmap b;
 	} unmap = { { .argsz = a[4], .flags = a[1], .iova = a[2], .size = a[3] },
-		    { .pgsize = a[6], .size = a[7], .data = (void *)bitmap } };
+		    { .pgsize = a[6], .size = a[7], .data = (void *)bitmap.bytes } };
 
-	memset(bitmap, 0, sizeof(bitmap));
+	memset(&bitmap, 0, sizeof(bitmap));
 	note_call(ioctl(slot(a[0]), VFIO_IOMMU_UNMAP_DMA, place(a[5], &unmap, sizeof(unmap))));
 	note_bitmap();
 }
@@ -361,9 +366,9 @@ static void x_dirty(const uint64_t *a)
 		struct vfio_iommu_type1_dirty_bitmap d;
 		struct vfio_iommu_type1_dirty_bitmap_get g;
 	} get = { { .argsz = a[4], .flags = a[1] },
-		  { .iova = a[2], .size = a[3], .bitmap = { .pgsize = a[6], .size = a[7], .data = (void *)bitmap } } };
+		  { .iova = a[2], .size = a[3], .bitmap = { .pgsize = a[6], .size = a[7], .data = (void *)bitmap.bytes } } };
 
-	memset(bitmap, 0, sizeof(bitmap));
+	memset(&bitmap, 0, sizeof(bitmap));
 	note_call(ioctl(slot(a[0]), VFIO_IOMMU_DIRTY_PAGES, place(a[5], &get, sizeof(get))));
 	note_bitmap();
 }

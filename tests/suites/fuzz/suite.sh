@@ -12,8 +12,10 @@ worker() {
 	echo "$(for dev in "$@"; do bdf "$dev"; done | tr '\n' ',' | sed 's/,$//')/$share"
 }
 
-WORKERS="$(worker 55 edu ivshmem) $(worker 8 igb virtio-blk) $(worker 8 e1000e nvme) $(worker 8 virtio-net xhci)"
-WORKERS="$WORKERS $(worker 11 edu-port) $(worker 10 twin-a twin-b)"
+# shellcheck disable=SC2086
+set -- ${FUZZ_SHARES:-55 8 8 8 11 10}
+WORKERS="$(worker $1 edu ivshmem) $(worker $2 igb virtio-blk) $(worker $3 e1000e nvme) $(worker $4 virtio-net xhci)"
+WORKERS="$WORKERS $(worker $5 edu-port) $(worker $6 twin-a twin-b)"
 
 run_on() {
 	sh /vm/suite/swap.sh "$1" || return 1
