@@ -464,9 +464,14 @@ unsafe extern "C" fn unmap<O: Send + Sync + Unpin + 'static>(
 ) {
     // SAFETY: As in `map`.
     let buf = unsafe { Buf::<O>::of((*attachment).dmabuf) };
-    // SAFETY: The table is what `map` gave for the attachment, and the owner is there until it is
-    // freed, as `set_revoked` waits for that.
-    unsafe { vb::dma_buf_free_sgt(attachment, table, dir) };
+    // `dma_buf_phys_vec_to_sgt()` says that none of its entries is for a processor, and
+    // `sg_free_table()` frees as many entries as there are for one: all would be lost.
+    // SAFETY: The table is what `map` gave for the attachment, with `nents` entries, and the owner
+    // is there until it is freed, as `set_revoked` waits for that.
+    unsafe {
+        (*table).orig_nents = (*table).nents;
+        vb::dma_buf_free_sgt(attachment, table, dir);
+    }
     let mut mappings = buf.mappings.lock();
     *mappings = mappings.saturating_sub(1);
     if *mappings == 0 {
