@@ -107,6 +107,22 @@ static inline bool differs(const struct state *a, const struct state *b)
 	return bad;
 }
 
+/* What it is like when nothing has changed for a while: what watches over the program before (busybox's timeout) keeps its
+ * output open for up to a second after its end.
+ */
+static inline struct state settled(void)
+{
+	struct state then = look(), now;
+
+	for (int tries = 0, quiet = 0; quiet < 15 && tries < 600; tries++) {
+		usleep(100000);
+		now = look();
+		quiet = memcmp(&now, &then, sizeof(now)) ? 0 : quiet + 1;
+		then = now;
+	}
+	return then;
+}
+
 /* Says what is not as it was `when`. Work that others still have to do gets time. */
 static inline bool same(const struct state *before, const char *when)
 {

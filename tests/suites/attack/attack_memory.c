@@ -324,7 +324,7 @@ static const struct taker {
 };
 
 /*
- * He takes all that his cgroup has in one way, then tries the others. If he must not be killed for want of memory, he is
+ * He takes all that his cgroup has in one way, and if that was the first, then tries the others. If he must not be killed for want of memory, he is
  * refused. 0 if nothing but that was answered.
  */
 static int greedy(const struct taker *first, const char *cgroup, long room, bool refused)
@@ -340,7 +340,8 @@ static int greedy(const struct taker *first, const char *cgroup, long room, bool
 	become_user_with(RLIM_INFINITY);
 	u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
 	set_config(u.device, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
-	for (size_t i = 0; i <= ARRAY_SIZE(takers); i++) {
+	/* The kernel shows the whole cgroup at each refusal: the others are tried once. */
+	for (size_t i = 0; i <= (first == takers ? ARRAY_SIZE(takers) : 0); i++) {
 		const struct taker *taker = i ? &takers[i - 1] : first;
 
 		errno = 0;
@@ -368,7 +369,7 @@ static void exhaust(const char *cgroup)
 	memset(shared_page, 1, PAGE);
 	u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
 	close_all(&u);
-	start = look();
+	start = settled();
 	for (size_t i = 0; i < ARRAY_SIZE(takers) * ARRAY_SIZE(rooms) * 2; i++) {
 		const struct taker *first = &takers[i % ARRAY_SIZE(takers)];
 		long room = rooms[i / ARRAY_SIZE(takers) % ARRAY_SIZE(rooms)] * 1024;

@@ -365,7 +365,7 @@ static void leave_all_ways(void)
 	request = eventfd(0, EFD_NONBLOCK);
 	if (pipe(go) || pipe(ready))
 		fail("pipe");
-	start = look();
+	start = settled();
 	for (int way = 0; way < WAYS; way++) {
 		bool holds = way == KILLED || way >= PASSED_ON;
 		uint64_t count;

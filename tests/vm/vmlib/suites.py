@@ -390,7 +390,8 @@ SUITES = {
             faults=EDU,
             # What the kernel says when a message is no interrupt of the device's, and when a cgroup has no memory.
             allowed=r"DMAR: \[INTR-REMAP\] Request device \[0000:(01:00\.0|ff:1f\.7)\]|invoked oom-killer: ",
-            cmdline=SLUB,
+            # Each kill is a hundred lines.
+            cmdline=f"{SLUB} log_buf_len=32M loglevel=4",
         ),
         Suite(
             "attack-lost",
