@@ -4,15 +4,12 @@
  * The device is bound to vfio-pci and alone in its group. SECTION: info irqs access features resets, or all of them.
  * FAULTS_IRQ=msix and the like: irqs of this kind only.
  */
-#include "faults.h"
+#include "faults_pci.h"
 
 #include "../dma-buf/importer.h"
 
 #include <linux/pci_regs.h>
 #include <sys/uio.h>
-
-static const char *bdf;
-static struct vfio_user u;
 
 /* --- what it is --- */
 
@@ -62,19 +59,6 @@ static void operation_of(const char *name, unsigned int index, struct operation 
 	op.name = text;
 	which = index;
 	operation(&op);
-}
-
-static uint64_t region_offset(unsigned int index, uint64_t *size, uint32_t *flags)
-{
-	struct vfio_region_info r = { .argsz = sizeof(r), .index = index };
-
-	if (ioctl(u.device, VFIO_DEVICE_GET_REGION_INFO, &r))
-		r.size = r.flags = 0;
-	if (size)
-		*size = r.size;
-	if (flags)
-		*flags = r.flags;
-	return r.offset;
 }
 
 static bool has_reset_info(void)
@@ -543,21 +527,6 @@ static void features(void)
 }
 
 /* --- resets --- */
-
-static long reset(void)
-{
-	return ioctl(u.device, VFIO_DEVICE_RESET);
-}
-
-static long hot_reset(void)
-{
-	struct {
-		struct vfio_pci_hot_reset head;
-		int groups[1];
-	} arg = { { .argsz = sizeof(arg), .count = 1 }, { u.group } };
-
-	return ioctl(u.device, VFIO_DEVICE_PCI_HOT_RESET, &arg);
-}
 
 static void resets(void)
 {

@@ -4,25 +4,11 @@
  * somebody has mapped, written by an ioeventfd. usage: faults_live BDF
  * The device is bound to vfio-pci and alone in its group.
  */
-#include "faults.h"
+#include "faults_pci.h"
 
 #include "../dma-buf/importer.h"
 
 #include <linux/pci_regs.h>
-
-static const char *bdf;
-static struct vfio_user u;
-
-static uint64_t region_offset(unsigned int index, uint64_t *size)
-{
-	struct vfio_region_info r = { .argsz = sizeof(r), .index = index };
-
-	if (ioctl(u.device, VFIO_DEVICE_GET_REGION_INFO, &r))
-		r.size = 0;
-	if (size)
-		*size = r.size;
-	return r.offset;
-}
 
 /* --- configuration space --- */
 
@@ -158,26 +144,11 @@ static void power_back(long result)
 
 /* --- resets --- */
 
-static long reset(void)
-{
-	return ioctl(u.device, VFIO_DEVICE_RESET);
-}
-
 static unsigned int express;
 
 static long function_reset(void)
 {
 	return config_write(express + PCI_EXP_DEVCTL, config_read(express + PCI_EXP_DEVCTL, 2) | PCI_EXP_DEVCTL_BCR_FLR, 2);
-}
-
-static long hot_reset(void)
-{
-	struct {
-		struct vfio_pci_hot_reset head;
-		int groups[1];
-	} arg = { { .argsz = sizeof(arg), .count = 1 }, { u.group } };
-
-	return ioctl(u.device, VFIO_DEVICE_PCI_HOT_RESET, &arg);
 }
 
 /* --- the end of use --- */
@@ -302,8 +273,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	watched_devices[0] = bdf = argv[1];
 	u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
-	config = region_offset(VFIO_PCI_CONFIG_REGION_INDEX, NULL);
-	bar = region_offset(0, &bar_size);
+	config = region_offset(VFIO_PCI_CONFIG_REGION_INDEX, NULL, NULL);
+	bar = region_offset(0, &bar_size, NULL);
 	used();
 	close_all(&u);
 	return !!failures;
