@@ -55,6 +55,7 @@ watched() {
 # same SET NAME: what this set answered is what the C modules answer, if they were asked, and nothing that is wrong anyhow.
 same() {
 	bad=0
+	[ -e $OUT/"$1"."$2" ] || return 1
 	if ! watched && ! cmp -s $OUT/c."$2" $OUT/"$1"."$2"; then
 		bad=1
 		echo "lines with - are what the C modules answer"
