@@ -433,15 +433,13 @@ static void storm(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*run)(void);
-	} cases[] = {
+	static const struct attack attacks[] = {
 		{ "config", all_of_config }, { "bars", moved_bars }, { "asleep", asleep }, { "interrupts", host_msi },
 		{ "intx", host_intx }, { "storm", storm },
 	};
 	struct sigaction act = { .sa_handler = faulted, .sa_flags = SA_NODEFER };
 	char path[128];
+	int result;
 
 	prepare(argc, argv);
 	become_user();
@@ -450,11 +448,7 @@ int main(int argc, char **argv)
 	sigaction(SIGBUS, &act, NULL);
 	sigaction(SIGSEGV, &act, NULL);
 	u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		if (!strcmp(cases[i].name, argv[1])) {
-			cases[i].run();
-			close_all(&u);
-			return wrong != 0;
-		}
-	return 2;
+	result = run_attack(attacks, ARRAY_SIZE(attacks), argv[1]);
+	close_all(&u);
+	return result;
 }

@@ -80,6 +80,23 @@ static inline void prepare(int argc, char **argv)
 	give_group(bdf2);
 }
 
+/* One of the things that a program does, by its name. */
+struct attack {
+	const char *name;
+	void (*run)(void);
+};
+
+/* What main() returns: runs the one that the program was asked for. */
+static inline int run_attack(const struct attack *attacks, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(attacks[i].name, name)) {
+			attacks[i].run();
+			return wrong != 0;
+		}
+	return 2;
+}
+
 static inline uint32_t real_at(unsigned at, unsigned size)
 {
 	uint32_t value = 0;

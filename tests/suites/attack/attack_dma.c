@@ -535,18 +535,12 @@ static void look_around(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*run)(void);
-	} cases[] = { { "unmapped", unmapped }, { "later", later }, { "message", message }, { "table", table }, { "peer", peer }, { "asleep", asleep } };
+	static const struct attack attacks[] = {
+		{ "unmapped", unmapped }, { "later", later }, { "message", message }, { "table", table }, { "peer", peer }, { "asleep", asleep },
+	};
 
 	prepare(argc, argv);
 	look_around();
 	become_user();
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		if (!strcmp(cases[i].name, argv[1])) {
-			cases[i].run();
-			return wrong != 0;
-		}
-	return 2;
+	return run_attack(attacks, ARRAY_SIZE(attacks), argv[1]);
 }

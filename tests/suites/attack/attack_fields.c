@@ -584,20 +584,16 @@ static void logging(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*run)(void);
-	} cases[] = { { "memory", memory_calls }, { "device", device_calls }, { "vectors", vectors }, { "logging", logging }, { "migration", migration } };
+	static const struct attack attacks[] = {
+		{ "memory", memory_calls }, { "device", device_calls }, { "vectors", vectors }, { "logging", logging }, { "migration", migration },
+	};
+	int result;
 
 	prepare(argc, argv);
 	become_user();
 	u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
 	event = eventfd(0, EFD_NONBLOCK);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		if (!strcmp(cases[i].name, argv[1])) {
-			cases[i].run();
-			close_all(&u);
-			return wrong != 0;
-		}
-	return 2;
+	result = run_attack(attacks, ARRAY_SIZE(attacks), argv[1]);
+	close_all(&u);
+	return result;
 }

@@ -2,27 +2,17 @@
 # Every operation with its first, second, ... allocation or copy from or to user space failing (faults.h), on a kernel with
 # fault injection (q35-debug).
 
-DEBUG=/sys/kernel/debug
-KINDS='failslab fail_page_alloc fail_usercopy'
+. /vm/suite/arm.sh
 
 # It allocates by the thousand, and what its failures do is its own.
 ACPI='acpi_(ds|ev|ex|hw|ns|ps|rs|tb|ut)_'
 
-# Failures hit what has a function of a module on its stack, every allocation of any size and kind, but in ACPI's interpreter.
+# Wherever a module is loaded.
 arm() {
-	for kind in $KINDS; do
-		[ -d $DEBUG/$kind ] || return 1
-		echo 32 >$DEBUG/$kind/stacktrace-depth
-		echo 0xffffffffa0000000 >$DEBUG/$kind/require-start
-		echo 0xffffffffff000000 >$DEBUG/$kind/require-end
-		echo "${FAULTS_VERBOSE:-0}" >$DEBUG/$kind/verbose
-		[ ! -e $DEBUG/$kind/ignore-gfp-wait ] || echo N >$DEBUG/$kind/ignore-gfp-wait
-	done
+	arm_faults 0xffffffffa0000000 0xffffffffff000000 || return 1
 	# Warnings of an allocation that failed are in the log only: a serial line would take longer for them than all the rest. Errors are
 	# on the console as well, should the machine not come to its end.
 	dmesg -n 4
-	echo N >$DEBUG/fail_page_alloc/ignore-gfp-highmem
-	echo 0 >$DEBUG/fail_page_alloc/min-order
 	spare "$ACPI"
 }
 

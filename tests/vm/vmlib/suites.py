@@ -255,7 +255,7 @@ SUITES = {
             script="spapr",
             environment=(("SPAPR_LONG", "1"), ("SPAPR_STEPS", "100000"), ("SPAPR_RELOADS", "10"), ("SPAPR_SECONDS", "60")),
         ),
-        Suite("spapr-faults", "the calls of the POWER backend, each allocation failing once", 1200),
+        Suite("spapr-faults", "the calls of the POWER backend, each allocation failing once", 1200, files=("tests/suites/faults/arm.sh",)),
         Suite(
             "guest",
             "Debian's QEMU with KVM: a guest with four devices, as a user without rights; unplugged, plugged in, reset, killed",
