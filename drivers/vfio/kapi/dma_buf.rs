@@ -143,7 +143,7 @@ impl<O> DeviceMemory<O> {
 pub struct DmaBufs<O: 'static> {
     operations: &'static Operations<O>,
     // INVARIANT: Those in here have the operations, and `release` was not called or is waiting for
-    // this lock.
+    // this lock, so that they are allocated as long as it is held.
     #[pin]
     list: Mutex<KVec<Raw>>,
 }
@@ -226,27 +226,22 @@ impl<O: Send + Sync + Unpin + 'static> DmaBufs<O> {
     pub fn set_revoked(&self, revoked: bool) {
         let list = self.list.lock();
         for raw in list.iter() {
-            // SAFETY: It is in the list.
-            if let Some(active) = unsafe { ActiveBuf::<O>::get(*raw) } {
-                active.set_revoked(revoked);
-            }
+            // SAFETY: It is in the list, which is locked.
+            unsafe { Buf::<O>::set_revoked(*raw, revoked) };
         }
     }
 
     /// Revokes all buffers for good, and drops what they own.
     pub fn clear(&self) {
         let mut list = self.list.lock();
-        // One whose last user is about to go takes itself out.
-        list.retain(|raw| {
-            // SAFETY: It is in the list.
-            let Some(active) = (unsafe { ActiveBuf::<O>::get(*raw) }) else {
-                return true;
+        while let Some(raw) = list.pop() {
+            // SAFETY: It was in the list, which is locked.
+            let owner = unsafe {
+                Buf::<O>::set_revoked(raw, true);
+                Buf::<O>::of(raw.0.as_ptr()).owner.lock().take()
             };
-            active.set_revoked(true);
-            let owner = active.buf().owner.lock().take();
             drop(owner);
-            false
-        });
+        }
     }
 }
 
@@ -308,39 +303,20 @@ impl<O: Send + Sync + Unpin + 'static> Buf<O> {
         // only taken back by `release`.
         unsafe { &*(*raw).priv_.cast::<Self>() }
     }
-}
 
-/// A dma-buf that is not released before this is dropped.
-///
-/// # Invariants
-///
-/// It has [`Operations<O>`], and we own a reference to its file.
-struct ActiveBuf<O>(NonNull<bindings::dma_buf>, PhantomData<O>);
-
-impl<O: Send + Sync + Unpin + 'static> ActiveBuf<O> {
-    /// Keeps a dma-buf, if it has a user.
+    /// See [`DmaBufs::set_revoked`].
+    ///
+    /// Needs no reference to the dma-buf's file, which may be gone already: the file is freed before the dma-buf if something else
+    /// has its dentry, such as a descriptor opened with `O_PATH`.
     ///
     /// # Safety
     ///
-    /// It must have [`Operations<O>`] and be allocated.
-    unsafe fn get(raw: Raw) -> Option<Self> {
-        // SAFETY: The dma-buf is allocated, so its field may be read.
-        let file = unsafe { bindings::get_file_active(&raw mut (*raw.0.as_ptr()).file) };
-        if file.is_null() {
-            return None;
-        }
-        // INVARIANT: `get_file_active()` has taken a reference.
-        Some(Self(raw.0, PhantomData))
-    }
-
-    fn buf(&self) -> &Buf<O> {
-        // SAFETY: By the type invariant; while there are references to the file it is not released.
-        unsafe { Buf::of(self.0.as_ptr()) }
-    }
-
-    /// See [`DmaBufs::set_revoked`].
-    fn set_revoked(&self, revoked: bool) {
-        let (raw, buf) = (self.0.as_ptr(), self.buf());
+    /// `raw` must be in the list of its [`DmaBufs`], or have been since that was locked, and the list still be locked: `release` waits for
+    /// it, and all that belongs to the dma-buf is freed after that.
+    unsafe fn set_revoked(raw: Raw, revoked: bool) {
+        let raw = raw.0.as_ptr();
+        // SAFETY: By the contract of this function and the type invariant of `DmaBufs`.
+        let buf = unsafe { Self::of(raw) };
         if buf.revoked.load(Relaxed) == revoked {
             return;
         }
@@ -370,13 +346,6 @@ impl<O: Send + Sync + Unpin + 'static> ActiveBuf<O> {
                 buf.unmapped.wait(&mut mappings);
             }
         }
-    }
-}
-
-impl<O> Drop for ActiveBuf<O> {
-    fn drop(&mut self) {
-        // SAFETY: We own a reference to the file. What comes of it does so later, not in here.
-        unsafe { bindings::fput((*self.0.as_ptr()).file) };
     }
 }
 
@@ -489,7 +458,7 @@ unsafe extern "C" fn unmap<O: Send + Sync + Unpin + 'static>(
 ///
 /// For the kernel only, as an operation of a dma-buf that has [`Operations<O>`].
 unsafe extern "C" fn release<O: Send + Sync + Unpin + 'static>(raw: *mut bindings::dma_buf) {
-    // SAFETY: There is nobody else who uses the dma-buf: this is the `Arc` that it was given.
+    // SAFETY: This is the `Arc` that the dma-buf was given, and it is not taken back again.
     let buf = unsafe { Arc::<Buf<O>>::from_raw((*raw).priv_.cast()) };
     // Before the dma-buf is freed.
     buf.bufs.list.lock().retain(|other| other.0.as_ptr() != raw);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Dma-bufs of BARs: whom they can be attached to, where they say the memory is, and that nobody has them mapped while
- * the device's memory is not to be accessed. Usage: dma_buf rules|revoke|waits|leave|race BDF
+ * the device's memory is not to be accessed. Usage: dma_buf rules|revoke|waits|leave|race|path BDF
  */
 #include "../transcript.h"
 #include "importer.h"
@@ -243,6 +243,37 @@ static void leave(void)
 	/* It stays open: the device is unbound, and the modules cannot be removed before. */
 }
 
+/* The file of a buffer is gone and the buffer is not, because a descriptor opened with O_PATH has its dentry: what looks at the file of each
+ * buffer that it knows finds freed memory. Unbinding waits for nobody here.
+ */
+static void path(void)
+{
+	char name[64];
+	int buf, held[16], unbind;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(held); i++) {
+		buf = export_page(u.device);
+		snprintf(name, sizeof(name), "/proc/self/fd/%d", buf);
+		held[i] = open(name, O_PATH | O_CLOEXEC);
+		if (buf < 0 || held[i] < 0)
+			fail("a buffer by its path");
+		close(buf);
+	}
+	for (int i = 0; i < 20; i++) {
+		set_memory(false);
+		set_memory(true);
+		/* What is opened takes the place of the files that are gone. */
+		for (int n = 0; n < 4; n++)
+			close(open("/dev/null", O_RDWR));
+	}
+	close_all(&u);
+	unbind = open("/sys/bus/pci/drivers/vfio-pci/unbind", O_WRONLY);
+	if (write(unbind, bdf, strlen(bdf)) < 0)
+		fail("unbind");
+	for (unsigned int i = 0; i < ARRAY_SIZE(held); i++)
+		close(held[i]);
+}
+
 static volatile bool stop;
 
 static void *exporting(void *arg)
@@ -303,6 +334,7 @@ int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*run)(void); } sections[] = {
 		{ "rules", rules }, { "revoke", revocation }, { "waits", waits }, { "leave", leave }, { "race", race },
+		{ "path", path },
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);

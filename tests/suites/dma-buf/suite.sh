@@ -22,6 +22,12 @@ one_set() {
 	rmmod vfio_test_importer && vfio_unload
 }
 
+# Not on the C modules, which look at freed memory then.
+path() {
+	vfio_load && bind edu || return 1
+	timeout -s KILL 120 dma_buf path "$(bdf edu)" && bind edu && unbind edu && vfio_unload
+}
+
 # same NAME: what the selected modules answered is what the C modules answer.
 same() {
 	diff -U 2 $OUT/c."$1" $OUT/ours."$1" | sed 1,2d
@@ -41,6 +47,7 @@ ktap_begin
 t run-c one_set c vfio=c vfio_iommu_type1=c vfio-pci-core=c vfio-pci=c
 t forget-leaks forget_leaks
 t run-ours one_set ours
+t path path
 for file in $OUT/c.*; do
 	t "${file#"$OUT"/c.}" same "${file#"$OUT"/c.}"
 done
