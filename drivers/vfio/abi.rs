@@ -481,21 +481,14 @@ pub(crate) unsafe extern "C" fn vfio_pin_pages(
     from_result(|| {
         // SAFETY: The device is open, and so registered; C answers for one that is not, and so do we.
         let device = unsafe { CoreDevice::<Group>::try_from_raw(device) }.ok_or(EINVAL)?;
-        // Less than none is too many for C.
-        let count = usize::try_from(npage).unwrap_or(usize::MAX);
-        if pages.is_null() || count == 0 || !device.is_open() || !device.wants_unmaps() {
+        if pages.is_null() || npage == 0 || !device.is_open() || !device.wants_unmaps() {
             return Err(EINVAL);
         }
         // SAFETY: The driver uses it while the device is open.
         let memory = unsafe { Memory::of(device) }.ok_or(EINVAL)?;
-        if !memory.takes(count) {
-            return Err(E2BIG);
-        }
-        // SAFETY: The caller's array has so many entries; they are pointers, so that zero is valid.
-        let pages = unsafe {
-            pages.write_bytes(0, count);
-            core::slice::from_raw_parts_mut(pages, count)
-        };
+        let count = memory.count(npage)?;
+        // SAFETY: The caller's array has so many entries, in which there may be anything yet.
+        let pages = unsafe { core::slice::from_raw_parts_mut(pages.cast(), count) };
         memory.pin_pages(iova, prot, pages)
     })
 }
@@ -515,10 +508,8 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
 ) {
     // SAFETY: As in `vfio_pin_pages`.
     let device = unsafe { CoreDevice::<Group>::try_from_raw(device) };
-    let count = usize::try_from(npage).ok().filter(|count| *count > 0);
-    let Some((device, count)) = device
-        .filter(|device| device.is_open() && device.wants_unmaps())
-        .zip(count)
+    let Some(device) =
+        device.filter(|device| npage > 0 && device.is_open() && device.wants_unmaps())
     else {
         kernel::warn_on!(true);
         return;
@@ -527,7 +518,7 @@ pub(crate) unsafe extern "C" fn vfio_unpin_pages(
     let Some(memory) = (unsafe { Memory::of(device) }) else {
         return;
     };
-    if !kernel::warn_on!(!memory.takes(count)) {
+    if !kernel::warn_on!(memory.count(npage).is_err()) {
         // SAFETY: The driver has pinned them, and does not use them any more.
         unsafe { memory.unpin_pages(iova, npage) };
     }

@@ -9,6 +9,7 @@ use crate::{
 };
 use core::{
     ffi::c_void,
+    mem::MaybeUninit,
     ptr::NonNull, //
 };
 use kernel::{
@@ -47,13 +48,21 @@ impl Memory {
         None
     }
 
-    /// Whether so many pages may be pinned or unpinned at once.
+    /// How many pages a driver wants to have pinned or unpinned at once, as it said so.
+    ///
+    /// # Errors
+    ///
+    /// In a container `E2BIG` for too many and for less than none; in an iommufd `EOVERFLOW` for less than none.
     #[inline]
-    pub fn takes(&self, count: usize) -> bool {
+    pub fn count(&self, npage: ffi::c_int) -> Result<usize> {
+        let count = usize::try_from(npage);
         match self {
-            Self::Container(_) => count <= vfio_logic::group::max_pinned(kernel::page::PAGE_SIZE),
+            Self::Container(_) => count
+                .ok()
+                .filter(|count| *count <= vfio_logic::group::max_pinned(kernel::page::PAGE_SIZE))
+                .ok_or(E2BIG),
             #[cfg(CONFIG_IOMMUFD)]
-            Self::Iommufd(_) => true,
+            Self::Iommufd(_) => count.map_err(|_| EOVERFLOW),
         }
     }
 
@@ -67,7 +76,7 @@ impl Memory {
         &self,
         iova: bindings::dma_addr_t,
         prot: ffi::c_int,
-        pages: &mut [*mut bindings::page],
+        pages: &mut [MaybeUninit<*mut bindings::page>],
     ) -> Result<ffi::c_int> {
         match self {
             Self::Container(translation) => translation.pin_pages(iova, prot, pages),

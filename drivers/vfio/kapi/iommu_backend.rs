@@ -12,6 +12,7 @@ use crate::{
 };
 use core::{
     ffi::c_void,
+    mem::MaybeUninit,
     ptr::NonNull, //
 };
 use kernel::{
@@ -294,7 +295,7 @@ impl Translation {
         &self,
         iova: bindings::dma_addr_t,
         prot: ffi::c_int,
-        pages: &mut [*mut bindings::page],
+        pages: &mut [MaybeUninit<*mut bindings::page>],
     ) -> Result<ffi::c_int> {
         let pin = self.0.backend.ops().pin_pages.ok_or(ENOTTY)?;
         let npage = ffi::c_int::try_from(pages.len()).map_err(|_| E2BIG)?;
@@ -306,7 +307,7 @@ impl Translation {
                 iova,
                 npage,
                 prot,
-                pages.as_mut_ptr(),
+                pages.as_mut_ptr().cast(),
             )
         };
         to_result(pinned)?;

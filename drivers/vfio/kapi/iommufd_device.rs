@@ -16,6 +16,7 @@ use crate::{
 };
 use core::{
     ffi::c_void,
+    mem::MaybeUninit,
     ptr::NonNull, //
 };
 use kernel::{
@@ -419,7 +420,12 @@ impl Access {
     ///
     /// `EINVAL` if there are too many, else those of iommufd.
     #[inline]
-    pub fn pin_pages(&self, iova: u64, write: bool, pages: &mut [*mut bindings::page]) -> Result {
+    pub fn pin_pages(
+        &self,
+        iova: u64,
+        write: bool,
+        pages: &mut [MaybeUninit<*mut bindings::page>],
+    ) -> Result {
         let (start, length) = range(iova, pages.len()).ok_or(EINVAL)?;
         // SAFETY: The access is valid, and `pages` has an entry for each page.
         to_result(unsafe {
@@ -427,7 +433,7 @@ impl Access {
                 self.0.as_ptr(),
                 start,
                 length,
-                pages.as_mut_ptr(),
+                pages.as_mut_ptr().cast(),
                 flags(write),
             )
         })

@@ -42,6 +42,8 @@ static void use(int device, const char *when)
 	printf("pin more than all: %d\n", pin(device, IOVA, PAGES + 1, READ | WRITE, 0));
 	printf("pin below: %d\n", pin(device, IOVA - PAGE, 1, READ, 0));
 	printf("pin 600: %d\n", pin(device, IOVA, 600, READ, 0));
+	printf("pin -1: %d\n", pin(device, IOVA, -1, READ, TEST_RAW));
+	printf("pin INT_MAX: %d\n", pin(device, IOVA, INT_MAX, READ, TEST_RAW));
 	printf("pin at the end: %d\n", pin(device, ~0ULL & -PAGE, 1, READ, 0));
 	for (uint32_t count = 1; count < 3 * PAGE; count = count * 3 + 1) {
 		printf("read %u: %d\n", count, dma_rw(device, TEST_READ, IOVA + 100, bytes, count, 0));
