@@ -30,7 +30,6 @@ use vfio_kapi::{
     uapi,
     uapi::vfio_region_info, //
 };
-use vfio_logic::region;
 
 use crate::{
     device_cdev,
@@ -39,7 +38,6 @@ use crate::{
     noiommu, //
 };
 
-const GET_INFO: u32 = uapi::ioctl(7);
 const GET_REGION_INFO: u32 = uapi::ioctl(8);
 const FEATURE: u32 = uapi::ioctl(17);
 
@@ -115,11 +113,6 @@ impl FileOps for DeviceFile {
         }
         let (device, arg) = (opened(open)?, UserArg::new(arg));
         match cmd {
-            // What a device is like, its driver knows without asking it, or keeps it awake to ask.
-            GET_INFO => {
-                let _power = awake(device, device.power_unless_active())?;
-                device.ioctl(cmd, arg.addr())
-            }
             GET_REGION_INFO => get_region_info(device, arg),
             _ => {
                 let _power = awake(device, device.power())?;
@@ -160,16 +153,10 @@ fn get_region_info(device: &Device, arg: UserArg) -> Result<isize> {
     if !device.has_region_info() {
         return Err(EINVAL);
     }
-    let power = awake(device, device.power_unless_active())?;
+    let _power = awake(device, device.power())?;
     let size = size_of::<vfio_region_info>();
     let mut info: vfio_region_info = pin_init::zeroed();
     arg.fill_argsz(&mut info, size)?;
-    let _for_rom = if info.index >= region::ROM && power.is_none() {
-        // BARs are known; whether there is a ROM is seen by looking into it.
-        awake(device, device.power())?
-    } else {
-        None
-    };
     let mut caps = OwnedInfoCaps::new();
     device.region_info(&mut info, caps.get_mut())?;
 

@@ -572,20 +572,6 @@ impl<G: DeviceGroup> Opened<G> {
             .transpose()
     }
 
-    /// As [`Self::power`], for what the driver answers without asking the device: one that is awake may fall asleep
-    /// meanwhile. One that sleeps is woken up, as user space may count on.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::power`].
-    #[inline]
-    pub fn power_unless_active(&self) -> Result<Option<runtime_pm::Active<'_>>> {
-        if runtime_pm::is_active(self.parent()) {
-            return Ok(None);
-        }
-        self.power()
-    }
-
     /// Reads from the device; `EINVAL` if the driver does not.
     #[inline]
     pub fn read(&self, to: UserArg, count: usize, pos: &mut i64) -> Result<usize> {

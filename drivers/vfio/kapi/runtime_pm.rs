@@ -69,23 +69,6 @@ fn resume_and_get(dev: &Device) -> Result {
     to_result(ret)
 }
 
-/// Whether the device is awake, right now. It may be suspended the next moment unless the caller knows of a
-/// usage count. One that there is no power management for counts as not awake, unlike for `pm_runtime_active()`.
-#[inline]
-pub fn is_active(dev: &Device) -> bool {
-    #[cfg(CONFIG_PM)]
-    // SAFETY: The device is valid; a volatile read as another thread may be writing.
-    return unsafe {
-        (&raw const (*raw(dev)).power.runtime_status).read_volatile()
-            == bindings::rpm_status_RPM_ACTIVE
-    };
-    #[cfg(not(CONFIG_PM))]
-    {
-        let _ = dev;
-        true
-    }
-}
-
 /// Gives back a usage count; the device may suspend soon after the last.
 #[inline]
 pub fn put(dev: &Device) {

@@ -5,7 +5,6 @@
 use crate::{
     config,
     intrs,
-    power,
     state::{
         Device,
         Flag, //
@@ -60,7 +59,7 @@ pub(crate) fn device(dev: &Device, arg: UserArg) -> Result {
     info.num_regions = NUM_REGIONS.saturating_add(added);
     info.num_irqs = irq::NUM;
 
-    if let Some(cap) = atomic_cap(dev)? {
+    if let Some(cap) = atomic_cap(dev) {
         const START: usize = size_of::<vfio_device_info>();
         const END: usize = START + size_of::<vfio_device_info_cap_pci_atomic_comp>();
         info.flags |= FLAG_CAPS;
@@ -77,30 +76,24 @@ pub(crate) fn device(dev: &Device, arg: UserArg) -> Result {
 
 /// The capability that tells which AtomicOps the root port completes; `None` if it completes none.
 ///
-/// Asking lets the function send them: for this the user needs not do more than ask, in C as well. So it is kept
-/// awake, which for the rest of the information `vfio.ko` does not see to.
-///
-/// # Errors
-///
-/// `EIO` if it cannot be woken up.
-fn atomic_cap(dev: &Device) -> Result<Option<vfio_device_info_cap_pci_atomic_comp>> {
+/// Asking lets the function send them: for this the user needs not do more than ask, in C as well.
+fn atomic_cap(dev: &Device) -> Option<vfio_device_info_cap_pci_atomic_comp> {
     if !pci::is_express(dev.pdev()) {
-        return Ok(None);
+        return None;
     }
-    let _awake = power::awake(dev)?;
     let pdev = pci::physfn(dev.pdev());
     let own = pci::device_capabilities2(pdev);
     let flags = ATOMIC_COMPLETERS
         .into_iter()
         .filter(|(cap, _)| own & cap != 0 && pci::enable_atomic_ops_to_root(pdev, *cap).is_ok())
         .fold(0, |flags, (_, flag)| flags | flag);
-    Ok((flags != 0).then(|| {
+    (flags != 0).then(|| {
         let mut cap = vfio_device_info_cap_pci_atomic_comp::default();
         cap.header.id = CAP_ATOMIC_COMP;
         cap.header.version = 1;
         cap.flags = flags;
         cap
-    }))
+    })
 }
 
 /// The number of interrupts of an index.
