@@ -731,7 +731,8 @@ pub(crate) unsafe extern "C" fn vfio_combine_iova_ranges(
 ///
 /// # Safety
 ///
-/// The functions must be callable with `opaque` and `data`, and `pvirqfd` be valid, until it is disabled.
+/// The functions must be callable with `opaque` and `data`, and `pvirqfd` be valid, until it is disabled. Calls for the same `pvirqfd`
+/// are one after the other.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_virqfd_enable(
     opaque: *mut c_void,
@@ -759,7 +760,7 @@ pub(crate) unsafe extern "C" fn vfio_virqfd_enable(
 ///
 /// # Safety
 ///
-/// `pvirqfd` must be one for [`vfio_virqfd_enable`].
+/// `pvirqfd` must be one for [`vfio_virqfd_enable`], which does not run.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_virqfd_disable(pvirqfd: *mut *mut vb::virqfd) {
     if let Some(slot) = NonNull::new(pvirqfd) {

@@ -35,7 +35,7 @@ pub struct Virqfd<T: Target> {
 
 // SAFETY: The slot is only accessed by `vfio.ko`, under a lock of its own.
 unsafe impl<T: Target> Send for Virqfd<T> {}
-// SAFETY: As above.
+// SAFETY: As above; what must not be done by two at a time takes the place exclusively.
 unsafe impl<T: Target> Sync for Virqfd<T> {}
 
 impl<T: Target> Virqfd<T> {
@@ -59,7 +59,7 @@ impl<T: Target> Virqfd<T> {
     /// `EBADF` if `fd` is not open, `EINVAL` if it is not an eventfd, `EBUSY` if the place is
     /// taken, `ENOMEM`.
     #[inline]
-    pub fn enable(self: Pin<&Self>, fd: i32) -> Result {
+    pub fn enable(self: Pin<&mut Self>, fd: i32) -> Result {
         // SAFETY: The slot is pinned, and the target lives for as long as it; both until `drop`,
         // which waits until neither is used. `wake` and `work` take a pointer to the target.
         to_result(unsafe {
@@ -75,8 +75,10 @@ impl<T: Target> Virqfd<T> {
     }
 
     /// Empties the place, and waits until the target is no longer called.
+    ///
+    /// Exclusive, as [`Self::enable`] is: `vfio.ko` shows a new entry to the eventfd after it has put it into the place.
     #[inline]
-    pub fn disable(&self) {
+    pub fn disable(self: Pin<&mut Self>) {
         // SAFETY: The slot is valid, and was given to `vfio_virqfd_enable` or is null.
         unsafe { vb::vfio_virqfd_disable(self.virqfd.get()) };
     }

@@ -24,10 +24,31 @@ use kernel::{
     ffi,
     fs::LocalFile,
     prelude::*,
+    static_lock_class,
     str::CStr,
-    sync::Arc, //
+    sync::{
+        Arc,
+        LockClassKey, //
+    }, //
 };
 use vfio_bindings as vb;
+
+/// Prepares a work that is not on a stack.
+///
+/// # Safety
+///
+/// `work` must be valid for writes; `func` callable with it, whenever it is queued.
+unsafe fn init_work(
+    work: *mut bindings::work_struct,
+    func: bindings::work_func_t,
+    name: &'static CStr,
+    key: Pin<&'static LockClassKey>,
+) {
+    // SAFETY: By the contract of this function; name and key stay.
+    unsafe {
+        bindings::init_work_with_key(work, func, false, name.as_char_ptr(), key.as_ptr());
+    }
+}
 
 /// A work queue that does one work at a time; waits for what is queued when dropped.
 ///
@@ -125,7 +146,8 @@ impl Virqfds {
     /// # Safety
     ///
     /// The functions must be callable with their arguments, until [`Self::disable`] returns;
-    /// `slot` must be valid until then, and is only to be changed by the functions here.
+    /// `slot` must be valid until then, and is only to be changed by the functions here. Those that get the same slot
+    /// must not run at the same time: the entry is in the slot before the eventfd has it.
     ///
     /// # Errors
     ///
@@ -163,9 +185,25 @@ impl Virqfds {
         let inner = unsafe { &raw mut (*raw).virqfd };
         // SAFETY: As above.
         unsafe {
-            vb::vfio_helper_init_work(&raw mut (*inner).shutdown, Some(State::shutdown));
-            vb::vfio_helper_init_work(&raw mut (*inner).inject, Some(State::inject));
-            vb::vfio_helper_init_work(&raw mut (*inner).flush_inject, Some(State::flush_inject));
+            // The first one waits for the second one, and lockdep has to tell them apart.
+            init_work(
+                &raw mut (*inner).shutdown,
+                Some(State::shutdown),
+                c"virqfd::shutdown",
+                static_lock_class!(),
+            );
+            init_work(
+                &raw mut (*inner).inject,
+                Some(State::inject),
+                c"virqfd::inject",
+                static_lock_class!(),
+            );
+            init_work(
+                &raw mut (*inner).flush_inject,
+                Some(State::flush_inject),
+                c"virqfd::flush_inject",
+                static_lock_class!(),
+            );
             vb::vfio_helper_init_waitqueue_func_entry(&raw mut (*inner).wait, Some(State::wake_up));
             vb::vfio_helper_init_poll_funcptr(&raw mut (*inner).pt, Some(State::queue_proc));
         }

@@ -191,8 +191,8 @@ pub(crate) fn ioctl(dev: &Device, arg: UserArg) -> Result {
         },
         GFP_KERNEL_ACCOUNT,
     )?;
-    let virqfd = KBox::pin_init(Virqfd::new(write.clone()), GFP_KERNEL_ACCOUNT)?;
-    virqfd.as_ref().enable(request.fd)?;
+    let mut virqfd = KBox::pin_init(Virqfd::new(write.clone()), GFP_KERNEL_ACCOUNT)?;
+    virqfd.as_mut().enable(request.fd)?;
     list.push(
         IoEventFd {
             _virqfd: virqfd,

@@ -222,11 +222,11 @@ impl Intx {
     /// # Errors
     ///
     /// Those of [`Virqfd::enable`].
-    pub(super) fn unmask_by(&self, fd: Option<i32>) -> Result {
+    pub(super) fn unmask_by(&mut self, fd: Option<i32>) -> Result {
         match fd {
-            Some(fd) => self.unmask_by.as_ref().enable(fd),
+            Some(fd) => self.unmask_by.as_mut().enable(fd),
             None => {
-                self.unmask_by.disable();
+                self.unmask_by.as_mut().disable();
                 Ok(())
             }
         }
