@@ -50,7 +50,6 @@ void vfio_helper_ida_init(struct ida *ida);
 void vfio_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc);
 void vfio_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
 					   wait_queue_func_t func);
-void vfio_helper_init_work(struct work_struct *work, work_func_t func);
 void vfio_helper_iommu_iotlb_gather_init(struct iommu_iotlb_gather *gather);
 void vfio_helper_iommu_iotlb_sync(struct iommu_domain *domain,
 				  struct iommu_iotlb_gather *gather);

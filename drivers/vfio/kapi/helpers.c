@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/aperture.h>
 #include <linux/debugfs.h>
+#include <linux/fault-inject-usercopy.h>
+#include <linux/instrumented.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/io.h>
 #include <linux/mm.h>
@@ -46,7 +48,7 @@ struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *n
 /*
  * Structures of the uAPI, whose sizes the compiler knows: a few moves, where copy_from_user() and
  * copy_to_user() begin with what pays for larger ones only. clang cannot unroll what may jump out
- * of the assembler's code, and would warn.
+ * of the assembler's code, and would warn. KASAN, KCSAN and fault injection see these copies, too.
  */
 #ifdef CONFIG_CC_IS_GCC
 #define unrolled_by(count) unrolled_count(count)
@@ -57,6 +59,9 @@ struct workqueue_struct *vfio_helper_create_singlethread_workqueue(const char *n
 static __always_inline int copy_words_from_user(void *to, const void __user *from, size_t size)
 {
 	might_fault();
+	if (should_fail_usercopy())
+		return -EFAULT;
+	instrument_copy_from_user_before(to, from, size);
 	scoped_user_read_access_size(from, size, efault) {
 		size_t at;
 		u64 word;
@@ -72,14 +77,19 @@ static __always_inline int copy_words_from_user(void *to, const void __user *fro
 			put_unaligned(half, (u32 *)(to + at));
 		}
 	}
+	instrument_copy_from_user_after(to, from, size, 0);
 	return 0;
 efault:
+	instrument_copy_from_user_after(to, from, size, size);
 	return -EFAULT;
 }
 
 static __always_inline int copy_words_to_user(void __user *to, const void *from, size_t size)
 {
 	might_fault();
+	if (should_fail_usercopy())
+		return -EFAULT;
+	instrument_copy_to_user(to, from, size);
 	scoped_user_write_access_size(to, size, efault) {
 		size_t at;
 
@@ -160,22 +170,22 @@ bool vfio_helper_fatal_signal_pending(void)
 
 int vfio_helper_get_user16(u16 *value, const u16 __user *from)
 {
-	return get_user(*value, from);
+	return should_fail_usercopy() ? -EFAULT : get_user(*value, from);
 }
 
 int vfio_helper_get_user32(u32 *value, const u32 __user *from)
 {
-	return get_user(*value, from);
+	return should_fail_usercopy() ? -EFAULT : get_user(*value, from);
 }
 
 int vfio_helper_get_user64(u64 *value, const u64 __user *from)
 {
-	return get_user(*value, from);
+	return should_fail_usercopy() ? -EFAULT : get_user(*value, from);
 }
 
 int vfio_helper_get_user8(u8 *value, const u8 __user *from)
 {
-	return get_user(*value, from);
+	return should_fail_usercopy() ? -EFAULT : get_user(*value, from);
 }
 
 void vfio_helper_ida_init(struct ida *ida)
@@ -192,11 +202,6 @@ void vfio_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
 					   wait_queue_func_t func)
 {
 	init_waitqueue_func_entry(entry, func);
-}
-
-void vfio_helper_init_work(struct work_struct *work, work_func_t func)
-{
-	INIT_WORK(work, func);
 }
 
 void vfio_helper_iommu_iotlb_gather_init(struct iommu_iotlb_gather *gather)
@@ -357,22 +362,22 @@ unsigned int vfio_helper_pud_order(void)
 
 int vfio_helper_put_user16(u16 value, u16 __user *to)
 {
-	return put_user(value, to);
+	return should_fail_usercopy() ? -EFAULT : put_user(value, to);
 }
 
 int vfio_helper_put_user32(u32 value, u32 __user *to)
 {
-	return put_user(value, to);
+	return should_fail_usercopy() ? -EFAULT : put_user(value, to);
 }
 
 int vfio_helper_put_user64(u64 value, u64 __user *to)
 {
-	return put_user(value, to);
+	return should_fail_usercopy() ? -EFAULT : put_user(value, to);
 }
 
 int vfio_helper_put_user8(u8 value, u8 __user *to)
 {
-	return put_user(value, to);
+	return should_fail_usercopy() ? -EFAULT : put_user(value, to);
 }
 
 bool vfio_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work)

@@ -2,6 +2,11 @@
 # Fault injection of the kernel, for the suites in which each allocation and copy fails once; sourced. A program then counts
 # down to one of them by fail-nth (faults.h).
 
+# injected LEAST LOG: whether so many failures were injected, of which these programs tell in LOG.
+injected() {
+	awk -v least="$1" '/^# injected: / { n += $3 } END { print "# injected: " n + 0; exit n < least }' "$2"
+}
+
 DEBUG=/sys/kernel/debug
 KINDS='failslab fail_page_alloc fail_usercopy'
 

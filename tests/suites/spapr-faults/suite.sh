@@ -20,7 +20,14 @@ t arm arm
 for device in edu edu64; do
 	t bind-$device bind $device
 done
-t faults spapr_faults "$(bdf edu)" "$(bdf edu64)"
+all_calls() {
+	spapr_faults "$(bdf edu)" "$(bdf edu64)" >/tmp/faults
+	status=$?
+	cat /tmp/faults
+	return $status
+}
+t faults all_calls
+t injected injected 100 /tmp/faults
 for device in edu edu64; do
 	t unbind-$device unbind $device
 done
