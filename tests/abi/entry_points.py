@@ -33,7 +33,8 @@ Each function of ours that C calls: what it does, in which context, what its cal
 those that other modules use, the callers are the drivers of the kernel that name them, to call them or to put them into a table of
 theirs; of those that the kernel is given, the function that calls them and the table or call by which it was given. That function
 of ``vfio.ko`` is the one in C, where it has another name in ours. What is here is compared with the kernel's source: a caller that
-is not there, a table that does not have the function, or a function without any of the four is an error.
+is not there, a table that does not have the function, or a function without any of the four is an error. Contexts are not: that a
+function which may sleep is called where it may, the debug kernel sees to (``CONFIG_DEBUG_ATOMIC_SLEEP``).
 
 At the end are the two other ways in: loading and unloading, and parameters. All hand-written ``unsafe`` is in these files and in
 ``drivers/vfio/kapi`` (``tests/unsafe/gate.py``).

@@ -509,7 +509,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_request(vdev: *mut vb::vfio_device
 
 /// Whether a name with options is that of the device, and the user may open it: 1, 0 or an errno.
 ///
-/// Context: any.
+/// Context: process context; may sleep.
 ///
 /// # Safety
 ///
