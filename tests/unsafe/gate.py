@@ -54,6 +54,8 @@ LINTS = {
 }
 # What is as good as `unsafe`, without the word.
 AS_GOOD = {"no_mangle", "export_name", "link_section", "global_asm", "asm", "naked_asm", "allow_internal_unsafe", "allow_internal_unstable"}
+# What makes words out of parts of words.
+PASTES = {"paste", "concat_idents"}
 
 OPEN, CLOSE = set("([{"), set(")]}")
 
@@ -81,7 +83,8 @@ class Source:
         self.name = name
         self.text = (tree / name).read_text()
         self.all, self.code = read(self.text)
-        self.texts = [self.all[i].text for i in self.code]
+        # A raw identifier is the same word to rustc.
+        self.texts = [self.all[i].text.removeprefix("r#") for i in self.code]
 
     def word(self, at: int) -> str:
         """The text of the token at a place of `code`, nothing behind the end."""
@@ -158,8 +161,15 @@ def outside(source: Source):
     for i, word in enumerate(source.texts):
         if word == "unsafe":
             complain(source.line(i), "`unsafe` outside kapi and abi.rs")
-        elif word in AS_GOOD and (word not in ("asm", "global_asm", "naked_asm") or source.word(i + 1) == "!"):
+        elif word in AS_GOOD:
             complain(source.line(i), f"`{word}` outside kapi and abi.rs")
+
+
+def pastes(source: Source):
+    """What is written is what rustc compiles."""
+    for i, word in enumerate(source.texts):
+        if word in PASTES:
+            complain(source.line(i), f"{word}!, which can make any word")
 
 
 def exported_macros(source: Source):
@@ -390,6 +400,7 @@ def check(tree: Path) -> tuple[list[str], str]:
         lints(source, roots)
         files_of_others(source, tree)
         exported_macros(source)
+        pastes(source)
         if is_edge(name):
             unsafe[part(name)] += proofs(source)
         else:
