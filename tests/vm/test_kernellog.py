@@ -114,9 +114,43 @@ class Races(unittest.TestCase):
     def test_a_report_without_its_end_swallows_nothing(self):
         after = f"WARNING: possible circular locking dependency detected\n{FENCE}\n"
         self.assertEqual(bad(self.THEIRS + after), [after.splitlines()[0]])
+        warning = "WARNING: at vfio_pci_core_disable+0x10/0x40 [vfio_pci_core], CPU#1: insmod/99\n"
+        self.assertEqual(bad(self.THEIRS + warning), [warning.rstrip()])
         # Nor what an innocent line is between.
         self.assertEqual(bad(self.THEIRS + "x\n" + after), [after.splitlines()[0]])
         self.assertEqual(len(bad(self.OURS + after)), 2)
+
+
+class Ends(unittest.TestCase):
+    def test_what_is_said_after_the_log_was_handed_over_counts(self):
+        log = f"{BEGIN}[    1.500000] fine\n{SOUND}"
+        late = "[    0.500000] WARNING: at early\n[    1.500001] WARNING: at late\n"
+        self.assertEqual(kernellog.problems(kernellog.parse(log, late)), ["[    1.500001] WARNING: at late"])
+
+    def test_counts_that_are_given_back_twice(self):
+        self.assertEqual(len(bad("edu 0000:00:02.0: Runtime PM usage count underflow!\n" + SOUND)), 1)
+
+
+class Inversions(unittest.TestCase):
+    PCIEHP = (
+        "WARNING: possible circular locking dependency detected\nx/1 is trying to acquire lock:\n1 (a){.}, at: unplug+0x1/0x2\n"
+        "but task is already holding lock:\n2 (b){.}, at: y+0x1/0x2\n-> #0 (a){.}:\n        unplug+0x1/0x2\nCall Trace:\n <TASK>\n  unplug+0x1/0x2\n </TASK>\n"
+    )
+
+    def left(self, text, known="unplug"):
+        log = kernellog.without_inversion(kernellog.parse(BEGIN + text + SOUND.replace("lockdep on", "lockdep off")), known)
+        return kernellog.problems(log), log.state["lockdep"]
+
+    def test_a_known_one_is_dropped_and_no_more(self):
+        self.assertEqual(self.left(self.PCIEHP), ([], "on"))
+        self.assertEqual(len(self.left(self.PCIEHP + "WARNING: at x\n")[0]), 1)
+
+    def test_none_is_dropped_that_is_not_known_or_has_a_vfio_module(self):
+        self.assertEqual(self.left(self.PCIEHP, "")[1], "off")
+        self.assertEqual(self.left(self.PCIEHP, "else")[1], "off")
+        ours, state = self.left(self.PCIEHP.replace("  unplug+0x1/0x2\n </TASK>", "  f+0x1/0x2 [vfio]\n </TASK>"))
+        self.assertTrue(ours)
+        self.assertEqual(state, "off")
 
 
 class Leaks(unittest.TestCase):

@@ -2,7 +2,7 @@
 """Finds what must never be in a kernel log, and what must not have become of a kernel."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Optional
 
 BAD = re.compile(
@@ -12,6 +12,7 @@ BAD = re.compile(
     r"non-static key|suspicious RCU usage|Detected page leak|"
     r"blocked for more than|soft lockup|rcu.*(stall|detected)|list_(add|del) corruption|corrupted list|"
     r"Object .*overwritten|Redzone|Right Redzone|Poison overwritten|use-after-free|Bad page|panicked|"
+    r"Runtime PM usage count underflow|Unbalanced pm_runtime|: bad p[gm4u]d |freeing invalid memtype|huh, entered|"
     r"unregister_netdevice: waiting|DMAR: \[|DMAR: DRHD: handling fault|Trying to free|double free|"
     r"irq \d+: nobody cared|cannot create duplicate filename|debugfs: .* already exists|kobject_add_internal failed|"
     r"AMD-Vi: Event logged|arm-smmu-v3 .*: event: |virtio_iommu .*: page fault"
@@ -41,6 +42,8 @@ OURS = re.compile(r"\[vfio|\b0x(?:ffffffff[a-f][0-9a-f]{7}|c008[0-9a-f]{12}|ffff
 FENCE = re.compile(r"={20}")
 CUT = "[ cut here ]"
 TRACE_END = "---[ end trace"
+# When a message was printed.
+STAMP = re.compile(r"^\[ *(\d+\.\d+)\]")
 # A line of a stack.
 FRAME = re.compile(r"\+0x[0-9a-f]+/0x[0-9a-f]+")
 TRACE = re.compile(r"Call [Tt]race")
@@ -76,7 +79,9 @@ class Log:
 
 
 def parse(kernel: str, console: str = "") -> Log:
-    """The log as the guest handed it back. Where that, or its beginning, is lost, what the console has of it is there as well."""
+    """The log as the guest handed it back, and what is on the console since. Where that, or its beginning, is lost, what the console has of
+    it is there as well.
+    """
     messages, _, rest = kernel.partition(STATE + "\n")
     state, _, reports = rest.partition(LEAKS + "\n")
     lines = messages.splitlines()
@@ -85,6 +90,10 @@ def parse(kernel: str, console: str = "") -> Log:
     if cut or not ended:
         known = set(lines)
         lines = [line for line in console.splitlines() if line not in known] + lines
+    else:
+        handed = max((float(found[1]) for found in map(STAMP.search, lines) if found), default=float("inf"))
+        stamped = ((line, STAMP.search(line)) for line in console.splitlines())
+        lines += [line for line, found in stamped if found and float(found[1]) > handed]
     return Log(
         lines,
         dict(words for words in map(str.split, state.splitlines()) if len(words) == 2),
@@ -103,7 +112,7 @@ ACCESS = re.compile(r"(?:read|write|read-write|race).* (?:by|at) .*:\n((?:.*\+0x
 
 
 def without_races(lines: list[str]) -> list[str]:
-    """Those without the data races of others: where none of both accesses is by a VFIO module, or by what it calls for it.
+    """Those without the data races of others: where of none of both accesses the innermost three functions have one of a VFIO module.
 
     A report ends with a line of `=`. If that was lost among what another processor said, it ends where something else that is bad
     begins, or with its last line of a stack.
@@ -116,7 +125,7 @@ def without_races(lines: list[str]) -> list[str]:
             at += 1
             continue
         end = at + 1
-        while end < len(lines) and not FENCE.search(lines[end]) and (FRAME.search(lines[end]) or not is_bad(lines[end])):
+        while end < len(lines) and not FENCE.search(lines[end]) and not is_bad(lines[end]):
             end += 1
         if end == len(lines) or not FENCE.search(lines[end]):
             end = 1 + max(n for n in range(at, end) if n == at or FRAME.search(lines[n]))
@@ -125,6 +134,22 @@ def without_races(lines: list[str]) -> list[str]:
             kept += report
         at = end
     return kept
+
+
+def without_inversion(log: Log, known: str) -> Log:
+    """The log without lockdep's report of two locks in both orders, if it is a known one: it matches this expression, and no VFIO module is
+    in it. After one report lockdep is off, which then is not for what ours did.
+    """
+    starts = [at for at, line in enumerate(log.lines) if "possible circular locking dependency" in line]
+    if not starts or not known:
+        return log
+    start = end = starts[0]
+    while end < len(log.lines) and "</TASK>" not in log.lines[end]:
+        end += 1
+    report = "\n".join(log.lines[start : end + 1])
+    if not re.search(known, report) or "[vfio" in report:
+        return log
+    return replace(log, lines=log.lines[:start] + log.lines[end + 1 :], state={**log.state, "lockdep": "on"})
 
 
 def leaks(log: Log) -> list[str]:
