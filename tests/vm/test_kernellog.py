@@ -145,10 +145,10 @@ class Inversions(unittest.TestCase):
         self.assertEqual(self.left(self.PCIEHP), ([], "on"))
         self.assertEqual(len(self.left(self.PCIEHP + "WARNING: at x\n")[0]), 1)
 
-    def test_none_is_dropped_that_is_not_known_or_has_a_vfio_module(self):
+    def test_none_is_dropped_that_is_not_known_or_has_a_function_of_ours(self):
         self.assertEqual(self.left(self.PCIEHP, "")[1], "off")
         self.assertEqual(self.left(self.PCIEHP, "else")[1], "off")
-        ours, state = self.left(self.PCIEHP.replace("  unplug+0x1/0x2\n </TASK>", "  f+0x1/0x2 [vfio]\n </TASK>"))
+        ours, state = self.left(self.PCIEHP.replace("  unplug+0x1/0x2\n </TASK>", "  _RNvNtCs1_4vfio1f+0x1/0x2 [vfio]\n </TASK>"))
         self.assertTrue(ours)
         self.assertEqual(state, "off")
 
