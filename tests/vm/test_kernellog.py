@@ -148,9 +148,18 @@ class Inversions(unittest.TestCase):
     def test_none_is_dropped_that_is_not_known_or_has_a_function_of_ours(self):
         self.assertEqual(self.left(self.PCIEHP, "")[1], "off")
         self.assertEqual(self.left(self.PCIEHP, "else")[1], "off")
-        ours, state = self.left(self.PCIEHP.replace("  unplug+0x1/0x2\n </TASK>", "  _RNvNtCs1_4vfio1f+0x1/0x2 [vfio]\n </TASK>"))
+        ours, state = self.left(self.PCIEHP.replace("  unplug+0x1/0x2\n </TASK>", "  f+0x1/0x2 [vfio]\n </TASK>"))
         self.assertTrue(ours)
         self.assertEqual(state, "off")
+
+    def test_one_of_the_c_modules_has_no_rust_in_it(self):
+        theirs = self.PCIEHP.replace("unplug", "vfio_unmap").replace("</TASK>", " vfio_f+0x1/0x2 [vfio]\n </TASK>")
+        self.assertEqual(self.left(theirs, "vfio_unmap"), ([], "on"))
+        self.assertEqual(self.left(theirs.replace(" vfio_f+", " _RNvNtCs1_4vfio1f+"), "vfio_unmap")[1], "off")
+
+    def test_nothing_goes_with_it(self):
+        self.assertEqual(self.left(self.PCIEHP.replace("Call Trace", "BUG: KASAN: x\nCall Trace"))[1], "off")
+        self.assertEqual(self.left(self.PCIEHP.replace("</TASK>", ""))[1], "off")
 
 
 class Leaks(unittest.TestCase):

@@ -30,7 +30,7 @@ fuzz() {
 
 # The eventfd that unmasks goes while its work is pending.
 unmask() {
-	bind edu && pci_unmask "$(bdf edu)" && unbind edu
+	bind edu && timeout -s KILL 120 pci_unmask "$(bdf edu)" && unbind edu
 }
 
 # virtual SEED: igb and a virtual function of it, each by a process of its own.

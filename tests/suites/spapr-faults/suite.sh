@@ -21,10 +21,8 @@ for device in edu edu64; do
 	t bind-$device bind $device
 done
 all_calls() {
-	spapr_faults "$(bdf edu)" "$(bdf edu64)" >/tmp/faults
-	status=$?
-	cat /tmp/faults
-	return $status
+	{ spapr_faults "$(bdf edu)" "$(bdf edu64)"; echo $? >/tmp/status; } | tee /tmp/faults
+	return "$(cat /tmp/status)"
 }
 t faults all_calls
 t injected injected 100 /tmp/faults

@@ -141,8 +141,9 @@ IN_RUST = re.compile(r"\b_R\w+\+0x")
 
 
 def without_inversion(log: Log, known: str) -> Log:
-    """The log without lockdep's report of two locks in both orders, if it is a known one: it matches this expression, and no function in Rust
-    is in it. After one report lockdep is off, which then is not for what ours did.
+    """The log without lockdep's report of two locks in both orders, if it is a known one: it matches this expression, no VFIO module is in it
+    (no function in Rust, if it is known to be of C's), and nothing else that is bad. After one report lockdep is off, which then is not for
+    what ours did.
     """
     starts = [at for at, line in enumerate(log.lines) if "possible circular locking dependency" in line]
     if not starts or not known:
@@ -151,7 +152,9 @@ def without_inversion(log: Log, known: str) -> Log:
     while end < len(log.lines) and "</TASK>" not in log.lines[end]:
         end += 1
     report = "\n".join(log.lines[start : end + 1])
-    if not re.search(known, report) or IN_RUST.search(report):
+    ours = IN_RUST.search(report) if "vfio" in known else "[vfio" in report
+    more = [line for line in log.lines[start + 1 : end] if is_bad(line) and not TRACE.search(line)]
+    if end == len(log.lines) or ours or more or not re.search(known, report):
         return log
     return replace(log, lines=log.lines[:start] + log.lines[end + 1 :], state={**log.state, "lockdep": "on"})
 

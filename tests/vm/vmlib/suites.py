@@ -51,11 +51,11 @@ EDU = ("edu", "edu-port")
 
 # Makes emulated steps faster, most of all the string instructions that clear pages.
 FASTER = "clearcpuid=erms,fsrm mitigations=off init_on_alloc=0"
-# C says each time that a limit is exceeded: the log must have room for more than that.
 # vfio_dma_rw() by a driver that holds a lock which it takes in dma_unmap as well: in C a lock of the container is between.
 C_TYPE1 = r"(?s)vfio_notify_dma_unmap\+.*vfio_iommu_type1_register_device\+.*vfio_iommu_type1_dma_rw\+"
 # pciehp_unconfigure_device() takes two locks in both orders, each time a device is removed.
 PCIEHP = r"(?s)trying to acquire lock:[^\n]*\n[^\n]*&ctrl->reset_lock[^\n]*pciehp_unconfigure_device.*holding lock:[^\n]*\n[^\n]*pci_rescan_remove_lock"
+# C says each time that a limit is exceeded: the log must have room for more than that.
 STEPS_LOG = f"log_buf_len=16M loglevel=4 {FASTER}"
 
 # A guest in the machine: what it is made of, and what makes both kernels faster in an emulation.
@@ -138,6 +138,7 @@ SUITES = {
             "hotplug",
             "PCIe errors and hot-unplug of a device in use: seen the same as on the C modules",
             900,
+            inversion=PCIEHP,
             cmdline=SLUB,
         ),
         Suite(
@@ -146,6 +147,7 @@ SUITES = {
             3000,
             script="hotplug",
             environment=(("HOTPLUG_LONG", "1"),),
+            inversion=PCIEHP,
             cmdline=SLUB,
         ),
         Suite(
@@ -154,6 +156,7 @@ SUITES = {
             900,
             script="hotplug",
             environment=(("SCENES", "lost"), ("HOTPLUG_LONG", "1")),
+            inversion=PCIEHP,
             cmdline=f"{SLUB} pciehp.pciehp_poll_mode=1 pciehp.pciehp_poll_time=1",
         ),
         Suite(
@@ -161,7 +164,6 @@ SUITES = {
             "devices that sleep, idle and in use; virtual functions and their token: the same as on the C modules",
             900,
             files=("tests/suites/hotplug/user.sh",),
-            inversion=PCIEHP,
             cmdline=SLUB,
         ),
         Suite(
@@ -171,7 +173,6 @@ SUITES = {
             script="power",
             environment=(("POWER_LONG", "1"),),
             files=("tests/suites/hotplug/user.sh",),
-            inversion=PCIEHP,
             cmdline=SLUB,
         ),
         Suite("mappings", "large BARs in huge pages: taken away and back, the same as on the C modules", 600, cmdline=SLUB),
@@ -180,7 +181,6 @@ SUITES = {
             "devices without power: the same as on the C modules",
             600,
             files=("tests/suites/hotplug/user.sh",),
-            inversion=PCIEHP,
             cmdline=f"{SLUB} pcie_port_pm=force",
         ),
         Suite("igd", "the regions of Intel graphics, on a device that is made to look like it", 300, cmdline=SLUB),
@@ -410,8 +410,8 @@ SUITES = {
             script="attack",
             environment=(("ATTACK", "lost"),),
             both=True,
-            files=("tests/suites/hotplug/user.sh",),
             inversion=PCIEHP,
+            files=("tests/suites/hotplug/user.sh",),
             cmdline=f"{SLUB} pciehp.pciehp_poll_mode=1 pciehp.pciehp_poll_time=1",
         ),
         Suite(
