@@ -653,6 +653,7 @@ MACHINES |= {
             + ("unwind", "type1", "type1-steps", "power", "mix", "emulated", "variants", "dma-buf", "config", "fuzz")
             + ("tables",),
         ),
+        watched("q35-groups", "debug", long_suites=("groups",)),
         watched("q35-hotplug", "debug", long_suites=("hotplug", "surprise")),
         watched("q35-noiommu", "debug", long_suites=("noiommu",)),
         watched("q35-vtd", "kcsan", long_suites=("core", "races", "pci", "type1")),
