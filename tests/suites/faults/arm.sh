@@ -4,7 +4,7 @@
 
 # injected LEAST LOG: whether so many failures were injected, of which these programs tell in LOG.
 injected() {
-	awk -v least="$1" '/^# injected: / { n += $3 } END { print "# injected: " n + 0; exit n < least }' "$2"
+	sed -n 's/^# .*: \([0-9]*\) failures:.*/\1/p' "$2" | awk -v least="$1" '{ n += $1 } END { print "# injected: " n + 0; exit n < least }'
 }
 
 DEBUG=/sys/kernel/debug
