@@ -188,8 +188,7 @@ def power_machine(
         arch="ppc64le",
         qemu="qemu-system-ppc64",
         args=(*args, "-smp", str(processors)),
-        # A processor that the host gives no time is none that hangs.
-        cmdline=f"console=hvc0 rcupdate.rcu_cpu_stall_timeout=120 {cmdline}",
+        cmdline=f"console=hvc0 {cmdline}",
         devices=devices,
         lines=ONE_LINE,
         defaults=defaults,
@@ -628,7 +627,7 @@ def watched(machine: str, kernel: str, suites: tuple[str, ...] = (), long_suites
         about=f"{machine} with the {kernel} kernel",
         # With five levels of page tables KASAN stops the kernel before it starts.
         args=tuple("max,la57=off" if arg == "max" else arg for arg in stock.args),
-        cmdline=f"{stock.cmdline} kunit.enable=0 rcupdate.rcu_cpu_stall_timeout=120 {own}",
+        cmdline=f"{stock.cmdline} kunit.enable=0 {own}",
         suites=suites,
         long_suites=long_suites,
         # Its kernel takes ten minutes to build on two idle processors, and much longer on busy ones.

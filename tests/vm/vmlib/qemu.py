@@ -90,6 +90,11 @@ def child_setup() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+# A processor that the host gives no time is none that hangs: its kernel would report half a minute of that (soft lockup, stall of
+# RCU, lockup of a workqueue). What hangs still does so after two.
+PATIENCE = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 workqueue.watchdog_thresh=120"
+
+
 def command_line(
     machine: Machine, work: Path, disk: Path, monitor: Monitor, extra_cmdline: str, extra_args: list[str]
 ) -> list[str]:
@@ -104,7 +109,8 @@ def command_line(
     for name in ("console", "output", "kernel"):
         command += ["-chardev", f"file,id={name},path={work / name}"]
     command += [*monitor.arguments(), *machine.lines]
-    append = f"{machine.cmdline} panic=-1 loglevel=5 printk.time=1 log_buf_len=4M {clock(machine, extra_args)} {extra_cmdline}"
+    always = f"panic=-1 loglevel=5 printk.time=1 log_buf_len=4M {PATIENCE}"
+    append = f"{machine.cmdline} {always} {clock(machine, extra_args)} {extra_cmdline}"
     command += ["-kernel", str(kernel / "vmlinuz"), "-initrd", str(work / "initramfs"), "-append", append]
     return command + extra_args
 
