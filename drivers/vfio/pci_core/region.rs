@@ -104,9 +104,10 @@ fn rom_info(dev: &Device) -> (u64, u32) {
     let pdev = dev.pdev();
     let readable = if pci::resource_start(pdev, region::ROM) != 0 {
         // Whether there is something in the ROM is only seen with memory accesses on. The mapping
-        // goes before they are off again.
+        // goes before they are off again, which a temporary at the end of a block would not.
         let _enabled = memory::memory_lock_and_enable(dev);
-        Rom::map(pdev).is_some()
+        let rom = Rom::map(pdev);
+        rom.is_some()
     } else {
         true
     };
