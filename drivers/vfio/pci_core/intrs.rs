@@ -97,14 +97,16 @@ impl Delivery {
             Ok(msi) => msi,
             Err(available) => return Ok(c_int::try_from(available)?),
         };
+        // The function has them on: who reads or writes its configuration space meanwhile is to see that.
+        dev.set_irq_type(if msix { rules::MSIX } else { rules::MSI });
+        if !msix {
+            dev.set_msi_qmax(rules::msi_qmax(count));
+        }
         let set = msi.set_block(dev, start, fds);
         self.set(dev, Self::Msi(msi));
         if let Err(err) = set {
             self.disable(dev);
             return Err(err);
-        }
-        if !msix {
-            dev.set_msi_qmax(rules::msi_qmax(count));
         }
         Ok(0)
     }

@@ -56,6 +56,9 @@ one_set() {
 	for dev in edu igb e1000e nvme virtio-net ivshmem; do
 		unbind $dev
 	done
+	bind xhci || return 1
+	transcript "$1" 1 msi-messages-xhci msi-messages xhci
+	unbind xhci
 	controller "$1" || return 1
 	viability "$1"
 	bind edu && bind igb && rmmod vfio_iommu_type1 || return 1

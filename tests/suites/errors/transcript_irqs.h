@@ -185,18 +185,64 @@ static void count_of(int event, bool expected, const char *when)
 enum { IGB_ICR = 0xc0, IGB_ICS = 0xc8, IGB_IMS = 0xd0, IGB_IMC = 0xd8, IGB_LINK_CHANGED = 1 << 2 };
 
 /* SET_IRQS does not mask MSI: who wants to writes to the mask of the capability itself, of a device that has one. */
+/* The MSI capability, or 0. */
+static uint8_t msi_at(int fd)
+{
+	uint8_t at = 0, id = 0;
+
+	(void)!pread(fd, &at, 1, CONFIG + PCI_CAPABILITY_LIST);
+	while (at && pread(fd, &id, 1, CONFIG + at) == 1 && id != PCI_CAP_ID_MSI)
+		(void)!pread(fd, &at, 1, CONFIG + at + 1);
+	return at;
+}
+
+/* Each number of messages is written. */
+static void messages(int fd, uint8_t at, const char *when)
+{
+	printf("%s:", when);
+	for (int i = 0; i < 8; i++) {
+		uint16_t flags = i << 4;
+
+		(void)!pwrite(fd, &flags, 2, CONFIG + at + PCI_MSI_FLAGS);
+		(void)!pread(fd, &flags, 2, CONFIG + at + PCI_MSI_FLAGS);
+		printf(" %x", flags);
+	}
+	printf("\n");
+}
+
+/* How many messages a function may be told to have depends on how many it has had, even if eventfds were wrong. */
+static void section_msi_messages(void)
+{
+	struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
+	const uint32_t ev = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	int closed[8] = { 987, 987, 987, 987, 987, 987, 987, 987 }, events[8];
+	uint8_t at = msi_at(u.device);
+
+	if (!at)
+		fail("an MSI capability");
+	for (int i = 0; i < 8; i++)
+		events[i] = eventfd(0, EFD_NONBLOCK);
+	messages(u.device, at, "before");
+	for (int n = 8; n; n /= 2) {
+		TWICE(set_irqs(u.device, ev, VFIO_PCI_MSI_IRQ_INDEX, 0, n, closed, 4 * n), "%d that are closed", n);
+		messages(u.device, at, "refused");
+		ASK(set_irqs(u.device, ev, VFIO_PCI_MSI_IRQ_INDEX, 0, n, events, 4 * n), "%d", n);
+		messages(u.device, at, "on");
+		off(u.device);
+		messages(u.device, at, "off");
+	}
+	close_all(&u);
+}
+
 static void section_msi_mask(void)
 {
 	struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
 	const uint32_t ev = VFIO_IRQ_SET_DATA_EVENTFD, none = VFIO_IRQ_SET_DATA_NONE, cause = IGB_LINK_CHANGED;
 	uint32_t value, ones = ~0u, zero = 0;
 	int event = eventfd(0, EFD_NONBLOCK);
-	uint8_t at = 0, id = 0;
+	uint8_t at = msi_at(u.device);
 	uint16_t flags = 0;
 
-	(void)!pread(u.device, &at, 1, CONFIG + PCI_CAPABILITY_LIST);
-	while (at && pread(u.device, &id, 1, CONFIG + at) == 1 && id != PCI_CAP_ID_MSI)
-		(void)!pread(u.device, &at, 1, CONFIG + at + 1);
 	(void)!pread(u.device, &flags, 2, CONFIG + at + PCI_MSI_FLAGS);
 	printf("MSI at %x, flags %x\n", at, flags);
 	if (!(flags & PCI_MSI_FLAGS_MASKBIT) || !(flags & PCI_MSI_FLAGS_64BIT))

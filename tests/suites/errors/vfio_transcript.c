@@ -38,6 +38,7 @@ static const struct {
 	{ "irqs", section_irqs },
 	{ "irqs-random", section_irqs_random },
 	{ "msi-mask", section_msi_mask },
+	{ "msi-messages", section_msi_messages },
 };
 
 int main(int argc, char **argv)
