@@ -45,7 +45,8 @@ pub mod set;
 ///
 /// # Invariants
 ///
-/// The C structure is allocated, [`Self::attach_state`] was called and [`Self::detach_state`] was not.
+/// The C structure is allocated, [`Self::init_fields`] and then [`Self::attach_state`] were called and [`Self::detach_state`]
+/// was not.
 #[repr(transparent)]
 pub struct PciCoreDevice<S>(Opaque<vb::vfio_pci_core_device>, PhantomData<S>);
 
@@ -74,32 +75,27 @@ impl<S> PciCoreDevice<S> {
         unsafe { Self::from_raw(ptr.cast()) }
     }
 
-    /// Gives a device its state, and initializes what the accessors here need.
+    /// Initializes what the accessors here, and C drivers, need of a device; `no_irqs` is what C drivers are told while
+    /// no interrupts are in use. Nothing of it has to be undone, as a driver whose `init` fails later does not have its
+    /// `release` called.
+    ///
+    /// Returns the PCI function.
     ///
     /// # Safety
     ///
     /// `ptr` must point to a device under initialization that nobody else uses, zeroed but for what
-    /// `_vfio_alloc_device()` has set, on top of a PCI function.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, or that of `init`; nothing is attached then.
-    pub unsafe fn attach_state(
+    /// `_vfio_alloc_device()` has set, on top of a PCI function, which stays during `'a`.
+    pub unsafe fn init_fields<'a>(
         ptr: *mut vb::vfio_pci_core_device,
-        init: impl PinInit<S, Error>,
-    ) -> Result {
-        let dev: *mut vb::vfio_pci_core_device = ptr;
-        // SAFETY: `ptr` is valid for writes by the contract of this function, and its `dev` is set.
+        no_irqs: u32,
+    ) -> &'a pci::Device {
+        // SAFETY: `ptr` is valid for writes by the contract of this function, and its `dev` is set; names and keys are
+        // static. `pci::Device` is transparent over the C type.
         unsafe {
-            let parent = (*dev).vdev.dev;
-            (*dev).pdev = kernel::container_of!(parent, bindings::pci_dev, dev);
-        }
-        let state = KBox::pin_init(init, GFP_KERNEL)?;
-        // SAFETY: The state is pinned in the box, and stays there until `detach_state`.
-        let state = KBox::into_raw(unsafe { Pin::into_inner_unchecked(state) });
-        // SAFETY: `ptr` is valid for writes by the contract of this function; name and key are static.
-        unsafe {
-            (*ptr).msi_perm = state.cast();
+            let parent = (*ptr).vdev.dev;
+            (*ptr).pdev = kernel::container_of!(parent, bindings::pci_dev, dev);
+            // CAST: The index is less than ten.
+            (*ptr).irq_type = no_irqs as c_int;
             bindings::__init_rwsem(
                 &raw mut (*ptr).memory_lock,
                 c"&vdev->memory_lock".as_char_ptr(),
@@ -134,18 +130,44 @@ impl<S> PciCoreDevice<S> {
                 kernel::static_lock_class!().as_ptr(),
             );
             bindings::xa_init_flags(&raw mut (*ptr).ctx, 0);
+            &*(*ptr).pdev.cast()
         }
-        Ok(())
     }
 
-    /// Takes the state from a device and drops it, and with it eventfds that the driver has left there. May sleep.
+    /// Gives a device its state.
     ///
     /// # Safety
     ///
-    /// `ptr` must point to a device that has a state of type `S`, and there must be no reference to
-    /// the device as [`Self`], now or later.
+    /// `ptr` must point to a device that went through [`Self::init_fields`], has no state, and is used by nobody else.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, or that of `init`; nothing is attached then.
+    pub unsafe fn attach_state(
+        ptr: *mut vb::vfio_pci_core_device,
+        init: impl PinInit<S, Error>,
+    ) -> Result {
+        let state = KBox::pin_init(init, GFP_KERNEL)?;
+        // SAFETY: The state is pinned in the box, and stays there until `detach_state`.
+        let state = KBox::into_raw(unsafe { Pin::into_inner_unchecked(state) });
+        // SAFETY: `ptr` is valid for writes by the contract of this function.
+        unsafe { (*ptr).msi_perm = state.cast() };
+        Ok(())
+    }
+
+    /// Takes the state from a device, if it has one, and drops it, and with it eventfds that the driver has left there.
+    /// May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must point to a device that went through [`Self::init_fields`]; a state that it has is of type `S`, and
+    /// there must be no reference to the device as [`Self`], now or later.
     pub unsafe fn detach_state(ptr: *mut vb::vfio_pci_core_device) {
-        // SAFETY: By the contract of this function; this is the last reference.
+        // SAFETY: `ptr` is valid.
+        if unsafe { (*ptr).msi_perm.is_null() } {
+            return;
+        }
+        // SAFETY: By the contract of this function it has a state; this is the last reference.
         unsafe { Self::from_raw(ptr) }.drop_eventfds();
         // SAFETY: `ptr` is valid, and the field was set by `attach_state` from a box.
         drop(unsafe { Pin::from(KBox::from_raw((*ptr).msi_perm.cast::<S>())) });

@@ -117,20 +117,9 @@ mod variant;
 /// and nobody else may use it yet.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_init_dev(vdev: *mut vb::vfio_device) -> c_int {
-    let core: *mut CDevice = vdev.cast();
-    from_result(|| {
-        // SAFETY: The device is zeroed and nobody else uses it yet; its `dev` is a PCI function.
-        unsafe { Device::attach_state(core, State::new()) }?;
-        // SAFETY: The state was just attached.
-        let dev = unsafe { Device::from_raw(core) };
-        dev.set_irq_type(vfio_logic::irq::NUM);
-        if let Err(e) = pci::init_p2pdma(dev.pdev()) {
-            // SAFETY: The device will not be used: its driver's `init` fails.
-            unsafe { Device::detach_state(core) };
-            return Err(e);
-        }
-        Ok(0)
-    })
+    // SAFETY: The device is zeroed and nobody else uses it yet; its `dev` is a PCI function.
+    let pdev = unsafe { Device::init_fields(vdev.cast(), vfio_logic::irq::NUM) };
+    from_result(|| pci::init_p2pdma(pdev).map(|()| 0))
 }
 
 /// What a driver's `release` calls last.
@@ -156,9 +145,12 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_release_dev(vdev: *mut vb::vfio_de
 /// just being bound, and uses this module.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_register_device(core: *mut CDevice) -> c_int {
-    // SAFETY: By the contract of this function.
-    let dev = unsafe { Device::from_raw(core) };
     from_result(|| {
+        // Not before: of a driver whose `init` fails behind vfio_pci_core_init_dev() nobody would take it back.
+        // SAFETY: The device is initialized; it is not registered, so nobody uses it, and never was.
+        unsafe { Device::attach_state(core, State::new()) }?;
+        // SAFETY: The state was just attached.
+        let dev = unsafe { Device::from_raw(core) };
         device::check(dev)?;
         // SAFETY: A device is registered once, so it is in no set yet.
         unsafe { dev.assign_set(device::is_alone(dev)) }?;

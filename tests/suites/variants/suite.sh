@@ -52,6 +52,15 @@ incomplete() {
 	unbind edu
 }
 
+# A driver that cannot initialize its part: the core gets no word of it, and may not have kept anything (kmemleak sees that).
+init_fails() {
+	echo 12 >/sys/module/vfio_test_variant/parameters/fail_init
+	! bind edu $VARIANT >/dev/null 2>&1 || return 1
+	user init-fails log
+	echo 0 >/sys/module/vfio_test_variant/parameters/fail_init
+	unbind edu
+}
+
 # Virtual functions of one that the driver has: they are its own as well.
 virtual() {
 	vf=0000:01:10.0
@@ -82,7 +91,7 @@ one_set() {
 	done
 	bind edu $VARIANT && user names match "$(bdf edu)" "$(bdf edu)" "$(bdf edu) " "$(bdf igb)" "$(bdf edu) vf_token=" \
 		"$(bdf edu) vf_token=12345678-9abc-def0-1234-56789abcdef0" "$(bdf edu)x" "" && unbind edu
-	claimed && incomplete && virtual || return 1
+	claimed && incomplete && init_fails && virtual || return 1
 	rmmod vfio_test_variant
 }
 

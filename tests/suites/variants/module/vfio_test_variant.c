@@ -27,6 +27,10 @@ static int fail_open;
 module_param(fail_open, int, 0644);
 MODULE_PARM_DESC(fail_open, "Errno that opening fails with after the core has enabled the device");
 
+static int fail_init;
+module_param(fail_init, int, 0644);
+MODULE_PARM_DESC(fail_init, "Errno that binding fails with after the core has initialized the device");
+
 static int incomplete;
 module_param(incomplete, int, 0644);
 MODULE_PARM_DESC(incomplete, "Register with incomplete operations: 1 migration, 2 no flags for it, 3 logging");
@@ -478,7 +482,7 @@ static int variant_init(struct vfio_device *vdev)
 
 	if (!ret)
 		dump(to_core(vdev), "initialized", true);
-	return ret;
+	return ret ?: -fail_init;
 }
 
 static void variant_release(struct vfio_device *vdev)
