@@ -207,6 +207,17 @@ impl State {
         result
     }
 
+    /// Tracks pages of another size than until now, if that is done at all.
+    pub(crate) fn restart_tracking(&mut self) {
+        if !self.tracking {
+            return;
+        }
+        let shift = self.page_shift();
+        for dma in self.dmas.values_mut() {
+            dma.track_all_dirty(shift);
+        }
+    }
+
     fn stop_tracking(&mut self) {
         if self.tracking {
             self.tracking = false;
@@ -245,6 +256,10 @@ impl State {
         let scope = self.tracking_scope();
         let mut reports = KVVec::new();
         self.for_each_from(range.start, range.last, |iova, dma| {
+            if dma.dirty.is_none() {
+                // See `Dma::track_all_dirty`.
+                return Err(ENOMEM);
+            }
             let bits = dma.clean_bits(scope.shift)?;
             reports.push(dma.report(iova, &scope, bits), GFP_KERNEL_ACCOUNT)?;
             Ok(())
@@ -295,6 +310,25 @@ impl Dma {
         self.dirty = Some(self.clean_bits(shift)?);
         self.mark_pins_dirty(shift);
         Ok(())
+    }
+
+    /// Tracks pages of `1 << shift` bytes, of which nothing is known: all are dirty. Without the memory for that nothing is
+    /// tracked any more, and who asks is told so.
+    fn track_all_dirty(&mut self, shift: u32) {
+        let pages = self.size() >> shift;
+        self.dirty = self.clean_bits(shift).ok();
+        if let Some(bits) = &mut self.dirty {
+            dirty::set_bits(bits, 0, pages);
+        }
+    }
+
+    /// Tracks, in pages of `1 << shift` bytes, what was taken out and has not been reported.
+    pub(crate) fn put_dirty(&mut self, report: DirtyReport, shift: u32) {
+        if report.shift == shift {
+            self.dirty = Some(report.bits);
+        } else {
+            self.track_all_dirty(shift);
+        }
     }
 
     /// A bit for each page, all clear.
@@ -374,7 +408,7 @@ pub(crate) struct DirtyReport {
     pages: u64,
     /// The binary logarithm of the page size.
     shift: u32,
-    pub(crate) bits: KVVec<u64>,
+    bits: KVVec<u64>,
 }
 
 impl DirtyReport {

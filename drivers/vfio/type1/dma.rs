@@ -186,10 +186,26 @@ impl Dma {
             .count() as u64
     }
 
-    /// Accounts `pages` instead of what is accounted now, which is at least that.
+    /// Accounts `pages` instead of what is accounted now, if that is more.
     pub(crate) fn shrink_locked(&mut self, pages: u64) {
-        self.owner.unaccount(self.locked.saturating_sub(pages));
+        let pages = pages.min(self.locked);
+        self.owner.unaccount(self.locked - pages);
         self.locked = pages;
+    }
+
+    /// Accounts what drivers have pinned, and nothing else.
+    ///
+    /// Of memory that had no pages when it was mapped, and was exchanged for some that has, less was accounted until now.
+    /// Where the limit, or the end of its owner, does not allow for more it stays so.
+    pub(crate) fn account_pins_only(&mut self) {
+        let pages = self.pins_accountable();
+        let more = pages.saturating_sub(self.locked);
+        if let Some(mm) = self.owner.mm() {
+            if self.owner.account(&mm, more).is_ok() {
+                self.locked += more;
+            }
+        }
+        self.shrink_locked(pages);
     }
 }
 

@@ -205,6 +205,7 @@ impl Container {
 impl State {
     /// Takes note of what the domains are like.
     fn update_domains(&mut self, space: &IoSpace) {
+        let shift = self.page_shift();
         self.physical = !space.domains().is_empty();
         self.coherent = space.domains().iter().all(PagingDomain::is_coherent);
         let all = space
@@ -212,6 +213,9 @@ impl State {
             .iter()
             .fold(u64::MAX, |sizes, d| sizes & d.page_sizes());
         self.page_sizes = visible_page_sizes(all, kernel::page::PAGE_SIZE as u64);
+        if self.page_shift() != shift {
+            self.restart_tracking();
+        }
     }
 
     /// What may be mapped after a group has left.
@@ -296,7 +300,6 @@ fn replay(space: &IoSpace, state: &mut State, mapped: &mut usize) -> Result {
 fn unpin_but_external(space: &IoSpace, state: &mut State) {
     for dma in state.dmas.values_mut() {
         space.unmap(&mut dma.io);
-        let pages = dma.pins_accountable();
-        dma.shrink_locked(pages);
+        dma.account_pins_only();
     }
 }

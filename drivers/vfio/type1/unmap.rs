@@ -225,10 +225,8 @@ impl Container {
             result = report.write(range.start, bitmap);
             state = self.state.lock();
             if result.is_err() {
-                if let Some(dma) = taken.get_mut(&iova) {
-                    if state.tracking {
-                        dma.dirty = Some(report.bits);
-                    }
+                if let Some(dma) = taken.get_mut(&iova).filter(|_| state.tracking) {
+                    dma.put_dirty(report, state.page_shift());
                 }
                 if let Some(node) = taken.remove_node(&iova) {
                     state.dmas.insert(node);

@@ -374,9 +374,41 @@ static void limited(void)
 	step(0, "end");
 }
 
+/*
+ * A device's memory is not accounted when it is mapped. What is in its place later, and pinned by a driver, is as the last
+ * IOMMU leaves, and not before; so that no more is taken back than was accounted.
+ */
+static void exchanged(void)
+{
+	struct vfio_user u = open_all(FIRST, VFIO_TYPE1v2_IOMMU);
+	struct vfio_region_info region = { .argsz = sizeof(region) };
+	int group = add_group(u.container, pci), device = get_device(group, pci);
+	char *bar;
+
+	if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region))
+		fail("BAR 0");
+	bar = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
+	if (bar == MAP_FAILED)
+		fail("mmap");
+	heading("memory instead of a BAR");
+	STEP(map(u.container, 0, pattern(16 * PAGE), 16 * PAGE, 3), "map 16");
+	STEP(map(u.container, 0x100000, bar, 8 * PAGE, 3), "map a BAR");
+	STEP(mmap(bar, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != bar, "memory is there");
+	memset(bar, 1, 8 * PAGE);
+	STEP(pin(u.device, 0x100000, 8, READ, 0), "pin 8 of it");
+	STEP(close(device), "close the real device");
+	STEP(ioctl(group, VFIO_GROUP_UNSET_CONTAINER) ? -errno : 0, "the real group leaves");
+	STEP(unpin(u.device, 0x100000, 0, 0), "unpin 8");
+	STEP(unmap(u.container, 0, 0, 2), "unmap all");
+	close(group);
+	close_all(&u);
+	step(0, "end");
+}
+
 static void accounting(void)
 {
 	apart(limited);
+	apart(exchanged);
 }
 
 /* --- dirty pages, with and without an IOMMU ------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
  *
  * usage: type1_domains PCI-DEVICE
  *        type1_domains PCI-DEVICE cut: an IOMMU that does not unmap what it is told to; C unpins that
+ *        type1_domains PCI-DEVICE tracked: dirty pages, of another size all at once; C writes where it has no memory
  */
 #include "../transcript.h"
 #include "../emulated/emulated.h"
@@ -360,10 +361,76 @@ static void cut_short(void)
 	stays("at the end", 0);
 }
 
+#define TRACKED (1UL << 20)
+
+/* So many of the pages are dirty; what is behind the bitmap is not written to. */
+static void dirty(const char *when, uint64_t page, int64_t error, unsigned int count)
+{
+	uint64_t bits[8] = { 0 };
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap head;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} arg = {
+		{ .argsz = sizeof(arg), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP },
+		{ .iova = TRACKED, .size = TRACKED, .bitmap = { page, (TRACKED / page + 63) / 64 * 8, (void *)bits } },
+	};
+	size_t words = arg.get.bitmap.size / 8;
+	int64_t ret = result(ioctl(container, VFIO_IOMMU_DIRTY_PAGES, &arg));
+	unsigned int set = 0, behind = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bits); i++)
+		*(i < words ? &set : &behind) += __builtin_popcountll(bits[i]);
+	if (ret != error || set != count || behind)
+		printf("WRONG: ");
+	printf("%s in pages of %llu: %lld, %u dirty, %u behind\n", when, (unsigned long long)page, (long long)ret, set, behind);
+}
+
+static void track(uint32_t flags)
+{
+	struct vfio_iommu_type1_dirty_bitmap arg = { .argsz = sizeof(arg), .flags = flags };
+
+	if (ioctl(container, VFIO_IOMMU_DIRTY_PAGES, &arg))
+		fail("tracking %u", flags);
+}
+
+/* The smallest page of a container, which is that of its bitmaps, changes with the groups in it. */
+static void tracked(void)
+{
+	const unsigned int small = TRACKED / PAGE, large = TRACKED / 65536;
+	char *huge = mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	int emulated = open_group("vfio-test-emulated.0"), other = open_group("vfio-test-iommu.8");
+
+	if (huge == MAP_FAILED)
+		fail("huge pages");
+	if (ioctl(emulated, VFIO_GROUP_SET_CONTAINER, &container) || ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) ||
+	    map(container, TRACKED, huge, TRACKED, 3))
+		fail("an emulated group");
+	track(VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
+	dirty("with an emulated group", PAGE, 0, 0);
+	if (ioctl(other, VFIO_GROUP_SET_CONTAINER, &container))
+		fail("a group with larger pages");
+	dirty("with another", PAGE, -EINVAL, 0);
+	dirty("with another", 65536, 0, large);
+	if (ioctl(other, VFIO_GROUP_UNSET_CONTAINER))
+		fail("it leaves");
+	dirty("without", 65536, -EINVAL, 0);
+	dirty("without", PAGE, 0, small);
+	dirty("again", PAGE, 0, 0);
+	if (ioctl(other, VFIO_GROUP_SET_CONTAINER, &container))
+		fail("a group with larger pages");
+	track(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+	track(VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
+	dirty("tracked with both", 65536, 0, large);
+	if (ioctl(other, VFIO_GROUP_UNSET_CONTAINER))
+		fail("it leaves");
+	dirty("without", PAGE, 0, small);
+	dirty("again", PAGE, 0, 0);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2)
-		fail("usage: %s PCI-DEVICE [cut]", argv[0]);
+		fail("usage: %s PCI-DEVICE [cut|tracked]", argv[0]);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	names[0] = argv[1];
 	pins_before = pins_of_all();
@@ -374,7 +441,10 @@ int main(int argc, char **argv)
 	madvise(ram, 8 << 20, MADV_NOHUGEPAGE);
 	memset(ram, 1, 8 << 20);
 	if (argc > 2) {
-		cut_short();
+		if (!strcmp(argv[2], "cut"))
+			cut_short();
+		else
+			tracked();
 		return 0;
 	}
 	isolation();

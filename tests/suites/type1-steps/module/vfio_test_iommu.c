@@ -83,9 +83,14 @@ static const struct kind {
 		.pgsizes = SZ_4K | SZ_2M | SZ_1G,
 		.reserved = { { 0, SZ_64K, IOMMU_RESV_RESERVED } },
 	},
+	{
+		.family = 6,
+		.last = (1ull << 39) - 1,
+		.pgsizes = SZ_64K | SZ_2M,
+	},
 };
 
-static const u8 kind_of[] = { 0, 0, 1, 2, 3, 4, 5, 6 };
+static const u8 kind_of[] = { 0, 0, 1, 2, 3, 4, 5, 6, 7 };
 
 #define DEVICES ARRAY_SIZE(kind_of)
 
