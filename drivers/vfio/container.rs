@@ -174,6 +174,10 @@ pub(crate) struct Container {
     /// Changed only with the state held for writing. It has a lock of its own because each ioctl looks.
     #[pin]
     backend: SpinLock<Option<Arc<OpenBackend>>>,
+    /// The groups in the backend, once there is one. Changed only with the state held for writing, which may take as long as
+    /// mapping does. Who opens a device does not wait for that, and has a lock of its own.
+    #[pin]
+    attached: Mutex<KVec<Arc<Attachment>>>,
 }
 
 struct State {
@@ -184,29 +188,24 @@ struct State {
 struct Member {
     group: ARef<IommuGroup>,
     kind: GroupKind,
-    /// There is one if the container has a backend. Goes before the ownership.
-    attachment: Option<Arc<Attachment>>,
     _ownership: Option<DmaOwnership>,
 }
 
 impl State {
     /// Attaches all groups, or none.
-    fn attach_all(&mut self, backend: &Arc<OpenBackend>) -> Result {
-        for at in 0..self.groups.len() {
-            let Some(member) = self.groups.get_mut(at) else {
-                break;
-            };
-            match Attachment::new(backend, &member.group, member.kind) {
-                Ok(attachment) => member.attachment = Some(attachment),
-                Err(err) => {
-                    for member in self.groups.iter_mut().take(at).rev() {
-                        member.attachment = None;
-                    }
-                    return Err(err);
+    fn attach_all(&self, backend: &Arc<OpenBackend>) -> Result<KVec<Arc<Attachment>>> {
+        let mut attached = KVec::with_capacity(self.groups.len(), GFP_KERNEL_ACCOUNT)?;
+        for member in &self.groups {
+            let result = Attachment::new(backend, &member.group, member.kind)
+                .and_then(|new| Ok(attached.push(new, GFP_KERNEL_ACCOUNT)?));
+            if let Err(err) = result {
+                while let Some(last) = attached.pop() {
+                    drop(last);
                 }
+                return Err(err);
             }
         }
-        Ok(())
+        Ok(attached)
     }
 }
 
@@ -223,6 +222,7 @@ impl Container {
                     "vfio::Container::state"
                 ),
                 backend <- new_spinlock!(None, "vfio::Container::backend"),
+                attached <- new_mutex!(KVec::new(), "vfio::Container::attached"),
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -259,15 +259,15 @@ impl Container {
             GroupKind::Iommu => Some(DmaOwnership::claim(group)?),
             GroupKind::Emulated | GroupKind::NoIommu => None,
         };
-        let attachment = match self.backend() {
-            Some(backend) => Some(Attachment::new(&backend, group, kind)?),
-            None => None,
-        };
+        if let Some(backend) = self.backend() {
+            self.attached.lock().reserve(1, GFP_KERNEL_ACCOUNT)?;
+            let attachment = Attachment::new(&backend, group, kind)?;
+            self.attached.lock().push(attachment, GFP_KERNEL_ACCOUNT)?;
+        }
         state.groups.push(
             Member {
                 group: group.clone(),
                 kind,
-                attachment,
                 _ownership: ownership,
             },
             GFP_KERNEL_ACCOUNT,
@@ -285,6 +285,15 @@ impl Container {
         else {
             return;
         };
+        // It is not attached when it is given back to the drivers of the kernel.
+        let attachment = {
+            let mut attached = self.attached.lock();
+            let at = attached
+                .iter()
+                .position(|one| core::ptr::eq(one.group(), group));
+            at.and_then(|at| attached.remove(at).ok())
+        };
+        drop(attachment);
         drop(state.groups.remove(at).ok());
         if state.groups.is_empty() {
             let backend = self.backend.lock().take();
@@ -328,12 +337,11 @@ impl Container {
 
     /// Where the devices of a member do DMA, once user space chose a backend.
     pub(crate) fn translation(&self, group: &IommuGroup) -> Option<Translation> {
-        let state = self.state.read();
-        let member = state
-            .groups
+        let attached = self.attached.lock();
+        let attachment = attached
             .iter()
-            .find(|member| core::ptr::eq(&*member.group, group))?;
-        Some(Translation::through(member.attachment.as_ref()?))
+            .find(|one| core::ptr::eq(one.group(), group))?;
+        Some(Translation::through(attachment))
     }
 
     fn check_extension(&self, extension: usize) -> Result<isize> {
@@ -358,7 +366,7 @@ impl Container {
     }
 
     fn set_iommu(&self, kind: usize) -> Result<isize> {
-        let mut state = self.state.write();
+        let state = self.state.write();
         let view = self.view(&state);
         view.set_backend()
             .explain(fmt!("SET_IOMMU of container {}", self.id))?;
@@ -377,18 +385,18 @@ impl Container {
             found = true;
             let opened = backend.open(kind).and_then(|opened| {
                 let opened = Arc::new(opened, GFP_KERNEL_ACCOUNT)?;
-                state.attach_all(&opened)?;
-                Ok(opened)
+                let attached = state.attach_all(&opened)?;
+                Ok((opened, attached))
             });
             match opened {
-                Ok(opened) => {
-                    result = Ok(opened);
+                Ok(all) => {
+                    result = Ok(all);
                     break;
                 }
                 Err(err) => result = Err(err),
             }
         }
-        let backend = result.inspect_err(|err| {
+        let (backend, attached) = result.inspect_err(|err| {
             if found {
                 ratelimited!(pr_warn!(
                     "container {} of {} cannot use IOMMU type {kind}: error {}\n",
@@ -404,8 +412,9 @@ impl Container {
                 ));
             }
         })?;
-        // There was none, so nothing is dropped under the lock.
+        // There were none, so nothing is dropped under the locks.
         *self.backend.lock() = Some(backend);
+        *self.attached.lock() = attached;
         Ok(0)
     }
 }

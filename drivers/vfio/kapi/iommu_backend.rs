@@ -241,6 +241,11 @@ impl Attachment {
         };
         Ok(Arc::new(attachment, GFP_KERNEL_ACCOUNT)?)
     }
+
+    /// The group.
+    pub fn group(&self) -> &IommuGroup {
+        &self.group
+    }
 }
 
 impl Drop for Attachment {

@@ -23,7 +23,7 @@ on_c() {
 	bind edu
 	bind igb
 	t c-nobody-waits windows nobody-waits "$(bdf igb)" "$(bdf edu)" careful
-	for case in killed closed unbound; do
+	for case in killed closed unbound opens-meanwhile; do
 		t c-$case windows $case "$(bdf edu)" "$(bdf igb)" careful
 	done
 	for case in $PROCESSES; do
@@ -70,7 +70,7 @@ t load vfio_load
 bind edu
 bind igb
 t nobody-waits windows nobody-waits "$(bdf igb)" "$(bdf edu)"
-for case in killed closed unbound backend-gone others-go-on; do
+for case in killed closed unbound backend-gone others-go-on opens-meanwhile; do
 	t $case windows $case "$(bdf edu)" "$(bdf igb)"
 	[ -z "$RACES_LONG" ] || t $case-igb windows $case "$(bdf igb)" "$(bdf edu)"
 done

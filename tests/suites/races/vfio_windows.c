@@ -11,17 +11,14 @@
  */
 #include "../proc.h"
 #include "../vfio_user.h"
+#include "window.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <linux/userfaultfd.h>
 
-#define SECONDS 10
 #define CONFIG (7ULL << 40)
 
 static const char *bdf, *bdf2, *bdf3;
@@ -39,54 +36,6 @@ static bool check(bool ok, const char *format, ...)
 	printf("\n");
 	failures += !ok;
 	return ok;
-}
-
-/* --- a page that nobody gets past ----------------------------------------------------------------------- */
-
-struct window {
-	int uffd;
-	char *page;
-};
-
-static struct window window_new(void)
-{
-	struct window w = { .uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK) };
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg;
-
-	w.page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	reg = (struct uffdio_register){ .range = { (uint64_t)w.page, PAGE }, .mode = UFFDIO_REGISTER_MODE_MISSING };
-	if (w.uffd < 0 && errno == ENOSYS)
-		exit(4);
-	if (w.uffd < 0 || w.page == MAP_FAILED || ioctl(w.uffd, UFFDIO_API, &api) || ioctl(w.uffd, UFFDIO_REGISTER, &reg))
-		fail("userfaultfd");
-	return w;
-}
-
-/* Whether somebody got there. */
-static bool window_hit(struct window *w)
-{
-	struct pollfd p = { .fd = w->uffd, .events = POLLIN };
-	struct uffd_msg msg;
-
-	return poll(&p, 1, SECONDS * 1000) == 1 && read(w->uffd, &msg, sizeof(msg)) == sizeof(msg);
-}
-
-static void window_open(struct window *w, const void *data, size_t size)
-{
-	static char content[PAGE] __attribute__((aligned(4096)));
-	struct uffdio_copy copy = { .dst = (uint64_t)w->page, .src = (uint64_t)content, .len = PAGE };
-
-	memset(content, 0, PAGE);
-	memcpy(content, data, size);
-	if (ioctl(w->uffd, UFFDIO_COPY, &copy))
-		fail("UFFDIO_COPY");
-}
-
-static void window_free(struct window *w)
-{
-	close(w->uffd);
-	munmap(w->page, PAGE);
 }
 
 /* --- a call in another thread --------------------------------------------------------------------------- */
@@ -770,12 +719,42 @@ static void busy_set(void)
 	close(u.container);
 }
 
+/* Another group waits to leave the container, which is busy: who opens a device does not wait for that. */
+static void opens_meanwhile(void)
+{
+	const struct kind *k = &kinds[ARRAY_SIZE(kinds) - 1];
+	struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
+	struct window w = window_new();
+	struct call c, leaves = { .how = IOCTL, .fd = open(group_path(bdf2), O_RDWR), .cmd = VFIO_GROUP_UNSET_CONTAINER };
+	struct call opens = { .how = IOCTL, .fd = u.group, .cmd = VFIO_GROUP_GET_DEVICE_FD, .arg = (void *)bdf };
+	char buffer[PAGE];
+
+	if (ioctl(leaves.fd, VFIO_GROUP_SET_CONTAINER, &u.container))
+		fail("the other group");
+	if (!sleeps(&c, k, &u, &w, buffer))
+		exit(1);
+	start(&leaves);
+	usleep(200000);
+	start(&opens);
+	check(finished(&opens.done) && opens.ret >= 0, "a device is opened");
+	check(!leaves.done, "the other group waits");
+	goes_on(&c, k, &w, buffer);
+	check(finished(&leaves.done) && !leaves.ret, "the other group leaves");
+	pthread_join(leaves.thread, NULL);
+	pthread_join(opens.thread, NULL);
+	window_free(&w);
+	close(opens.ret);
+	close(leaves.fd);
+	close_all(&u);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
 } cases[] = {
 	{ "nobody-waits", nobody_waits }, { "killed", killed }, { "closed", closed }, { "backend-gone", backend_gone },
 	{ "released", released }, { "unbound", unbound }, { "others-go-on", others_go_on }, { "busy-set", busy_set },
+	{ "opens-meanwhile", opens_meanwhile },
 };
 
 int main(int argc, char **argv)
