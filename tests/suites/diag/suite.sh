@@ -36,8 +36,9 @@ mark() {
 	marks=$((marks + 1))
 	echo "diag-mark-$marks." >/dev/kmsg
 }
+# From the last of that number on: each test counts anew.
 since() {
-	dmesg | sed "1,/diag-mark-$marks\./d"
+	dmesg | awk -v mark="diag-mark-$marks." 'index($0, mark) { text = ""; next } { text = text $0 "\n" } END { printf "%s", text }'
 }
 logged() {
 	since | grep -qF "$1" && return 0
@@ -112,7 +113,7 @@ holders() {
 	has $DEBUG/groups "${tab}devices: $EDU" || return 1
 	has $DEBUG/groups "${tab}viable: yes" || return 1
 	has $DEBUG/groups "${tab}opened by: \"holder\" ($holder)" || return 1
-	has $DEBUG/groups "${tab}open devices: 1" || return 1
+	has $DEBUG/groups "${tab}open files of devices: 1" || return 1
 	id=$(awk '/\tcontainer:/ { print $2 }' $DEBUG/groups)
 	has $DEBUG/containers "container $id:" || return 1
 	has $DEBUG/containers "${tab}opened by: \"holder\" ($holder)" || return 1

@@ -119,7 +119,7 @@ PC_DEVICES = (
     Device("twin-b", "0000:07:02.0", "8086:100e", ("-device", "e1000,bus=pci,addr=0x2"), "e1000"),
     # The edu on the root bus cannot be reset; this one can, by its port.
     Device("edu-port", "0000:08:00.0", "1234:11e8", behind_port(7, EDU64, "eduport")),
-    Device("xhci", "0000:09:00.0", "1b36:000d", behind_port(8, "qemu-xhci", "xhci")),
+    Device("xhci", "0000:09:00.0", "1b36:000d", behind_port(8, "qemu-xhci,msi=on", "xhci")),
 )
 
 HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk", "pci-stub")
@@ -650,11 +650,16 @@ MACHINES |= {
             suites=("smoke", "detectors", "kunit", "lifecycle", "pci"),
             long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "samples", "races", "attack")
             + ("unwind", "type1", "type1-steps", "power", "mix", "emulated", "variants", "dma-buf", "config", "fuzz")
-            + ("tables",),
+            + ("tables", "edu", "igd", "boards", "abi", "clients"),
         ),
         watched("q35-groups", "debug", long_suites=("groups",)),
-        watched("q35-hotplug", "debug", long_suites=("hotplug", "surprise")),
+        watched("q35-hotplug", "debug", long_suites=("hotplug", "surprise", "attack-lost")),
         watched("q35-noiommu", "debug", long_suites=("noiommu",)),
+        watched("q35-mixed", "debug", long_suites=("noiommu-kinds",)),
+        watched("q35-vga", "debug", long_suites=("vga",)),
+        watched("q35-bars", "debug", long_suites=("mappings", "cold")),
+        watched("q35-kvm", "debug", long_suites=("kvm", "kvm-nodes")),
+        watched("q35-dpdk", "debug", long_suites=("dpdk",)),
         watched("q35-vtd", "kcsan", long_suites=("core", "races", "pci", "type1")),
         watched("q35-groups", "kcsan", long_suites=("groups",)),
     )
