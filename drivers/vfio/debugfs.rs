@@ -192,7 +192,10 @@ fn show_group(group: &Group, out: &SeqFile) {
         seq_print!(out, "\topened by: {opener}\n");
     }
     if let Some(container) = container {
-        seq_print!(out, "\tcontainer: {container}\n\topen files of devices: {users}\n");
+        seq_print!(
+            out,
+            "\tcontainer: {container}\n\topen files of devices: {users}\n"
+        );
     } else if view.attached {
         seq_print!(out, "\tcontainer: an iommufd\n");
     }
