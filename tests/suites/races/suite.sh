@@ -52,6 +52,14 @@ on_c_container() {
 	windows released "$(bdf edu)" "$(bdf igb)"
 }
 
+roms() {
+	bind e1000e || return 1
+	timeout -s KILL 60 vfio_processes rom "$(bdf e1000e)" "$(bdf igb)" $ROUNDS
+	result=$?
+	unbind e1000e
+	return $result
+}
+
 as_before() {
 	for dev in edu igb twin-a twin-b; do
 		unbind $dev
@@ -77,6 +85,7 @@ done
 for case in $PROCESSES; do
 	t $case processes $case
 done
+t rom roms
 t busy-set busy_set
 [ "$(selected vfio_iommu_type1)" = c ] || t released-by-c on_c_container
 t as-before as_before

@@ -555,6 +555,45 @@ static void attach_and_detach(void)
 	as_new(before, "attach and detach");
 }
 
+/* --- is there a ROM? The device's memory and the ROM are on only while somebody looks. ------------------- */
+
+static int rom_device;
+
+static uint64_t rom_size(void)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info), .index = VFIO_PCI_ROM_REGION_INDEX };
+
+	return ioctl(rom_device, VFIO_DEVICE_GET_REGION_INFO, &info) ? 0 : info.size;
+}
+
+static void *looks(void *arg)
+{
+	uint64_t size = *(uint64_t *)arg, now = size;
+
+	while (!stop && now == size)
+		now = rom_size();
+	check(now == size, "a ROM of %llu bytes, which had %llu", (unsigned long long)now, (unsigned long long)size);
+	return NULL;
+}
+
+static void rom(void)
+{
+	struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);
+	pthread_t threads[4];
+	uint64_t size;
+
+	rom_device = u.device;
+	size = rom_size();
+	check(size != 0, "a ROM of %llu bytes", (unsigned long long)size);
+	for (unsigned int i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_create(&threads[i], NULL, looks, &size);
+	sleep(1 + rounds);
+	stop = 1;
+	for (unsigned int i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	close_all(&u);
+}
+
 /* --- the driver goes while the device is used ----------------------------------------------------------- */
 
 static void *unbinds(void *arg)
@@ -624,6 +663,7 @@ static const struct {
 	{ "fork-and-exec", fork_and_exec }, { "passed-on", passed_on }, { "lost-in-sockets", lost_in_sockets },
 	{ "killed-at-random", killed_at_random }, { "mapped-bar", mapped_bar }, { "closed-by-signal", closed_by_signal },
 	{ "one-wins", one_wins }, { "attach-and-detach", attach_and_detach }, { "unbound-in-use", unbound_in_use },
+	{ "rom", rom },
 };
 
 int main(int argc, char **argv)
