@@ -25,7 +25,7 @@ all_calls() {
 	return "$(cat /tmp/status)"
 }
 t faults all_calls
-t injected injected 100 /tmp/faults
+t injected injected 90 /tmp/faults
 for device in edu edu64; do
 	t unbind-$device unbind $device
 done

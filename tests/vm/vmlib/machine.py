@@ -650,16 +650,15 @@ MACHINES |= {
             suites=("smoke", "detectors", "kunit", "lifecycle", "pci"),
             long_suites=("core", "diag", "faults", "kselftest", "iommufd", "errors", "pci-long", "samples", "races", "attack")
             + ("unwind", "type1", "type1-steps", "power", "mix", "emulated", "variants", "dma-buf", "config", "fuzz")
-            + ("tables", "edu", "igd", "boards", "abi", "clients"),
+            + ("tables", "edu", "igd"),
         ),
         watched("q35-groups", "debug", long_suites=("groups",)),
         watched("q35-hotplug", "debug", long_suites=("hotplug", "surprise", "attack-lost")),
         watched("q35-noiommu", "debug", long_suites=("noiommu",)),
         watched("q35-mixed", "debug", long_suites=("noiommu-kinds",)),
         watched("q35-vga", "debug", long_suites=("vga",)),
-        watched("q35-bars", "debug", long_suites=("mappings", "cold")),
-        watched("q35-kvm", "debug", long_suites=("kvm", "kvm-nodes")),
-        watched("q35-dpdk", "debug", long_suites=("dpdk",)),
+        watched("q35-bars", "debug", long_suites=("mappings",)),
+        watched("q35-kvm", "debug", long_suites=("kvm",)),
         watched("q35-vtd", "kcsan", long_suites=("core", "races", "pci", "type1")),
         watched("q35-groups", "kcsan", long_suites=("groups",)),
     )
