@@ -541,7 +541,7 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_match_token_uuid(
 ///
 /// # Safety
 ///
-/// `pdev` must be valid, its driver's data be null or an initialized `vfio_pci_core_device` that is
+/// `pdev` must be valid, its driver's data be null or a `vfio_pci_core_device` that was registered and is
 /// not released during the call.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn vfio_pci_core_aer_err_detected(
@@ -590,7 +590,8 @@ pub(crate) unsafe extern "C" fn vfio_pci_core_sriov_configure(
 }
 
 // SAFETY: The data of a driver whose operations these are is a device as described at the head of this
-// file, or null before it is set.
+// file, or null before it is set. It has its state: who binds the driver keeps the function from being suspended until it is
+// registered.
 unsafe impl RuntimePm for State {
     type Target<'a> = &'a Device;
 

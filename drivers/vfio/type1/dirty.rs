@@ -274,6 +274,10 @@ impl State {
 
     /// What was reported did not arrive, and is dirty still, if anybody looks.
     fn undo_report(&mut self, report: &DirtyReport) {
+        // Everything is, if pages have another size since.
+        if report.shift != self.page_shift() {
+            return;
+        }
         let Some(dma) = self.dmas.get_mut(&report.range.start) else {
             return;
         };
@@ -319,15 +323,6 @@ impl Dma {
         self.dirty = self.clean_bits(shift).ok();
         if let Some(bits) = &mut self.dirty {
             dirty::set_bits(bits, 0, pages);
-        }
-    }
-
-    /// Tracks, in pages of `1 << shift` bytes, what was taken out and has not been reported.
-    pub(crate) fn put_dirty(&mut self, report: DirtyReport, shift: u32) {
-        if report.shift == shift {
-            self.dirty = Some(report.bits);
-        } else {
-            self.track_all_dirty(shift);
         }
     }
 
@@ -408,7 +403,7 @@ pub(crate) struct DirtyReport {
     pages: u64,
     /// The binary logarithm of the page size.
     shift: u32,
-    bits: KVVec<u64>,
+    pub(crate) bits: KVVec<u64>,
 }
 
 impl DirtyReport {

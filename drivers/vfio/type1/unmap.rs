@@ -226,7 +226,8 @@ impl Container {
             state = self.state.lock();
             if result.is_err() {
                 if let Some(dma) = taken.get_mut(&iova).filter(|_| state.tracking) {
-                    dma.put_dirty(report, state.page_shift());
+                    // Who unmaps keeps groups from coming and going, so pages have the same size.
+                    dma.dirty = Some(report.bits);
                 }
                 if let Some(node) = taken.remove_node(&iova) {
                     state.dmas.insert(node);

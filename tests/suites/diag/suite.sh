@@ -38,7 +38,7 @@ mark() {
 }
 # From the last of that number on: each test counts anew.
 since() {
-	dmesg | awk -v mark="diag-mark-$marks." 'index($0, mark) { text = ""; next } { text = text $0 "\n" } END { printf "%s", text }'
+	dmesg | awk -v mark="diag-mark-$marks." 'index($0, mark) { text = ""; seen = 1; next } seen { text = text $0 "\n" } END { printf "%s", text }'
 }
 logged() {
 	since | grep -qF "$1" && return 0

@@ -184,7 +184,6 @@ static void count_of(int event, bool expected, const char *when)
 /* Registers of igb (Intel 82576, section 8.8): the causes of its interrupt, one to set them by, those that are let through. */
 enum { IGB_ICR = 0xc0, IGB_ICS = 0xc8, IGB_IMS = 0xd0, IGB_IMC = 0xd8, IGB_LINK_CHANGED = 1 << 2 };
 
-/* SET_IRQS does not mask MSI: who wants to writes to the mask of the capability itself, of a device that has one. */
 /* The MSI capability, or 0. */
 static uint8_t msi_at(int fd)
 {
@@ -234,6 +233,7 @@ static void section_msi_messages(void)
 	close_all(&u);
 }
 
+/* SET_IRQS does not mask MSI: who wants to writes to the mask of the capability itself, of a device that has one. */
 static void section_msi_mask(void)
 {
 	struct vfio_user u = open_all(bdf, VFIO_TYPE1v2_IOMMU);

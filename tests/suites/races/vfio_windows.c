@@ -731,10 +731,11 @@ static void opens_meanwhile(void)
 
 	if (ioctl(leaves.fd, VFIO_GROUP_SET_CONTAINER, &u.container))
 		fail("the other group");
+	close(u.device);
 	if (!sleeps(&c, k, &u, &w, buffer))
 		exit(1);
 	start(&leaves);
-	usleep(200000);
+	check(waits_in(VFIO_GROUP_UNSET_CONTAINER), "another group wants to leave");
 	start(&opens);
 	check(finished(&opens.done) && opens.ret >= 0, "a device is opened");
 	check(!leaves.done, "the other group waits");
@@ -743,7 +744,7 @@ static void opens_meanwhile(void)
 	pthread_join(leaves.thread, NULL);
 	pthread_join(opens.thread, NULL);
 	window_free(&w);
-	close(opens.ret);
+	u.device = opens.ret;
 	close(leaves.fd);
 	close_all(&u);
 }

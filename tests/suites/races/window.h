@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A page that nobody gets past until it is opened. */
+/* A page that nobody gets past until it is opened, and who waits. */
 #ifndef WINDOW_H
 #define WINDOW_H
 
 #include "../proc.h"
 #include "../vfio_user.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <linux/userfaultfd.h>
@@ -57,6 +58,31 @@ static inline void window_free(struct window *w)
 {
 	close(w->uffd);
 	munmap(w->page, PAGE);
+}
+
+/* Whether a thread comes to wait in that ioctl. */
+static inline bool waits_in(unsigned long cmd)
+{
+	char path[300], text[200], wanted[40];
+	bool found = false;
+
+	snprintf(wanted, sizeof(wanted), " 0x%lx ", cmd);
+	for (int i = 0; i < SECONDS * 100 && !found; i++, usleep(10000)) {
+		DIR *tasks = opendir("/proc/self/task");
+
+		for (struct dirent *entry; tasks && !found && (entry = readdir(tasks));) {
+			FILE *f;
+
+			snprintf(path, sizeof(path), "/proc/self/task/%s/syscall", entry->d_name);
+			f = fopen(path, "r");
+			found = f && fgets(text, sizeof(text), f) && strstr(text, wanted);
+			if (f)
+				fclose(f);
+		}
+		if (tasks)
+			closedir(tasks);
+	}
+	return found;
 }
 
 #endif

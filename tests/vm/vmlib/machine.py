@@ -558,7 +558,7 @@ MACHINES = {
         ),
         power_machine(
             "powernv9-debug",
-            "powernv9 with two processors and the debug kernel: lockdep, kmemleak, failing allocations",
+            "powernv9 with two processors and the debug kernel: kmemleak, failing allocations",
             processors=2,
             # Not who has allocated: the depot of stacks has lockdep warn at the boot, and turn itself off.
             cmdline="slub_debug=FZP",

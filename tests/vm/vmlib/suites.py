@@ -58,9 +58,9 @@ PCIEHP = r"(?s)trying to acquire lock:[^\n]*\n[^\n]*&ctrl->reset_lock[^\n]*pcieh
 # A driver that is unbound from a function with virtual ones takes these away without the lock that the PCI core wants to be held; C's
 # vfio-pci as any. It cannot take it: it is held where the function itself is removed. Only lockdep notices.
 REMOVES_FUNCTIONS = r"WARNING: at pci_stop_and_remove_bus_device\+"
-# An interrupt that POWER's kernel makes up for where lockdep itself lets interrupts in again: lockdep takes that for wrong, as the
-# machine starts or later, and turns itself off.
-POWER_LOCKDEP = r"WARNING: .* at lockdep_hardirqs_on_prepare\+"
+# An interrupt that POWER's kernel makes up for where it lets interrupts in again: lockdep takes that for wrong as the machine starts,
+# and turns itself off.
+POWER_LOCKDEP = r"WARNING: .* at lockdep_hardirqs_on_prepare\+.*: swapper/"
 # C says each time that a limit is exceeded: the log must have room for more than that.
 STEPS_LOG = f"log_buf_len=16M loglevel=4 {FASTER}"
 
