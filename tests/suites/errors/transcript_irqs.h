@@ -217,8 +217,10 @@ static void section_msi_messages(void)
 	int closed[8] = { 987, 987, 987, 987, 987, 987, 987, 987 }, events[8];
 	uint8_t at = msi_at(u.device);
 
-	if (!at)
-		fail("an MSI capability");
+	if (!at) {
+		printf("none here\n");
+		return;
+	}
 	for (int i = 0; i < 8; i++)
 		events[i] = eventfd(0, EFD_NONBLOCK);
 	messages(u.device, at, "before");

@@ -119,8 +119,11 @@ PC_DEVICES = (
     Device("twin-b", "0000:07:02.0", "8086:100e", ("-device", "e1000,bus=pci,addr=0x2"), "e1000"),
     # The edu on the root bus cannot be reset; this one can, by its port.
     Device("edu-port", "0000:08:00.0", "1234:11e8", behind_port(7, EDU64, "eduport")),
+    # It has 16 MSI.
     Device("xhci", "0000:09:00.0", "1b36:000d", behind_port(8, "qemu-xhci,msi=on", "xhci")),
 )
+# Without remapping of interrupts a device gets one MSI, and the kernel's selftest wants all that it has: it has none here.
+PC_DEVICES_FEW_MSI = (*PC_DEVICES[:-1], Device("xhci", "0000:09:00.0", "1b36:000d", behind_port(8, "qemu-xhci", "xhci")))
 
 HOST_DRIVERS = ("igb", "e1000e", "e1000", "nvme", "virtio_net", "virtio_blk", "pci-stub")
 
@@ -384,7 +387,7 @@ MACHINES = {
             qemu="qemu-system-x86_64",
             args=("-cpu", "max", "-M", "q35,kernel-irqchip=split", "-smp", "2", "-device", "amd-iommu,intremap=on,xtsup=on,dma-remap=on"),
             cmdline=f"console=ttyS0 amd_iommu=on no_timer_check tsc=reliable {HUGE_PAGES}",
-            devices=PC_DEVICES,
+            devices=PC_DEVICES_FEW_MSI,
             suites=("smoke", "edu", "type1"),
             long_suites=("core", "pci", "errors", "groups", "kselftest", "races", "type1-long", "clients", "soak"),
             modules=HOST_DRIVERS,
