@@ -13,8 +13,9 @@ windows() {
 	return $result
 }
 
+# processes CASE [DEVICE]
 processes() {
-	timeout -s KILL 600 vfio_processes "$1" "$(bdf edu)" "$(bdf igb)" $ROUNDS
+	timeout -s KILL 600 vfio_processes "$1" "$(bdf "${2:-edu}")" "$(bdf igb)" $ROUNDS
 }
 
 # What C survives is asked of it as well, in the long form: what is checked is what C does, too.
@@ -54,7 +55,7 @@ on_c_container() {
 
 roms() {
 	bind e1000e || return 1
-	timeout -s KILL 60 vfio_processes rom "$(bdf e1000e)" "$(bdf igb)" $ROUNDS
+	processes rom e1000e
 	result=$?
 	unbind e1000e
 	return $result
